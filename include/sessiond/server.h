@@ -1,0 +1,80 @@
+/* The server as its shells see it: bytes and time in, bytes out. No socket, no clock, no thread.
+ *
+ * A shell (src/uv, or the simulator in tests/sim) opens one server, one server_loop per event loop, and one conn per
+ * connection. All functions of a server_loop and its conns are called on that loop's thread. */
+#ifndef SESSIOND_SERVER_H
+#define SESSIOND_SERVER_H
+
+#include "sessiond/bytes.h"
+#include "sessiond/engine.h"
+#include "sessiond/env.h"
+
+struct server;
+struct server_loop;
+struct conn;
+
+/* What may be changed while the server runs (server_set_limits) and what may not. */
+struct server_limits {
+    uint32_t max_in_flight;    /* requests of one connection that wait for the engine */
+    uint32_t output_mark;      /* bytes of unsent output at which a connection's requests wait */
+    uint32_t max_frame;        /* bytes of one message; at most LIMIT_MAX_FRAME */
+    uint64_t op_id_memory;     /* bytes for remembered answers; at the bound a request with op_id is BUSY */
+};
+
+struct server_options {
+    unsigned loop_count;
+    int64_t now_ms;            /* the clock at opening */
+    struct engine *engine;     /* not owned */
+    const struct env *env;     /* lives as long as the server */
+    struct server_limits limits;
+    /* Appends pairs to the maps of server.info and server.stats (`out` stands inside the map) and answers how many. NULL: none */
+    void *shell_context;
+    uint32_t (*shell_info)(void *shell_context, void *out);  /* out is a struct buf * */
+    uint32_t (*shell_stats)(void *shell_context, void *out);
+};
+
+struct server *server_open(const struct server_options *options); /* NULL: memory */
+void server_close(struct server *server);                          /* after every loop of it is closed */
+void server_set_limits(struct server *server, const struct server_limits *limits); /* any thread */
+void server_set_clock_offset(struct server *server, int64_t offset_ms);            /* any thread: server time minus wall time */
+void server_set_draining(struct server *server); /* any thread: from now on new requests are answered BUSY */
+
+struct server_loop *server_loop_open(struct server *server, unsigned loop_index);
+void server_loop_close(struct server_loop *loop); /* after every conn of it is closed */
+
+/* Begins and ends a turn: everything below happens inside one. Cheap; the shell begins at its first callback after
+ * sleeping and ends before it sleeps. */
+void server_loop_enter(struct server_loop *loop);
+void server_loop_leave(struct server_loop *loop);
+/* Timers, reaper, forgotten op_ids. Answers when it wants to be called again; INT64_MAX: never. */
+int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget);
+
+enum conn_state {
+    CONN_READING, /* give it more */
+    CONN_PAUSED,  /* its output is above the mark, or too much is in flight: read no more until conn_resume says READING */
+    CONN_CLOSING  /* write what conn_output holds, then close */
+};
+
+struct conn *conn_open(struct server_loop *loop, int64_t now_ms); /* NULL: memory */
+/* Takes all of `input` (executes what is whole, keeps the rest). The bytes are not needed afterwards. */
+enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms);
+/* After output was written: goes on with input that had to wait. */
+enum conn_state conn_resume(struct conn *conn, int64_t now_ms);
+/* What is to be written, until the next call on this conn that is not conn_output. */
+struct bytes conn_output(const struct conn *conn);
+/* The first `size` bytes of conn_output were written, or were taken over by the shell. */
+void conn_output_sent(struct conn *conn, size_t size);
+/* Hands the whole output buffer over, for a write that flies: the shell gives it back with conn_output_landed. `data`
+ * and size stay valid between the two. At most one flies. */
+struct bytes conn_output_fly(struct conn *conn);
+void conn_output_landed(struct conn *conn);
+size_t conn_output_pending(const struct conn *conn);   /* bytes filling and flying */
+bool conn_has_spoken(const struct conn *conn);         /* it has sent a whole valid request */
+bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no output, no half message */
+void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb */
+/* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). */
+void server_loop_on_output(struct server_loop *loop, void (*notify)(void *context, struct conn *conn), void *context);
+void conn_set_context(struct conn *conn, void *context);
+void *conn_context(const struct conn *conn);
+
+#endif

@@ -1,0 +1,54 @@
+/* Operations: each is a row of the schema and two functions here.
+ *
+ * `begin` checks the arguments and says what to ask of the engine; `end` turns the engine's answer into the reply.
+ * Between the two stands the engine; neither knows which. Both are pure but for what they are given. The table of all
+ * operations, op_defs, is generated from the schema (op_table.gen.c); the functions are declared in op_table.gen.h. */
+#ifndef OP_OP_H
+#define OP_OP_H
+
+#include "base/buf.h"
+#include "sessiond/engine.h"
+#include "sessiond/protocol.h"
+
+struct conn;
+struct server;
+
+enum op_step {
+    STEP_SUBMIT, /* request->verb is filled: submit it, then call end */
+    STEP_ANSWER, /* call end at once */
+    STEP_ERROR   /* request->error is filled */
+};
+
+/* One request from decode to reply. Lives in the batch of its loop. */
+struct request {
+    uint64_t msgid;
+    bool is_notification;
+    enum op op;
+    union op_args args;    /* borrowed from the connection's input until submit returns */
+    struct verb verb;
+    struct error error;    /* code ERROR_NONE: none */
+    /* the surroundings; same for the whole batch */
+    const struct env *env;
+    int64_t now_ms;
+    int64_t clock_offset_ms;    /* server time minus wall time: added to every moment that a caller gives */
+    struct bytes default_namespace; /* of the connection; absent: none */
+    struct conn *conn;          /* for the family "server" only */
+    struct server *server;      /* for the family "server" only */
+    /* between begin and end */
+    uint64_t fields;            /* asked for */
+    struct buf *out;            /* where a scan's `each` writes while the engine runs; the reply's begin_result stands there */
+    size_t output_mark;         /* out->size at which a streaming answer stops */
+    uint64_t streamed_count;    /* elements that `each` has written */
+    size_t stream_begin;        /* mp_begin_array's answer */
+    char id_buffer[48];         /* an id made for this request */
+};
+
+struct op_def {
+    enum op_step (*begin)(struct request *request);
+    /* Writes the result (one MessagePack value) to `out`, or sets request->error and writes nothing. */
+    void (*end)(struct request *request, struct buf *out);
+};
+
+extern const struct op_def op_defs[OP_COUNT];
+
+#endif

@@ -1,0 +1,58 @@
+/* Requests and replies: MessagePack-RPC envelopes to typed arguments and back, after the schema's tables.
+ *
+ * Above it nobody touches the bytes of an envelope; below it nobody knows an operation. Pure; any thread. */
+#ifndef WIRE_CODEC_H
+#define WIRE_CODEC_H
+
+#include "base/mp.h"
+#include "sessiond/engine.h"
+#include "sessiond/protocol.h"
+
+struct frame {
+    size_t size;          /* bytes of the whole message */
+    bool is_notification; /* [2, method, params]: executed, never answered */
+    uint64_t msgid;       /* 0 to 2^32 - 1 */
+    struct bytes method;  /* the name as it stood there, for messages about an unknown one; absent if numeric */
+    enum op op;           /* valid after DECODE_OK */
+};
+
+enum decode_state {
+    DECODE_OK,         /* frame and args are filled */
+    DECODE_INCOMPLETE, /* more bytes are needed */
+    DECODE_REFUSED,    /* the message is whole and has a msgid; answer `error` and go on behind it */
+    DECODE_BROKEN      /* not MessagePack-RPC: nothing behind it can be trusted; `error` says why; close */
+};
+
+/* Reads the message at the start of `bytes`. The arguments borrow from `bytes`; error->message may point to a static
+ * buffer of the calling thread, valid until its next call. */
+enum decode_state codec_decode(struct bytes bytes, struct frame *frame, union op_args *args, struct error *error);
+
+/* The head of an answer: [1, msgid, nil, <- the result goes here. */
+void codec_begin_result(struct buf *out, uint64_t msgid);
+/* A whole answer with an error. */
+void codec_write_error(struct buf *out, uint64_t msgid, const struct error *error);
+
+/* A session as a map of the fields whose bits are set in `fields` (FIELD_BIT) and that it has. */
+void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms);
+#define FIELDS_ALL UINT64_MAX
+
+void codec_write_policy(struct buf *out, const struct policy *policy); /* a map of all entries */
+/* The change applied to a policy: given entries replaced, nil ones back to their defaults. */
+void policy_apply(struct policy *policy, const struct policy_change *change);
+extern const struct policy policy_defaults;
+
+/* The dispatch table's facts. */
+struct op_info {
+    const char *method;   /* "session.get" */
+    uint16_t wire_id;     /* the small integer usable in its place */
+    bool is_write;
+    int16_t op_id_offset; /* of op_id in its arguments; -1 where it has none */
+    uint64_t op_id_bit;   /* in `given`; 0 where it has none */
+};
+extern const struct op_info op_infos[OP_COUNT];
+
+const char *error_code_name(enum error_code code);
+const char *status_name(enum status status);
+const char *field_name(enum field field);
+
+#endif
