@@ -214,6 +214,10 @@ enum engine_feature {
 
 struct engine;
 
+/* Receives the answer of a PENDING verb, inside a turn of the loop that submitted it. verb->kind, private[0] (the ticket)
+ * and everything that is answered are filled; `verb` is valid during the call. */
+typedef void (*engine_done)(void *context, unsigned loop_index, struct verb *verb);
+
 /* One engine's functions. `self` is the engine. */
 struct engine_vtable {
     const char *name;
@@ -228,6 +232,10 @@ struct engine_vtable {
      * set_done, on the same loop, never from inside submit; they are known by the ticket in private[0]. */
     void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states, size_t count,
                    int64_t now_ms);
+
+    /* Says where the answers of PENDING verbs go; called once, before the first submit. NULL in an engine that never
+     * answers PENDING. */
+    void (*set_done)(struct engine *self, engine_done done, void *context);
 
     /* Works off what is due at `now_ms` for this loop's share of the engine, inside a turn, about `budget` records at
      * most. Answers when it wants to be called again: `now_ms` when work is left, INT64_MAX for never. */

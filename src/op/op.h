@@ -12,9 +12,10 @@
 
 struct conn;
 struct server;
+struct id_maker;
 
 enum op_step {
-    STEP_SUBMIT, /* request->verb is filled: submit it, then call end */
+    STEP_SUBMIT, /* *request->verb is filled: submit it, then call end */
     STEP_ANSWER, /* call end at once */
     STEP_ERROR   /* request->error is filled */
 };
@@ -25,10 +26,12 @@ struct request {
     bool is_notification;
     enum op op;
     union op_args args;    /* borrowed from the connection's input until submit returns */
-    struct verb verb;
+    struct verb *verb;     /* in the batch's array, never NULL. What is asked is all zero before begin; what is answered is
+                              the engine's to fill and undefined before that */
     struct error error;    /* code ERROR_NONE: none */
     /* the surroundings; same for the whole batch */
     const struct env *env;
+    const struct id_maker *ids; /* makes ids for sessions; of the server */
     int64_t now_ms;
     int64_t clock_offset_ms;    /* server time minus wall time: added to every moment that a caller gives */
     struct bytes default_namespace; /* of the connection; absent: none */
@@ -36,8 +39,10 @@ struct request {
     struct server *server;      /* for the family "server" only */
     /* between begin and end */
     uint64_t fields;            /* asked for */
-    struct buf *out;            /* where a scan's `each` writes while the engine runs; the reply's begin_result stands there */
-    size_t output_mark;         /* out->size at which a streaming answer stops */
+    struct buf *out;            /* of a streaming operation (op_is_streaming): begin writes codec_begin_result and the
+                                   heads there, the scan's `each` the elements, end the rest. The server has ended every
+                                   earlier request before, and truncates on an error. For a notification: thrown away */
+    size_t output_mark;         /* out->size at which a streaming answer stops, once it holds one element */
     uint64_t streamed_count;    /* elements that `each` has written */
     size_t stream_begin;        /* mp_begin_array's answer */
     char id_buffer[48];         /* an id made for this request */
@@ -50,5 +55,11 @@ struct op_def {
 };
 
 extern const struct op_def op_defs[OP_COUNT];
+
+/* Operations that write their answer while the engine runs: their `each` puts elements into request->out. Each runs
+ * alone in its submit. */
+static inline bool op_is_streaming(enum op op) {
+    return op == OP_SESSION_LIST || op == OP_SESSION_GET_MANY || op == OP_NAMESPACE_LIST;
+}
 
 #endif
