@@ -26,6 +26,8 @@ void buf_append(struct buf *buf, const void *data, size_t size);
 void buf_consume(struct buf *buf, size_t size); /* drops the first `size` bytes, of those that are there */
 void buf_clear(struct buf *buf);                /* keeps the memory, forgets bytes and error */
 void buf_fini(struct buf *buf);                 /* frees; the buf is empty again */
-static inline struct bytes buf_bytes(const struct buf *buf) { return bytes_of(buf->data, buf->size); }
+static inline struct bytes buf_bytes(const struct buf *buf) {
+    return bytes_of(buf->data, buf->size);
+}
 
 #endif

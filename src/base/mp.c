@@ -1,33 +1,65 @@
 /* The MessagePack cursor, the scan over pieces, and the writer.
  *
- * Always true: no byte at or behind `end` is read, whatever a head declares; nothing recurses; nothing allocates but the
- * writer's buf. A value's first byte tells everything through two tables: its type, and either its whole size or that
- * its head must be read. Pure; any thread. */
+ * Always true: no byte at or behind `end` is read, whatever a head declares; nothing recurses; nothing allocates but
+ * the writer's buf. A value's first byte tells everything through two tables: its type, and either its whole size or
+ * that its head must be read. Pure; any thread. */
 #include "base/mp.h"
 
 #include <assert.h>
 #include <math.h>
 
-#define TIMES_16(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
-#define TIMES_32(x) TIMES_16(x), TIMES_16(x)
+#define TIMES_16(x)  x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#define TIMES_32(x)  TIMES_16(x), TIMES_16(x)
 #define TIMES_128(x) TIMES_32(x), TIMES_32(x), TIMES_32(x), TIMES_32(x)
 
-const uint8_t mp_types[256] = {
-    TIMES_128(MP_INTEGER), TIMES_16(MP_MAP), TIMES_16(MP_ARRAY), TIMES_32(MP_STR),
-    /* c0 */ MP_NIL, MP_NEVER, MP_BOOL, MP_BOOL, MP_BIN, MP_BIN, MP_BIN, MP_EXT,
-    /* c8 */ MP_EXT, MP_EXT, MP_FLOAT, MP_FLOAT, MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_INTEGER,
-    /* d0 */ MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_EXT, MP_EXT, MP_EXT, MP_EXT,
-    /* d8 */ MP_EXT, MP_STR, MP_STR, MP_STR, MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP,
-    /* e0 */ TIMES_32(MP_INTEGER)};
+/* clang-format off: sixteen to a line is the way the format is drawn everywhere. */
+const uint8_t mp_types[256] = {TIMES_128(MP_INTEGER),
+                               TIMES_16(MP_MAP),
+                               TIMES_16(MP_ARRAY),
+                               TIMES_32(MP_STR),
+                               /* c0 */ MP_NIL,
+                               MP_NEVER,
+                               MP_BOOL,
+                               MP_BOOL,
+                               MP_BIN,
+                               MP_BIN,
+                               MP_BIN,
+                               MP_EXT,
+                               /* c8 */ MP_EXT,
+                               MP_EXT,
+                               MP_FLOAT,
+                               MP_FLOAT,
+                               MP_INTEGER,
+                               MP_INTEGER,
+                               MP_INTEGER,
+                               MP_INTEGER,
+                               /* d0 */ MP_INTEGER,
+                               MP_INTEGER,
+                               MP_INTEGER,
+                               MP_INTEGER,
+                               MP_EXT,
+                               MP_EXT,
+                               MP_EXT,
+                               MP_EXT,
+                               /* d8 */ MP_EXT,
+                               MP_STR,
+                               MP_STR,
+                               MP_STR,
+                               MP_ARRAY,
+                               MP_ARRAY,
+                               MP_MAP,
+                               MP_MAP,
+                               /* e0 */ TIMES_32(MP_INTEGER)};
 
 /* The whole size of a value that has no variable part; 0: read the head. */
 static const uint8_t fixed_sizes[256] = {
-    TIMES_128(1), TIMES_16(0), TIMES_16(0),
-    /* a0 */ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
-    /* b0 */ 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
-    /* c0 */ 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9,
-    /* d0 */ 2, 3, 5, 9, 3, 4, 6, 10, 18, 0, 0, 0, 0, 0, 0, 0,
+    TIMES_128(1),        TIMES_16(0), TIMES_16(0),
+    /* a0 */ 1,          2,           3,           4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
+    /* b0 */ 17,         18,          19,          20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    /* c0 */ 1,          0,           1,           1,  0,  0,  0,  0,  0,  0,  5,  9,  2,  3,  5,  9,
+    /* d0 */ 2,          3,           5,           9,  3,  4,  6,  10, 18, 0,  0,  0,  0,  0,  0,  0,
     /* e0 */ TIMES_32(1)};
+/* clang-format on */
 
 static uint64_t big_endian(const uint8_t *at, unsigned size) {
     uint64_t value = 0;
@@ -70,7 +102,9 @@ static enum mp_error head_read(const uint8_t *at, size_t left, struct head *head
     return MP_OK;
 }
 
-static size_t left_of(const struct mp_cursor *cursor) { return (size_t)(cursor->end - cursor->at); }
+static size_t left_of(const struct mp_cursor *cursor) {
+    return (size_t)(cursor->end - cursor->at);
+}
 
 /* What stands instead of the type that was wanted. */
 static void fail_mistyped(struct mp_cursor *cursor) {
@@ -201,12 +235,16 @@ static uint32_t container_read(struct mp_cursor *cursor, enum mp_type type) {
     return (uint32_t)(type == MP_MAP ? head.count / 2 : head.count);
 }
 
-uint32_t mp_read_array_slow(struct mp_cursor *cursor) { return container_read(cursor, MP_ARRAY); }
+uint32_t mp_read_array_slow(struct mp_cursor *cursor) {
+    return container_read(cursor, MP_ARRAY);
+}
 
-uint32_t mp_read_map_slow(struct mp_cursor *cursor) { return container_read(cursor, MP_MAP); }
+uint32_t mp_read_map_slow(struct mp_cursor *cursor) {
+    return container_read(cursor, MP_MAP);
+}
 
-/* Where the value at `at` ends, or NULL with *error. The values still to come on each level stand in an array instead of
- * on the C stack, so that depth costs no more than it is worth. */
+/* Where the value at `at` ends, or NULL with *error. The values still to come on each level stand in an array instead
+ * of on the C stack, so that depth costs no more than it is worth. */
 static const uint8_t *value_end(const uint8_t *at, const uint8_t *end, unsigned depth_max, enum mp_error *error) {
     uint64_t left[MP_DEPTH_MAX + 1];
     unsigned depth = 0;
@@ -287,9 +325,13 @@ static void write_head(struct buf *out, uint8_t first, uint64_t value, unsigned 
     out->size += 1 + size;
 }
 
-void mp_write_nil(struct buf *out) { write_byte(out, 0xc0); }
+void mp_write_nil(struct buf *out) {
+    write_byte(out, 0xc0);
+}
 
-void mp_write_bool(struct buf *out, bool value) { write_byte(out, value ? 0xc3 : 0xc2); }
+void mp_write_bool(struct buf *out, bool value) {
+    write_byte(out, value ? 0xc3 : 0xc2);
+}
 
 void mp_write_uint(struct buf *out, uint64_t value) {
     uint8_t *at = buf_reserve(out, HEAD_MAX);
@@ -336,18 +378,26 @@ void mp_write_str(struct buf *out, struct bytes text) {
     buf_append(out, text.data, text.size);
 }
 
-void mp_write_string(struct buf *out, const char *text) { mp_write_str(out, bytes_of_string(text)); }
+void mp_write_string(struct buf *out, const char *text) {
+    mp_write_str(out, bytes_of_string(text));
+}
 
 void mp_write_bin(struct buf *out, struct bytes data) {
     write_counted(out, 0, 0, 0xc4, true, data.size);
     buf_append(out, data.data, data.size);
 }
 
-void mp_write_array(struct buf *out, uint32_t count) { write_counted(out, 0x90, 16, 0xdb, false, count); }
+void mp_write_array(struct buf *out, uint32_t count) {
+    write_counted(out, 0x90, 16, 0xdb, false, count);
+}
 
-void mp_write_map(struct buf *out, uint32_t pairs) { write_counted(out, 0x80, 16, 0xdd, false, pairs); }
+void mp_write_map(struct buf *out, uint32_t pairs) {
+    write_counted(out, 0x80, 16, 0xdd, false, pairs);
+}
 
-void mp_write_raw(struct buf *out, struct bytes encoded) { buf_append(out, encoded.data, encoded.size); }
+void mp_write_raw(struct buf *out, struct bytes encoded) {
+    buf_append(out, encoded.data, encoded.size);
+}
 
 static size_t begin_counted(struct buf *out) {
     size_t begin = out->size;
@@ -361,10 +411,18 @@ static void end_counted(struct buf *out, size_t begin, uint8_t first, uint32_t c
     mp_put_big_endian(out->data + begin, first, count, 4);
 }
 
-size_t mp_begin_array(struct buf *out) { return begin_counted(out); }
+size_t mp_begin_array(struct buf *out) {
+    return begin_counted(out);
+}
 
-void mp_end_array(struct buf *out, size_t begin, uint32_t count) { end_counted(out, begin, 0xdd, count); }
+void mp_end_array(struct buf *out, size_t begin, uint32_t count) {
+    end_counted(out, begin, 0xdd, count);
+}
 
-size_t mp_begin_map(struct buf *out) { return begin_counted(out); }
+size_t mp_begin_map(struct buf *out) {
+    return begin_counted(out);
+}
 
-void mp_end_map(struct buf *out, size_t begin, uint32_t pairs) { end_counted(out, begin, 0xdf, pairs); }
+void mp_end_map(struct buf *out, size_t begin, uint32_t pairs) {
+    end_counted(out, begin, 0xdf, pairs);
+}

@@ -13,7 +13,19 @@
 /* The deepest nesting that mp_read_value can be asked to allow. */
 #define MP_DEPTH_MAX 128
 
-enum mp_type { MP_NIL, MP_BOOL, MP_INTEGER, MP_FLOAT, MP_STR, MP_BIN, MP_ARRAY, MP_MAP, MP_EXT, MP_NEVER /* 0xc1 */, MP_END };
+enum mp_type {
+    MP_NIL,
+    MP_BOOL,
+    MP_INTEGER,
+    MP_FLOAT,
+    MP_STR,
+    MP_BIN,
+    MP_ARRAY,
+    MP_MAP,
+    MP_EXT,
+    MP_NEVER /* 0xc1 */,
+    MP_END
+};
 
 enum mp_error {
     MP_OK,
