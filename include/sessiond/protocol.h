@@ -155,7 +155,7 @@ struct policy_change {
         .session_limit_policy = SESSION_LIMIT_POLICY_REJECT, \
     }
 
-/* Dense indices; the numbers on the wire are op_wire_id[] of the codec. */
+/* Dense indices; the numbers on the wire are op_infos[].wire_id of the codec. */
 enum op {
     OP_SERVER_HELLO,
     OP_SERVER_PING,

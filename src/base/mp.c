@@ -12,52 +12,23 @@
 #define TIMES_32(x)  TIMES_16(x), TIMES_16(x)
 #define TIMES_128(x) TIMES_32(x), TIMES_32(x), TIMES_32(x), TIMES_32(x)
 
-/* clang-format off: sixteen to a line is the way the format is drawn everywhere. */
-const uint8_t mp_types[256] = {TIMES_128(MP_INTEGER),
-                               TIMES_16(MP_MAP),
-                               TIMES_16(MP_ARRAY),
-                               TIMES_32(MP_STR),
-                               /* c0 */ MP_NIL,
-                               MP_NEVER,
-                               MP_BOOL,
-                               MP_BOOL,
-                               MP_BIN,
-                               MP_BIN,
-                               MP_BIN,
-                               MP_EXT,
-                               /* c8 */ MP_EXT,
-                               MP_EXT,
-                               MP_FLOAT,
-                               MP_FLOAT,
-                               MP_INTEGER,
-                               MP_INTEGER,
-                               MP_INTEGER,
-                               MP_INTEGER,
-                               /* d0 */ MP_INTEGER,
-                               MP_INTEGER,
-                               MP_INTEGER,
-                               MP_INTEGER,
-                               MP_EXT,
-                               MP_EXT,
-                               MP_EXT,
-                               MP_EXT,
-                               /* d8 */ MP_EXT,
-                               MP_STR,
-                               MP_STR,
-                               MP_STR,
-                               MP_ARRAY,
-                               MP_ARRAY,
-                               MP_MAP,
-                               MP_MAP,
-                               /* e0 */ TIMES_32(MP_INTEGER)};
+/* Sixteen to a line is the way the format is drawn everywhere. */
+/* clang-format off */
+const uint8_t mp_types[256] = {
+    TIMES_128(MP_INTEGER), TIMES_16(MP_MAP), TIMES_16(MP_ARRAY), TIMES_32(MP_STR),
+    /* c0 */ MP_NIL, MP_NEVER, MP_BOOL, MP_BOOL, MP_BIN, MP_BIN, MP_BIN, MP_EXT,
+    /* c8 */ MP_EXT, MP_EXT, MP_FLOAT, MP_FLOAT, MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_INTEGER,
+    /* d0 */ MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_INTEGER, MP_EXT, MP_EXT, MP_EXT, MP_EXT,
+    /* d8 */ MP_EXT, MP_STR, MP_STR, MP_STR, MP_ARRAY, MP_ARRAY, MP_MAP, MP_MAP,
+    /* e0 */ TIMES_32(MP_INTEGER)};
 
 /* The whole size of a value that has no variable part; 0: read the head. */
 static const uint8_t fixed_sizes[256] = {
-    TIMES_128(1),        TIMES_16(0), TIMES_16(0),
-    /* a0 */ 1,          2,           3,           4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16,
-    /* b0 */ 17,         18,          19,          20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
-    /* c0 */ 1,          0,           1,           1,  0,  0,  0,  0,  0,  0,  5,  9,  2,  3,  5,  9,
-    /* d0 */ 2,          3,           5,           9,  3,  4,  6,  10, 18, 0,  0,  0,  0,  0,  0,  0,
+    TIMES_128(1), TIMES_16(0), TIMES_16(0),
+    /* a0 */ 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16,
+    /* b0 */ 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+    /* c0 */ 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 5, 9, 2, 3, 5, 9,
+    /* d0 */ 2, 3, 5, 9, 3, 4, 6, 10, 18, 0, 0, 0, 0, 0, 0, 0,
     /* e0 */ TIMES_32(1)};
 /* clang-format on */
 

@@ -12,8 +12,8 @@ struct frame {
     size_t size;          /* bytes of the whole message */
     bool is_notification; /* [2, method, params]: executed, never answered */
     uint64_t msgid;       /* 0 to 2^32 - 1 */
-    struct bytes method;  /* the name as it stood there, for messages about an unknown one; absent if numeric */
-    enum op op;           /* valid after DECODE_OK */
+    struct bytes method;  /* the name as it stood there; absent if numeric */
+    enum op op;           /* valid after DECODE_OK; else OP_COUNT, or the operation if its name was understood */
 };
 
 enum decode_state {
@@ -43,13 +43,21 @@ extern const struct policy policy_defaults;
 
 /* The dispatch table's facts. */
 struct op_info {
-    const char *method;   /* "session.get" */
-    uint16_t wire_id;     /* the small integer usable in its place */
+    const char *method; /* "session.get" */
+    uint16_t wire_id;   /* the small integer usable in its place */
     bool is_write;
     int16_t op_id_offset; /* of op_id in its arguments; -1 where it has none */
     uint64_t op_id_bit;   /* in `given`; 0 where it has none */
 };
 extern const struct op_info op_infos[OP_COUNT];
+
+/* The schema's limits, as server.hello announces them. */
+struct limit_info {
+    const char *name; /* "max_frame" */
+    int64_t value;
+};
+extern const struct limit_info limit_infos[];
+extern const size_t limit_count;
 
 const char *error_code_name(enum error_code code);
 const char *status_name(enum status status);
