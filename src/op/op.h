@@ -50,7 +50,9 @@ struct request {
 
 struct op_def {
     enum op_step (*begin)(struct request *request);
-    /* Writes the result (one MessagePack value) to `out`, or sets request->error and writes nothing. */
+    /* Writes the result (one MessagePack value) to `out`, or sets request->error: then what it wrote is taken back. The
+     * server has written codec_begin_result before, but for a streaming operation. Not called where begin or the engine
+     * (request->verb->error) refused: the server answers those errors itself. */
     void (*end)(struct request *request, struct buf *out);
 };
 
