@@ -156,7 +156,8 @@ struct verb {
 
     /* ---- what is answered */
     struct error error;      /* code ERROR_NONE: it was done */
-    bool is_found;           /* GET, UPDATE, TOUCH, MOVE: `session` holds one. CONFIGURE: the namespace exists */
+    bool is_found;           /* GET, UPDATE, TOUCH, MOVE: `session` holds one. CONFIGURE: the namespace exists.
+                                END_ALL: the namespace existed */
     enum outcome outcome;    /* UPDATE, MOVE: the last run's */
     uint64_t depends_on;     /* newest version that this answer depends on */
     union {
@@ -186,6 +187,10 @@ struct engine_options {
     int64_t now_ms;          /* the clock at opening */
     struct engine_limits limits;
     const struct env *env;   /* lives as long as the engine */
+    /* What a namespace starts with, and how a change is applied to it: an engine knows the few entries that it enforces
+     * and leaves the rest of a policy to whoever declares it. NULL: the schema's defaults; CONFIGURE then takes no change. */
+    const struct policy *default_policy;
+    void (*policy_apply)(struct policy *policy, const struct policy_change *change);
 };
 
 /* Figures of an engine. Counters only grow. */
