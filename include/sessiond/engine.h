@@ -105,6 +105,9 @@ typedef bool (*namespace_each)(void *context, struct bytes name);
 
 #define SCAN_CURSOR_MAX 64
 
+/* How often a namespace is purged once it is, unless it is told otherwise. */
+#define PURGE_INTERVAL_DEFAULT_MS INT64_C(60000)
+
 struct verb {
     enum verb_kind kind;
     struct bytes namespace; /* 1 to 64 bytes; one that does not exist comes into being with its first write */
@@ -148,7 +151,7 @@ struct verb {
             const struct policy_change *change; /* NULL: only read */
             bool sets_purging;
             bool is_purging;                    /* with sets_purging */
-            int64_t purge_interval_ms;          /* with sets_purging; 0: as it is */
+            int64_t purge_interval_ms;          /* 0: as it is; else a change by itself, also without sets_purging */
             namespace_each each;                /* not NULL: list all names, sorted; namespace is not looked at */
             void *context;
         } configure;

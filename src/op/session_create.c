@@ -1,0 +1,57 @@
+/* session.create: a new session under an id of the caller's or of our own.
+ *
+ * Happy path: an id is made if none was given, the rule finds nothing under it and begins a record, the answer is that
+ * record. It fails where the id is taken (EXISTS), was destroyed or has died (GONE, unless `revive`), may not be chosen
+ * (FORBIDDEN), or where the engine meets a limit. Any loop's thread. */
+#include "base/id.h"
+#include "op/draft.h"
+#include "op/op_table.gen.h"
+
+static void draft_fill(struct session *draft, const struct request *request, const struct policy *policy) {
+    const struct args_session_create *args = &request->args.session_create;
+    draft->user = args->user;
+    draft->client = args->client;
+    draft->meta = args->meta;
+    if (!bytes_is_absent(args->data)) draft->data = args->data;
+    /* Before the deadlines, because the absolute ones count from it. */
+    if (args->given & ~args->nil & SESSION_CREATE_CREATED_AT) draft->created_at = moment_of(request, args->created_at);
+    draft_set_timeouts(draft, policy, &args->timeouts);
+    if (args->given & ~args->nil & SESSION_CREATE_ABSOLUTE_EXPIRES_AT)
+        draft_set_absolute_expires_at(draft, policy, moment_of(request, args->absolute_expires_at));
+}
+
+static enum outcome create_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct request *request = input->arguments;
+    const struct args_session_create *args = &request->args.session_create;
+    /* Asked first, so that strict namespaces do not tell which ids exist. */
+    if (input->policy->strict_ids && (args->given & SESSION_CREATE_ID))
+        return outcome_error(error, ERROR_FORBIDDEN, "This namespace makes its ids itself; create without an id.");
+    if (input->presence == PRESENCE_ALIVE) {
+        outcome_error(error, ERROR_EXISTS, "A session with this id is alive; choose another id or use session.set.");
+        error->version = input->old->version;
+        return OUTCOME_ERROR;
+    }
+    if (input->presence != PRESENCE_NONE && !args->revive) return outcome_gone(input, error);
+    draft_begin(draft, input, request->verb->id);
+    draft_fill(draft, request, input->policy);
+    return OUTCOME_REPLACE;
+}
+
+enum op_step session_create_begin(struct request *request) {
+    const struct args_session_create *args = &request->args.session_create;
+    struct bytes id = args->id;
+    if ((args->given & ~args->nil & SESSION_CREATE_CREATED_AT) &&
+        args->created_at + request->clock_offset_ms > request->now_ms)
+        return request_refuse(request, ERROR_BAD_REQUEST,
+                              "created_at lies in the future; leave it out for a session that begins now.");
+    if (bytes_is_absent(id)) {
+        id_make(request->ids, args->user, request->id_buffer);
+        id = bytes_of(request->id_buffer, ID_SIZE);
+    }
+    request->fields = args->given & SESSION_CREATE_FIELDS ? args->fields : FIELDS_ALL;
+    return request_update(request, args->namespace, id, create_rule);
+}
+
+void session_create_end(struct request *request, struct buf *out) {
+    codec_write_record(out, &request->verb->session, request->fields, request->now_ms);
+}
