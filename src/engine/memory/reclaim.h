@@ -1,0 +1,63 @@
+/* When memory that readers may still look at can be freed.
+ *
+ * Each reader (a loop, a walker) has one counter: odd inside a turn, even outside. A reader inside a turn may hold
+ * pointers to anything that was published during it; outside it holds none. What a writer has unlinked it *retires*;
+ * it is freed once every counter that was odd has moved. A reader that sleeps (even) holds nobody up.
+ *
+ * Each reader has two batches: one being filled, one waiting for the readers that were inside a turn when it was
+ * closed. Retired blocks are not written to (readers may be reading them), so the batches are arrays of their own.
+ * The counters are moved by read-modify-write operations alone on both sides: either the snapshot finds the reader
+ * odd, or the reader's entering has read what the snapshot wrote and so sees all that was unlinked before. This needs
+ * no fences, which ThreadSanitizer does not understand.
+ *
+ * Threads: every function that takes a reader's index is called on that reader's thread only (or in its place, with the
+ * usual happens-before). reclaim_bytes: any thread. init, fini: nobody else inside. */
+#ifndef ENGINE_MEMORY_RECLAIM_H
+#define ENGINE_MEMORY_RECLAIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Frees one retired block; called on the thread of the reader that retired it, which is outside its turn or inside one.
+ * It may retire further blocks. `kind` is what was given to reclaim_retire. */
+typedef void (*reclaim_free)(void *context, void *pointer, size_t size, unsigned kind);
+
+struct reclaim_reader;
+
+struct reclaim {
+    struct reclaim_reader *readers;
+    unsigned reader_count;
+    reclaim_free free;
+    void *context; /* of free */
+};
+
+/* Prepares for readers 0 to reader_count - 1, all outside a turn. False where memory is lacking. */
+bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free free, void *context);
+
+/* Frees all that was retired. All readers are outside their turns. */
+void reclaim_fini(struct reclaim *reclaim);
+
+/* Begins and ends a turn. Not nested. Both free what can be freed, outside the turn. */
+void reclaim_enter(struct reclaim *reclaim, unsigned reader);
+void reclaim_leave(struct reclaim *reclaim, unsigned reader);
+
+/* Hands over a block that no new reader can find any more. Inside a turn or not; never waits. `size` (below 2^56) is
+ * counted until the block is freed; `kind` is below 256. Where memory is lacking even for the note, the block is never
+ * freed, and stays counted. */
+void reclaim_retire(struct reclaim *reclaim, unsigned reader, void *pointer, size_t size, unsigned kind);
+
+/* Frees what this reader retired and nobody can see any more. enter and leave do this too; a loop that has nothing to
+ * do but has retired blocks (reclaim_is_waiting) calls it from time to time. */
+void reclaim_poll(struct reclaim *reclaim, unsigned reader);
+
+/* Whether this reader has retired blocks that are not freed yet. */
+bool reclaim_is_waiting(const struct reclaim *reclaim, unsigned reader);
+
+/* Whether this reader is inside a turn; for assertions. */
+bool reclaim_is_inside(const struct reclaim *reclaim, unsigned reader);
+
+/* Bytes that were retired and are not freed yet, over all readers. */
+uint64_t reclaim_bytes(const struct reclaim *reclaim);
+
+#endif

@@ -1,0 +1,275 @@
+/* The table of one shard: from a 64-bit hash to the records that may have it.
+ *
+ * Readers take no lock: table_prefetch, table_find / table_next and the walk may run on any loop inside its turn of
+ * `reclaim`. Whatever changes the table runs under the shard's lock, which is the caller's; so do the words of the
+ * wheel (`armed` and links). The table never reads a record: comparing ids is the caller's.
+ *
+ * A bucket is one cache line: 7 slots and a word of 8 bytes. A slot holds a pointer (44 bits: records are aligned to 8
+ * and user space has 47) and 20 bits of the hash, the tag: those below the bits that chose the shard. The bucket is
+ * tag * bucket_count >> 20, so buckets stand in the order of the hash, and growing by any factor is one linear merge
+ * that reads no record. What finds no place in its bucket goes into an overflow bucket, chained from there and taken
+ * from the end of the same array; when those run out the array is replaced by one about a sixth larger. Never by a
+ * doubled one: that would leave the table half empty on average. With 5.1 to about 6 of 7 slots in use this costs 14
+ * to 16 bytes a session, and 1.5 more for the wheel's links.
+ *
+ * Always true:
+ * - A published record keeps its slot as long as its array lives, and an overflow bucket its chain, so that a reader
+ *   never misses what moved behind it.
+ * - An array that was replaced is never written again; readers that still see it see the table of that moment.
+ * - Array and bucket count are published in one word, so a look-up touches the shard, the bucket and the record. */
+#ifndef ENGINE_MEMORY_TABLE_H
+#define ENGINE_MEMORY_TABLE_H
+
+#include "engine/memory/reclaim.h"
+#include "engine/memory/slab.h"
+#include <assert.h>
+#include <stdatomic.h>
+
+#define TABLE_SLOTS        7
+#define TABLE_TAG_BITS     20
+#define TABLE_POINTER_BITS 44 /* after the 3 low zero bits are dropped */
+#define TABLE_BUCKETS_MAX  (1u << TABLE_TAG_BITS)
+
+struct table_bucket {
+    _Atomic uint64_t slots[TABLE_SLOTS]; /* tag << 44 | record >> 3; 0: empty */
+    uint32_t armed;                      /* the wheel's: 0, or when this bucket is due. First of a chain only */
+    _Atomic uint32_t overflow;           /* next of the chain: its number in the array; 0: none */
+} __attribute__((aligned(64)));
+
+/* A bucket's neighbours in the wheel; see wheel.h. */
+struct table_link {
+    uint32_t previous, next;
+};
+
+/* One array: this header, bucket_count buckets, overflow_count overflow buckets, bucket_count links. */
+struct table_array {
+    uint32_t bucket_count;
+    uint32_t overflow_count;
+    uint32_t overflow_used;
+    struct table_link *links;
+    struct table_bucket buckets[];
+} __attribute__((aligned(64)));
+
+struct wheel;
+
+struct table {
+    _Atomic uint64_t root; /* array >> 6 << 21 | bucket_count */
+    uint32_t count;        /* records; shard's lock */
+    uint8_t shard_bits;
+    uint8_t arena;       /* hint for slab */
+    uint8_t retire_kind; /* what reclaim's free is told of an array; it is a slab block */
+    uint32_t shard;
+    struct wheel *wheel; /* whose links these are; NULL: none. Rebuilt whenever the array is replaced */
+    struct slab *slab;
+    struct reclaim *reclaim;
+};
+
+struct table_options {
+    unsigned shard;       /* this shard's number: the top shard_bits of all its hashes */
+    unsigned shard_bits;  /* 0 to 24 */
+    unsigned arena;       /* for slab_alloc */
+    unsigned retire_kind; /* for reclaim_retire */
+    struct wheel *wheel;  /* initialised before; NULL: none */
+    struct slab *slab;
+    struct reclaim *reclaim;
+};
+
+/* Makes an empty table; takes no memory. */
+void table_init(struct table *table, const struct table_options *options);
+
+/* Frees the array at once: no reader is inside. The records are the caller's. */
+void table_fini(struct table *table);
+
+/* Puts a record (aligned to 8) under its hash; the shard's lock. May replace the array, so that slots and walks taken
+ * under this lock before are void (bucket numbers too). False where memory is lacking: nothing changed. */
+bool table_insert(struct table *table, unsigned reader, uint64_t hash, void *record);
+
+/* Replaces the array by a smaller one if the table has become sparse; the shard's lock. Voids slots, walks and bucket
+ * numbers like table_insert. Call after removals. */
+void table_trim(struct table *table, unsigned reader);
+
+/* Bytes of the current array, links included. The shard's lock. */
+size_t table_bytes(const struct table *table);
+
+/* Tests: asserts every invariant; the shard's lock. */
+void table_check(const struct table *table);
+
+/* ---- the root */
+
+static inline struct table_array *table_root_array(uint64_t root) {
+    return (struct table_array *)(uintptr_t)(root >> (TABLE_TAG_BITS + 1) << 6);
+}
+static inline uint32_t table_root_count(uint64_t root) {
+    return (uint32_t)root & ((1u << (TABLE_TAG_BITS + 1)) - 1);
+}
+
+static inline uint64_t table_root(const struct table *table) {
+    return atomic_load_explicit(&table->root, memory_order_acquire);
+}
+
+/* The current array; the shard's lock, or inside a turn. */
+static inline struct table_array *table_array(const struct table *table) {
+    return table_root_array(table_root(table));
+}
+
+static inline uint32_t table_bucket_count(const struct table *table) {
+    return table_root_count(table_root(table));
+}
+
+static inline uint32_t table_tag(const struct table *table, uint64_t hash) {
+    return (uint32_t)(hash << table->shard_bits >> (64 - TABLE_TAG_BITS));
+}
+
+static inline uint32_t table_bucket_of_tag(uint32_t tag, uint32_t bucket_count) {
+    return (uint32_t)(((uint64_t)tag * bucket_count) >> TABLE_TAG_BITS);
+}
+
+/* The number of the bucket whose chain holds this hash. Valid until the array is replaced. */
+static inline uint32_t table_bucket_of(const struct table *table, uint64_t hash) {
+    return table_bucket_of_tag(table_tag(table, hash), table_bucket_count(table));
+}
+
+static inline void *table_slot_record(uint64_t slot) {
+    return (void *)(uintptr_t)((slot & ((UINT64_C(1) << TABLE_POINTER_BITS) - 1)) << 3);
+}
+
+/* ---- finding: lock-free, inside a turn, or under the shard's lock */
+
+/* Asks the processor for the bucket of a hash. */
+static inline void table_prefetch(const struct table *table, uint64_t hash) {
+    uint64_t root = table_root(table);
+    __builtin_prefetch(
+        &table_root_array(root)->buckets[table_bucket_of_tag(table_tag(table, hash), table_root_count(root))]);
+}
+
+/* The records that may have one hash, one after the other:
+ *     struct table_find find = table_find(table, hash);
+ *     while ((record = table_next(&find))) if (is_it(record)) ...
+ * `slot` is where the last one stands, for table_replace and table_remove under the shard's lock. */
+struct table_find {
+    const struct table_array *array;
+    struct table_bucket *bucket;
+    uint64_t tag;
+    unsigned index;         /* of the slot to look at next */
+    _Atomic uint64_t *slot; /* of the record handed out last */
+};
+
+static inline struct table_find table_find(const struct table *table, uint64_t hash) {
+    uint64_t root = table_root(table);
+    struct table_array *array = table_root_array(root);
+    uint32_t tag = table_tag(table, hash);
+    return (struct table_find){array, &array->buckets[table_bucket_of_tag(tag, table_root_count(root))], tag, 0, NULL};
+}
+
+/* The next candidate, or NULL. */
+static inline void *table_next(struct table_find *find) {
+    for (;;) {
+        for (unsigned i = find->index; i < TABLE_SLOTS; i++) {
+            uint64_t slot = atomic_load_explicit(&find->bucket->slots[i], memory_order_acquire);
+            if (slot >> TABLE_POINTER_BITS != find->tag || !slot) continue;
+            find->index = i + 1;
+            find->slot = &find->bucket->slots[i];
+            return table_slot_record(slot);
+        }
+        find->index = 0;
+        uint32_t overflow = atomic_load_explicit(&find->bucket->overflow, memory_order_acquire);
+        if (!overflow) {
+            find->index = TABLE_SLOTS; /* so that a further call answers NULL again */
+            return NULL;
+        }
+        find->bucket = (struct table_bucket *)&find->array->buckets[overflow];
+    }
+}
+
+/* The slot that holds this very record; NULL: none. Compares pointers, reads no record. Under the shard's lock this
+ * tells whether what was read without it still stands. */
+static inline _Atomic uint64_t *table_slot_of(const struct table *table, uint64_t hash, const void *record) {
+    struct table_find find = table_find(table, hash);
+    for (void *candidate; (candidate = table_next(&find));)
+        if (candidate == record) return find.slot;
+    return NULL;
+}
+
+/* ---- changing what stands in a slot of the current array: the shard's lock. The old record is the caller's to retire
+ */
+
+/* Publishes another record of the same hash in place of the one there. */
+static inline void table_replace(struct table *table, _Atomic uint64_t *slot, void *record) {
+    (void)table;
+    assert(((uintptr_t)record & 7) == 0 && (uintptr_t)record >> (TABLE_POINTER_BITS + 3) == 0 && record);
+    uint64_t old = atomic_load_explicit(slot, memory_order_relaxed);
+    assert(old);
+    uint64_t tag = old >> TABLE_POINTER_BITS << TABLE_POINTER_BITS;
+    atomic_store_explicit(slot, tag | (uintptr_t)record >> 3, memory_order_release);
+}
+
+/* Takes the record out. Never replaces the array, so a walk may go on. */
+static inline void table_remove(struct table *table, _Atomic uint64_t *slot) {
+    assert(atomic_load_explicit(slot, memory_order_relaxed) && table->count > 0);
+    atomic_store_explicit(slot, 0, memory_order_release);
+    table->count--;
+}
+
+/* ---- walking: all records of one bucket after the other, in the order of the hash's tags from bucket to bucket (and
+ * in none within a bucket). Lock-free inside a turn, or under the shard's lock; a walk keeps to the array it began
+ * with. for (struct table_walk walk = table_walk_from(table, hash); table_walk_is_in(&walk); table_walk_bucket(&walk))
+ *         while ((record = table_walk_next(&walk))) ... */
+struct table_walk {
+    const struct table_array *array;
+    uint32_t bucket_count;
+    uint32_t number;             /* of the bucket whose chain is walked */
+    struct table_bucket *bucket; /* of the chain */
+    unsigned index;              /* of the slot to look at next */
+    _Atomic uint64_t *slot;      /* of the record handed out last */
+};
+
+/* At the start of the bucket with that number. */
+static inline struct table_walk table_walk_at(const struct table *table, uint32_t number) {
+    uint64_t root = table_root(table);
+    struct table_array *array = table_root_array(root);
+    return (struct table_walk){array, table_root_count(root), number, &array->buckets[number], 0, NULL};
+}
+
+/* At the start of the bucket that holds the hash; smaller hashes of the same bucket come too. */
+static inline struct table_walk table_walk_from(const struct table *table, uint64_t hash) {
+    uint64_t root = table_root(table);
+    struct table_array *array = table_root_array(root);
+    uint32_t number = table_bucket_of_tag(table_tag(table, hash), table_root_count(root));
+    return (struct table_walk){array, table_root_count(root), number, &array->buckets[number], 0, NULL};
+}
+
+/* False once the last bucket was left. */
+static inline bool table_walk_is_in(const struct table_walk *walk) {
+    return walk->number < walk->bucket_count;
+}
+
+/* On to the next bucket, and asks the processor for the one after it. */
+static inline void table_walk_bucket(struct table_walk *walk) {
+    walk->bucket = (struct table_bucket *)&walk->array->buckets[++walk->number];
+    __builtin_prefetch(walk->bucket + 1);
+    walk->index = 0;
+    walk->slot = NULL;
+}
+
+/* The next record of this bucket's chain, or NULL. */
+static inline void *table_walk_next(struct table_walk *walk) {
+    for (;;) {
+        for (; walk->index < TABLE_SLOTS; walk->index++) {
+            uint64_t slot = atomic_load_explicit(&walk->bucket->slots[walk->index], memory_order_acquire);
+            if (!slot) continue;
+            walk->slot = &walk->bucket->slots[walk->index++];
+            return table_slot_record(slot);
+        }
+        uint32_t overflow = atomic_load_explicit(&walk->bucket->overflow, memory_order_acquire);
+        if (!overflow) return NULL;
+        walk->bucket = (struct table_bucket *)&walk->array->buckets[overflow];
+        walk->index = 0;
+    }
+}
+
+/* The smallest whole hash (shard bits included) that could stand in bucket `number` of `bucket_count`. All hashes of
+ * the buckets before are smaller: with it as a cursor a walk may be taken up again after the table has grown. number ==
+ * bucket_count answers the first hash after the shard (0 after the last shard). */
+uint64_t table_bucket_first_hash(const struct table *table, uint32_t number, uint32_t bucket_count);
+
+#endif

@@ -1,0 +1,62 @@
+/* The tombstones of one shard: which ids were destroyed, and at which version.
+ *
+ * A tombstone is 16 bytes: the whole 64-bit hash of the id (keyed, so nobody can make two ids meet; by chance one in
+ * 2^64 / entries) and the version of its end, which also dates it. Open addressing in one block of the slab, linear
+ * probing, deletion by shifting back: no markers pile up. How long a tombstone counts is its namespace's business;
+ * the caller judges what tombstone_find answers, and sweeps what nobody can ask for any more.
+ *
+ * Everything runs under the shard's lock. All zero but for tombstone_init's fields is an empty set without memory. */
+#ifndef ENGINE_MEMORY_TOMBSTONE_H
+#define ENGINE_MEMORY_TOMBSTONE_H
+
+#include "engine/memory/slab.h"
+#include <stdbool.h>
+
+struct tombstone_entry {
+    uint64_t hash;
+    uint64_t version; /* 0: empty */
+};
+
+struct tombstones {
+    struct tombstone_entry *entries; /* NULL: capacity 0 */
+    uint32_t capacity;
+    uint32_t count;
+    uint32_t sweep_at;     /* where the next sweep goes on */
+    uint32_t sweep_left;   /* entries until the running sweep is through; 0: none runs */
+    uint64_t oldest;       /* no entry has a smaller version; UINT64_MAX when empty */
+    uint64_t sweep_oldest; /* the same, of what the running sweep has passed */
+    struct slab *slab;
+    unsigned arena;
+};
+
+void tombstone_init(struct tombstones *set, struct slab *slab, unsigned arena);
+void tombstone_fini(struct tombstones *set);
+
+/* Sets the tombstone of a hash; of two versions the newer stays. version is above 0. False only where no memory is left
+ * at all and the set is full: nothing changed. (When growing fails, the set fills to its last entry first.) */
+bool tombstone_put(struct tombstones *set, uint64_t hash, uint64_t version);
+
+/* Makes sure that the next tombstone_put succeeds; false where memory is lacking. */
+bool tombstone_reserve(struct tombstones *set);
+
+/* The version of the tombstone, or 0. */
+uint64_t tombstone_find(const struct tombstones *set, uint64_t hash);
+
+/* Asks the processor for where the hash would stand. */
+void tombstone_prefetch(const struct tombstones *set, uint64_t hash);
+
+/* Removes the tombstone; true if there was one. */
+bool tombstone_remove(struct tombstones *set, uint64_t hash);
+
+/* Looks at about `budget` places and removes what is older than `version`; gives memory back after a whole round. True:
+ * the round is through, so everything that was there when it began is at least `version`, and `oldest` is right.
+ * False: call again. A set whose `oldest` is not below version has nothing to sweep. */
+bool tombstone_sweep(struct tombstones *set, uint64_t version, unsigned budget);
+
+/* Bytes of the set's block, as the slab counts them. */
+size_t tombstone_bytes(const struct tombstones *set);
+
+/* Tests: asserts every invariant. */
+void tombstone_check(const struct tombstones *set);
+
+#endif
