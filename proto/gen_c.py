@@ -1,5 +1,7 @@
 """The C that follows from the schema: the protocol's types, the codec's tables, the dispatch table, client constants."""
 
+import json
+
 from schema import BANNER, arguments, c_name, constant, live
 
 METHOD_SLOTS = 64
@@ -108,6 +110,13 @@ def argument_row(row, struct, bit, positional):
             f"offsetof({struct}, {row['name']}), UINT64_C(1) << {bit}, {flags[0]}, {flags[1]}}},\n")
 
 
+def accepts(row):
+    """What a type takes, short enough for an error's sentence."""
+    if "values" in row:
+        return "one of " + ", ".join(row["values"])
+    return row["accepts"].split(";")[0]
+
+
 def names(symbol, rows, key, prefix, end):
     return (f"\nconst struct word {symbol}[{end}] = {{\n"
             + "".join(f"    [{constant(prefix, r[key])}] = {{\"{r[key]}\", {len(r[key])}}},\n" for r in rows) + "};\n")
@@ -159,6 +168,8 @@ def codec_c(schema):
                    + "".join(f"    [{constant(t['name'], v)}] = {{\"{v}\", {len(v)}}},\n" for v in t["values"]) + "};\n")
     out.append("\nconst struct word_list argument_words[ARGUMENT_TYPE_COUNT] = {\n" + "".join(
         f"    [ARGUMENT_{constant(t['name'])}] = {{{t['name']}_words, {len(t['values'])}}},\n" for t in enums) + "};\n")
+    out.append("\nconst char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {\n" + "".join(
+        f"    [ARGUMENT_{constant(t['name'])}] = {json.dumps(accepts(t))},\n" for t in schema["type"]) + "};\n")
     out.append("\nconst struct limit_info limit_infos[] = {\n"
                + "".join(f"    {{\"{l['name']}\", LIMIT_{constant(l['name'])}}},\n" for l in schema["limit"])
                + f"}};\nconst size_t limit_count = {len(schema['limit'])};\n")

@@ -384,6 +384,31 @@ const struct word_list argument_words[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_SESSION_LIMIT_POLICY] = {session_limit_policy_words, 3},
 };
 
+const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
+    [ARGUMENT_NAMESPACE] = "str or bin, 1 to 64 bytes of UTF-8",
+    [ARGUMENT_ID] = "str or bin, 1 to 255 bytes of UTF-8",
+    [ARGUMENT_NAME] = "str or bin, 1 to 255 bytes of UTF-8",
+    [ARGUMENT_TEXT] = "str or bin, 0 to 1,024 bytes of UTF-8",
+    [ARGUMENT_VALUE] = "any MessagePack value, nested at most 128 deep, at most max_data bytes",
+    [ARGUMENT_MAP] = "a map, nested at most 128 deep, at most max_data bytes",
+    [ARGUMENT_IDS] = "array of id, at most max_ids elements",
+    [ARGUMENT_KEYS] = "array of str or bin keys, at most max_keys elements",
+    [ARGUMENT_DELTAS] = "map of key to number (integer or finite float), at most max_keys elements",
+    [ARGUMENT_BOOL] = "true or false",
+    [ARGUMENT_UINT53] = "integer from 0 to 2^53 - 1",
+    [ARGUMENT_COUNT] = "integer from 0 to 2^53 - 1",
+    [ARGUMENT_DURATION] = "integer milliseconds from 0 (none) to 315,576,000,000 (ten years)",
+    [ARGUMENT_MOMENT] = "integer milliseconds since the Unix epoch, within the years -9999 to 9999",
+    [ARGUMENT_FIELDS] = "array of field names of the record",
+    [ARGUMENT_STATUSES] = "a status name, or an array of them, or \"any\"",
+    [ARGUMENT_SET_MODE] = "one of upsert, create, update, if_version",
+    [ARGUMENT_PATCH_TARGET] = "one of data, meta",
+    [ARGUMENT_LIST_ORDER] = "one of newest, oldest",
+    [ARGUMENT_SESSION_LIMIT_POLICY] = "one of reject, evict_oldest, evict_idle",
+    [ARGUMENT_TIMEOUTS] = "map of idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms (each a duration)",
+    [ARGUMENT_POLICY] = "map of the policy's entries, each as its own row says",
+};
+
 const struct limit_info limit_infos[] = {
     {"max_frame", LIMIT_MAX_FRAME},
     {"max_data", LIMIT_MAX_DATA},

@@ -38,6 +38,7 @@ struct word_list {
 };
 extern const struct word error_words[ERROR_END], status_words[STATUS_END], field_words[FIELD_END];
 extern const struct word_list argument_words[ARGUMENT_TYPE_COUNT];
+extern const char *const argument_accepts[ARGUMENT_TYPE_COUNT]; /* what a type takes, for sentences */
 
 /* Methods by name: slot ((last eight bytes ^ size) * method_multiplier) >> 58 holds the only one it can be. */
 struct method {

@@ -1,0 +1,31 @@
+/* Is it UTF-8? Asked of every name that comes from outside, so ASCII, which nearly all of them are, is checked eight
+ * bytes at a time and inline. Pure; any thread. */
+#ifndef BASE_UTF8_H
+#define BASE_UTF8_H
+
+#include "sessiond/bytes.h"
+
+/* The general way: well-formed as Unicode defines it (shortest forms only, no surrogates, up to U+10FFFF). */
+bool utf8_is_valid_slow(struct bytes text);
+
+static inline uint64_t utf8_word(const uint8_t *at) {
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return word;
+}
+
+/* True for well-formed UTF-8, the empty text included; text.data is not NULL. */
+static inline bool utf8_is_valid(struct bytes text) {
+    uint64_t all = 0;
+    const uint8_t *at = text.data;
+    if (text.size >= 8) {
+        const uint8_t *last = at + text.size - 8; /* overlaps the word before: cheaper than a loop over the rest */
+        for (; at < last; at += 8) all |= utf8_word(at);
+        all |= utf8_word(last);
+    } else {
+        for (size_t i = 0; i < text.size; i++) all |= at[i];
+    }
+    return (all & UINT64_C(0x8080808080808080)) == 0 || utf8_is_valid_slow(text);
+}
+
+#endif

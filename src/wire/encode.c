@@ -1,0 +1,236 @@
+/* Replies: results and errors to the bytes of one MessagePack-RPC message.
+ *
+ * A record is written in one reservation: which fields it will have is one mask, so the map's head and an upper bound
+ * of the size are known before the first byte; each key is a template from the schema. Numbers take their shortest
+ * form, texts are str, data and meta go out byte for byte. Pure; any thread. */
+#include <assert.h>
+
+#include "wire/tables.h"
+
+const char *error_code_name(enum error_code code) {
+    return code > ERROR_NONE && code < ERROR_END && error_words[code].text ? error_words[code].text : "NONE";
+}
+
+const char *status_name(enum status status) {
+    return status > STATUS_NONE && status < STATUS_END && status_words[status].text ? status_words[status].text
+                                                                                    : "none";
+}
+
+const char *field_name(enum field field) {
+    return field > FIELD_NONE && field < FIELD_END && field_words[field].text ? field_words[field].text : "none";
+}
+
+/* ---- envelopes */
+
+/* [1, msgid, : the head of every answer, at most eight bytes. */
+static uint8_t *put_answer(uint8_t *at, uint64_t msgid) {
+    *at++ = 0x94;
+    *at++ = 0x01;
+    return mp_put_uint(at, msgid);
+}
+
+void codec_begin_result(struct buf *out, uint64_t msgid) {
+    assert(msgid <= UINT32_MAX);
+    uint8_t *begin = buf_reserve(out, 8);
+    if (!begin) return;
+    uint8_t *at = put_answer(begin, msgid);
+    *at++ = 0xc0;
+    out->size += (size_t)(at - begin);
+}
+
+static void write_number_pair(struct buf *out, const char *key, int64_t value) {
+    mp_write_string(out, key);
+    mp_write_int(out, value);
+}
+
+/* {code, message, version?, status?, limit?, retry_after_ms?} */
+static void write_error_map(struct buf *out, const struct error *error) {
+    bool has_version = error->version != 0, has_status = error->status != STATUS_NONE;
+    bool has_limit = error->limit >= 0, has_retry = error->retry_after_ms > 0;
+    mp_write_map(out, 2u + has_version + has_status + has_limit + has_retry);
+    mp_write_string(out, "code");
+    mp_write_string(out, error_code_name(error->code));
+    mp_write_string(out, "message");
+    mp_write_string(out, error->message ? error->message : error_code_name(error->code));
+    if (has_version) write_number_pair(out, "version", (int64_t)error->version);
+    if (has_status) {
+        mp_write_string(out, "status");
+        mp_write_string(out, status_name(error->status));
+    }
+    if (has_limit) write_number_pair(out, "limit", error->limit);
+    if (has_retry) write_number_pair(out, "retry_after_ms", error->retry_after_ms);
+}
+
+void codec_write_error(struct buf *out, uint64_t msgid, const struct error *error) {
+    assert(msgid <= UINT32_MAX && error->code != ERROR_NONE);
+    uint8_t *begin = buf_reserve(out, 8);
+    if (!begin) return;
+    out->size += (size_t)(put_answer(begin, msgid) - begin);
+    write_error_map(out, error);
+    mp_write_nil(out);
+}
+
+/* ---- records */
+
+/* A number's longest form, and a text's longest head. */
+#define NUMBER_MAX    9
+#define TEXT_HEAD_MAX 5
+
+static uint8_t *put_int(uint8_t *at, int64_t value) {
+    if (value >= 0) return mp_put_uint(at, (uint64_t)value);
+    /* Only moments before 1970, which are rare: no need for the shorter forms' own functions. */
+    if (value >= -32) {
+        *at = (uint8_t)value;
+        return at + 1;
+    }
+    if (value >= INT8_MIN) return mp_put_big_endian(at, 0xd0, (uint64_t)value, 1);
+    if (value >= INT16_MIN) return mp_put_big_endian(at, 0xd1, (uint64_t)value, 2);
+    if (value >= INT32_MIN) return mp_put_big_endian(at, 0xd2, (uint64_t)value, 4);
+    return mp_put_big_endian(at, 0xd3, (uint64_t)value, 8);
+}
+
+static uint8_t *put_raw(uint8_t *at, struct bytes encoded) {
+    memcpy(at, encoded.data, encoded.size);
+    return at + encoded.size;
+}
+
+static uint8_t *put_text(uint8_t *at, struct bytes text) {
+    if (text.size < 32)
+        *at++ = (uint8_t)(0xa0 | text.size);
+    else if (text.size <= UINT8_MAX)
+        at = mp_put_big_endian(at, 0xd9, text.size, 1);
+    else if (text.size <= UINT16_MAX)
+        at = mp_put_big_endian(at, 0xda, text.size, 2);
+    else
+        at = mp_put_big_endian(at, 0xdb, text.size, 4);
+    return put_raw(at, text);
+}
+
+/* What of a record is derived from the moment of reading. */
+struct derived {
+    int64_t expires_at, abandon_at, status_at;
+    enum status status;
+};
+
+/* The fields that the session has; those of FIELDS_ALWAYS every session has. */
+#define FIELDS_ALWAYS                                                                                                  \
+    (FIELD_BIT(FIELD_ID) | FIELD_BIT(FIELD_STATUS) | FIELD_BIT(FIELD_VERSION) | FIELD_BIT(FIELD_CREATED_AT) |          \
+     FIELD_BIT(FIELD_UPDATED_AT) | FIELD_BIT(FIELD_LAST_ACTIVE_AT) | FIELD_BIT(FIELD_EXPIRES_AT) |                     \
+     FIELD_BIT(FIELD_IDLE_TIMEOUT_MS) | FIELD_BIT(FIELD_ABSOLUTE_TIMEOUT_MS))
+static uint64_t fields_of(const struct session *session, const struct derived *derived) {
+    uint64_t fields = FIELDS_ALWAYS;
+    if (session->abandon_timeout_ms) fields |= FIELD_BIT(FIELD_ABANDON_TIMEOUT_MS) | FIELD_BIT(FIELD_ABANDON_AT);
+    if (session->absolute_expires_at) fields |= FIELD_BIT(FIELD_ABSOLUTE_EXPIRES_AT);
+    if (derived->status_at) fields |= FIELD_BIT(FIELD_STATUS_AT);
+    if (session->reason.data) fields |= FIELD_BIT(FIELD_REASON);
+    if (session->replaced_by.data) fields |= FIELD_BIT(FIELD_REPLACED_BY);
+    if (session->user.data) fields |= FIELD_BIT(FIELD_USER);
+    if (session->client.data) fields |= FIELD_BIT(FIELD_CLIENT);
+    if (session->data.data) fields |= FIELD_BIT(FIELD_DATA);
+    if (session->meta.data) fields |= FIELD_BIT(FIELD_META);
+    return fields;
+}
+
+/* An upper bound of what the fields take: every key and number, and the texts. */
+static size_t record_size_max(const struct session *session, uint64_t fields) {
+    size_t size = 3 + FIELD_END * (32 + NUMBER_MAX) + session->id.size + session->reason.size +
+                  session->replaced_by.size + session->user.size + session->client.size;
+    if (fields & FIELD_BIT(FIELD_DATA)) size += session->data.size;
+    if (fields & FIELD_BIT(FIELD_META)) size += session->meta.size;
+    return size;
+}
+_Static_assert(TEXT_HEAD_MAX <= NUMBER_MAX, "record_size_max counts a text's head as a number");
+
+/* One field: its key, and its value at the end of it. `put` moves `at`. */
+#define PUT_FIELD(field, put)                                                                                          \
+    if (fields & FIELD_BIT(FIELD_##field)) {                                                                           \
+        memcpy(at, KEY_##field, sizeof(KEY_##field) - 1);                                                              \
+        at += sizeof(KEY_##field) - 1;                                                                                 \
+        at = put;                                                                                                      \
+    }
+
+static uint8_t *put_record(uint8_t *at, const struct session *session, const struct derived *derived, uint64_t fields) {
+    const struct word *status = &status_words[derived->status];
+    PUT_FIELD(ID, put_text(at, session->id))
+    PUT_FIELD(STATUS, put_text(at, bytes_of(status->text, status->size)))
+    PUT_FIELD(VERSION, mp_put_uint(at, session->version))
+    PUT_FIELD(CREATED_AT, put_int(at, session->created_at))
+    PUT_FIELD(UPDATED_AT, put_int(at, session_updated_at(session)))
+    PUT_FIELD(LAST_ACTIVE_AT, put_int(at, session->last_active_at))
+    PUT_FIELD(EXPIRES_AT, put_int(at, derived->expires_at))
+    PUT_FIELD(IDLE_TIMEOUT_MS, put_int(at, session->idle_timeout_ms))
+    PUT_FIELD(ABSOLUTE_TIMEOUT_MS, put_int(at, session->absolute_timeout_ms))
+    PUT_FIELD(ABANDON_TIMEOUT_MS, put_int(at, session->abandon_timeout_ms))
+    PUT_FIELD(ABANDON_AT, put_int(at, derived->abandon_at))
+    PUT_FIELD(ABSOLUTE_EXPIRES_AT, put_int(at, session->absolute_expires_at))
+    PUT_FIELD(STATUS_AT, put_int(at, derived->status_at))
+    PUT_FIELD(REASON, put_text(at, session->reason))
+    PUT_FIELD(REPLACED_BY, put_text(at, session->replaced_by))
+    PUT_FIELD(USER, put_text(at, session->user))
+    PUT_FIELD(CLIENT, put_text(at, session->client))
+    PUT_FIELD(DATA, put_raw(at, session->data))
+    PUT_FIELD(META, put_raw(at, session->meta))
+    return at;
+}
+
+void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms) {
+    struct derived derived = {.expires_at = session_expires_at(session),
+                              .abandon_at = session_abandon_at(session),
+                              .status_at = session_status_at(session, now_ms),
+                              .status = session_status(session, now_ms)};
+    assert(derived.status > STATUS_NONE && derived.status < STATUS_END && session->id.data);
+    fields &= fields_of(session, &derived);
+    unsigned count = (unsigned)__builtin_popcountll(fields);
+    size_t size_max = record_size_max(session, fields);
+    uint8_t *begin = buf_reserve(out, size_max), *at = begin;
+    if (!begin) return;
+    if (count < 16)
+        *at++ = (uint8_t)(0x80 | count);
+    else
+        at = mp_put_big_endian(at, 0xde, count, 2);
+    at = put_record(at, session, &derived, fields);
+    assert((size_t)(at - begin) <= size_max);
+    out->size += (size_t)(at - begin);
+}
+
+/* ---- policies */
+
+static void write_policy_entry(struct buf *out, const struct argument *entry, const void *place) {
+    mp_write_str(out, bytes_of(entry->name, entry->name_size));
+    int64_t number;
+    unsigned choice;
+    switch ((enum argument_type)entry->type) {
+    case ARGUMENT_BOOL: mp_write_bool(out, *(const bool *)place); break;
+    case ARGUMENT_SESSION_LIMIT_POLICY:
+        memcpy(&choice, place, sizeof choice);
+        mp_write_string(out, argument_words[entry->type].words[choice].text);
+        break;
+    case ARGUMENT_DURATION:
+    case ARGUMENT_COUNT: /* below 2^53, so its sign does not matter */
+        memcpy(&number, place, sizeof number);
+        mp_write_int(out, number);
+        break;
+    default: assert(!"a policy's entry of a type that cannot be written"); mp_write_nil(out);
+    }
+}
+
+void codec_write_policy(struct buf *out, const struct policy *policy) {
+    mp_write_map(out, policy_member_count);
+    for (unsigned i = 0; i < policy_member_count; i++)
+        write_policy_entry(out, &policy_members[i], (const char *)policy + policy_members[i].offset);
+}
+
+/* Bytes of an entry's value. */
+static size_t entry_size(const struct argument *entry) {
+    if (entry->type == ARGUMENT_BOOL) return sizeof(bool);
+    return entry->type == ARGUMENT_SESSION_LIMIT_POLICY ? sizeof(enum session_limit_policy) : sizeof(int64_t);
+}
+
+void policy_apply(struct policy *policy, const struct policy_change *change) {
+    for (unsigned i = 0; i < policy_member_count; i++) {
+        const struct argument *entry = &policy_members[i];
+        if (!(change->given & entry->bit)) continue;
+        const struct policy *source = change->nil & entry->bit ? &policy_defaults : &change->values;
+        memcpy((char *)policy + entry->offset, (const char *)source + entry->offset, entry_size(entry));
+    }
+}
