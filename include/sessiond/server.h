@@ -40,7 +40,10 @@ void server_set_clock_offset(struct server *server, int64_t offset_ms);         
 void server_set_draining(struct server *server); /* any thread: from now on new requests are answered BUSY */
 
 struct server_loop *server_loop_open(struct server *server, unsigned loop_index);
-void server_loop_close(struct server_loop *loop); /* after every conn of it is closed */
+void server_loop_close(struct server_loop *loop); /* after every conn of it is closed and nothing is PENDING */
+/* The loop's counters; the shell counts there too, on the loop's thread. */
+struct metrics;
+struct metrics *server_loop_metrics(struct server_loop *loop);
 
 /* Begins and ends a turn: everything below happens inside one. Cheap; the shell begins at its first callback after
  * sleeping and ends before it sleeps. */
@@ -72,7 +75,8 @@ size_t conn_output_pending(const struct conn *conn);   /* bytes filling and flyi
 bool conn_has_spoken(const struct conn *conn);         /* it has sent a whole valid request */
 bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no output, no half message */
 void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb */
-/* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). */
+/* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). Called from
+ * server_loop_advance and server_loop_leave; it may write, resume and close the conn from there. */
 void server_loop_on_output(struct server_loop *loop, void (*notify)(void *context, struct conn *conn), void *context);
 void conn_set_context(struct conn *conn, void *context);
 void *conn_context(const struct conn *conn);
