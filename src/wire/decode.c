@@ -121,7 +121,7 @@ static bool read_count(struct reading *reading, enum mp_type type, uint32_t limi
 
 static bool read_ids(struct reading *reading, struct bytes *out) {
     const uint8_t *begin = reading->cursor.at;
-    uint32_t count;
+    uint32_t count = 0;
     if (!read_count(reading, MP_ARRAY, LIMIT_MAX_IDS, &count)) return false;
     for (uint32_t i = 0; i < count; i++) {
         struct bytes id;
@@ -141,7 +141,7 @@ static bool read_key(struct reading *reading) {
 
 static bool read_keys(struct reading *reading, struct bytes *out) {
     const uint8_t *begin = reading->cursor.at;
-    uint32_t count;
+    uint32_t count = 0;
     if (!read_count(reading, MP_ARRAY, LIMIT_MAX_KEYS, &count)) return false;
     for (uint32_t i = 0; i < count; i++) {
         if (!read_key(reading)) return false;
@@ -152,7 +152,7 @@ static bool read_keys(struct reading *reading, struct bytes *out) {
 
 static bool read_deltas(struct reading *reading, struct bytes *out) {
     const uint8_t *begin = reading->cursor.at;
-    uint32_t count;
+    uint32_t count = 0;
     if (!read_count(reading, MP_MAP, LIMIT_MAX_KEYS, &count)) return false;
     for (uint32_t i = 0; i < count; i++) {
         if (!read_key(reading)) return false;
@@ -191,13 +191,13 @@ static bool read_word(struct reading *reading, const struct word *words, unsigne
 
 /* An array of words as bits. More elements than there are words would only repeat some. */
 static bool read_words(struct reading *reading, const struct word *words, unsigned count, uint64_t *out) {
-    uint32_t elements;
+    uint32_t elements = 0;
     if (!read_count(reading, MP_ARRAY, UINT32_MAX, &elements)) return false;
     if (elements > count)
         return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "has more elements than there are names");
     uint64_t bits = 0;
     for (uint32_t i = 0; i < elements; i++) {
-        int number;
+        int number = 0;
         if (!read_word(reading, words, count, &number)) return false;
         bits |= UINT64_C(1) << number;
     }
@@ -217,14 +217,14 @@ static bool read_statuses(struct reading *reading, uint64_t *out) {
         *out = STATUSES_KNOWN;
         return true;
     }
-    int number;
+    int number = 0;
     if (!read_word(reading, status_words, STATUS_END, &number)) return false;
     *out = STATUS_BIT(number);
     return true;
 }
 
 static bool read_choice(struct reading *reading, enum argument_type type, void *out) {
-    int number;
+    int number = 0;
     if (!read_word(reading, argument_words[type].words, argument_words[type].count, &number)) return false;
     unsigned value = (unsigned)number;
     _Static_assert(sizeof(enum set_mode) == sizeof value, "the schema's choices are enums of this size");
