@@ -1,0 +1,81 @@
+/* A session as it lies in memory: one block, immutable once it is published but for one word.
+ *
+ *     version 8 | last_active_at and marks 8 | created_at and flags 8 | terms 4 | data size 3, id size 1
+ *     then, only where set: absolute_expires_at 8, status_at 8, own timeouts 24, user, client, reason, replaced_by, meta
+ *     then id, then data
+ *
+ * A plain session with timeouts that its terms hold takes exactly 32 bytes beyond id and data. The word `active` is
+ * written under the shard's lock only and read by anyone; everything else is written before the record is published.
+ * All functions: any thread that holds the record inside a turn or under the shard's lock. */
+#ifndef ENGINE_MEMORY_RECORD_H
+#define ENGINE_MEMORY_RECORD_H
+
+#include "engine/memory/terms.h"
+#include "sessiond/session.h"
+
+struct record {
+    uint64_t version;
+    _Atomic uint64_t active; /* last_active_at << 16 | marks */
+    uint64_t born;           /* created_at << 16 | flags */
+    uint32_t terms;
+    uint32_t sizes; /* data size << 8 | id size */
+    uint8_t payload[];
+};
+
+#define RECORD_DATA_MAX ((1u << 24) - 1) /* bytes */
+
+/* Marks in `active`. */
+#define RECORD_MARK_REAPED UINT64_C(1) /* its deadline passed and that was counted: dead from now on at any clock */
+
+/* Flags in `born`; the low four bits are the status. */
+enum {
+    RECORD_HAS_ABSOLUTE = 1 << 4, /* absolute_expires_at */
+    RECORD_HAS_STATUS_AT = 1 << 5,
+    RECORD_HAS_TIMEOUTS = 1 << 6, /* of its own: its terms say the namespace only */
+    RECORD_HAS_USER = 1 << 7,
+    RECORD_HAS_CLIENT = 1 << 8,
+    RECORD_HAS_REASON = 1 << 9,
+    RECORD_HAS_REPLACED_BY = 1 << 10,
+    RECORD_HAS_META = 1 << 11,
+    RECORD_IS_ALIAS = 1 << 12
+};
+#define RECORD_HAS_ANY 0xff0
+
+static inline unsigned record_flags(const struct record *record) { return (unsigned)(record->born & 0xffff); }
+static inline enum status record_status(const struct record *record) { return (enum status)(record->born & 15); }
+static inline int64_t record_created_at(const struct record *record) { return (int64_t)(record->born >> 16); }
+static inline bool record_is_alias(const struct record *record) { return record->born & RECORD_IS_ALIAS; }
+static inline size_t record_data_size(const struct record *record) { return record->sizes >> 8; }
+
+static inline uint64_t record_active(const struct record *record) {
+    return atomic_load_explicit(&((struct record *)record)->active, memory_order_acquire);
+}
+
+/* Sets last_active_at; the shard's lock. */
+static inline void record_set_active(struct record *record, uint64_t active) {
+    atomic_store_explicit(&record->active, active, memory_order_release);
+}
+
+/* What a record of this draft needs, in bytes. own_timeouts: they stand in the record. */
+size_t record_size_of(const struct session *draft, bool has_own_timeouts);
+
+/* Fills a block of record_size_of bytes; the version is set later, by whoever publishes it. */
+void record_fill(struct record *record, const struct session *draft, uint32_t terms, bool has_own_timeouts,
+                 uint64_t marks);
+
+/* Bytes of the whole block. */
+size_t record_size(const struct record *record);
+
+struct bytes record_id(const struct record *record);
+
+/* The name of its group of that kind (GROUP_USER or GROUP_CLIENT); absent: none. */
+struct bytes record_group(const struct record *record, unsigned kind);
+
+/* Fills what the rules of life read (times, status, version, is_alias) and leaves the rest of `out` as it is. `active`
+ * is the word as the caller read it. */
+void record_view_life(const struct record *record, const struct terms *terms, uint64_t active, struct session *out);
+
+/* Fills everything that record_view_life leaves; the bytes are borrowed from the record. */
+void record_view_bytes(const struct record *record, struct session *out);
+
+#endif
