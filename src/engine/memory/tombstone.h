@@ -49,8 +49,8 @@ void tombstone_prefetch(const struct tombstones *set, uint64_t hash);
 bool tombstone_remove(struct tombstones *set, uint64_t hash);
 
 /* Looks at about `budget` places and removes what is older than `version`; gives memory back after a whole round. True:
- * the round is through, so everything that was there when it began is at least `version`, and `oldest` is right.
- * False: call again. A set whose `oldest` is not below version has nothing to sweep. */
+ * the round is through, and `oldest` tells whether another one is worth it (only if entries were put or removed
+ * meanwhile). False: call again. A set whose `oldest` is not below version has nothing to sweep. */
 bool tombstone_sweep(struct tombstones *set, uint64_t version, unsigned budget);
 
 /* Bytes of the set's block, as the slab counts them. */
