@@ -11,10 +11,14 @@ struct list {
 };
 
 /* The struct that holds `link` as its member. */
-#define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
+#define LIST_ENTRY(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
-static inline void list_init(struct list *list) { list->next = list->previous = list; }
-static inline bool list_is_empty(const struct list *list) { return list->next == list; }
+static inline void list_init(struct list *list) {
+    list->next = list->previous = list;
+}
+static inline bool list_is_empty(const struct list *list) {
+    return list->next == list;
+}
 
 /* Puts a link that is in no list at the end. */
 static inline void list_append(struct list *list, struct list *link) {

@@ -1,0 +1,417 @@
+/* From bytes to requests to answers: the one place that knows the order of the steps.
+ *
+ * A round takes up to BATCH_MAX whole messages from the input: each is decoded and begun, all verbs go to the engine in
+ * one submit, each request is ended in order. What must not wait for others in the same submit ends the round before
+ * it: it is then the first of the next one. So requests of a connection execute, and are answered, in the order
+ * received.
+ *
+ * Output is bounded although its size is known only after execution: once the output is at its mark, what is left of a
+ * round is given up and executed again later, as far as nothing but reads follows. And a round is ended before a write
+ * could make more record-bearing answers irrevocable than fit under the mark, judged by the largest record that any
+ * answer has held so far.
+ * On the loop's thread, inside a turn. */
+#include "server/internal.h"
+
+#include <stdlib.h>
+
+/* What a record's answer takes beside its data and meta, generously for most. */
+#define RECORD_FIELDS_BYTES 512
+
+/* What became of one message. */
+enum add_state {
+    ADDED,      /* it is in the batch */
+    ADD_ENOUGH, /* the batch is to be executed before this message is looked at */
+    ADD_NOTHING /* no whole message is left */
+};
+
+/* What stands at the start of the input, before it is a request. */
+struct message {
+    enum decode_state state;
+    struct frame frame;
+    struct error error;
+};
+
+/* ---------------------------------------------------------------- answers */
+
+/* An answer to a request with an op_id is remembered; one that says "not now" is not, so that the repeat is executed.
+ */
+static void replay_finish(struct conn *conn, const struct request *request, struct replay_entry *entry,
+                          struct bytes answer) {
+    struct replay *replay = conn->loop->server->replay;
+    if (request->error.code == ERROR_BUSY || request->error.code == ERROR_NO_MEMORY) {
+        replay_drop(replay, entry);
+        return;
+    }
+    /* [1, msgid, ...: what is behind the msgid serves any msgid. */
+    struct mp_cursor cursor = mp_cursor_of(answer);
+    mp_read_array(&cursor);
+    mp_read_int(&cursor, 1, 1);
+    mp_read_int(&cursor, 0, UINT32_MAX);
+    assert(cursor.error == MP_OK);
+    replay_keep(replay, entry, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)), request->now_ms);
+}
+
+static void count_answer(struct metrics *metrics, const struct request *request) {
+    metric_add(metrics, METRIC_REQUESTS_TOTAL, 1);
+    counter_add(&metrics->requests[request->op], 1);
+    if (request->is_notification) metric_add(metrics, METRIC_NOTIFICATIONS_TOTAL, 1);
+    if (request->error.code == ERROR_NONE) return;
+    metric_add(metrics, METRIC_ERRORS_TOTAL, 1);
+    counter_add(&metrics->errors[request->error.code], 1);
+}
+
+/* Ends a request behind `start`, where a streaming one has begun to write. */
+static void request_finish(struct request *request, struct buf *out, size_t start) {
+    if (request->error.code == ERROR_NONE) {
+        if (!op_is_streaming(request->op)) codec_begin_result(out, request->msgid);
+        op_defs[request->op].end(request, out);
+    }
+    if (request->error.code != ERROR_NONE) {
+        if (!out->is_failed) out->size = start;
+        codec_write_error(out, request->msgid, &request->error);
+    }
+}
+
+/* Where a request's answer goes. */
+static struct buf *answer_buffer(struct conn *conn, const struct request *request) {
+    if (!request->is_notification && !conn->is_closed) return &conn->filling;
+    struct buf *discarded = &conn->loop->discarded;
+    if (discarded->capacity > SPARE_BUFFER_BYTES_MAX) buf_fini(discarded);
+    buf_clear(discarded);
+    return discarded;
+}
+
+/* Ends a request whose answer starts at `start` of `out`. Where memory is lacking for the answer it is taken back whole
+ * and the connection is closed (conn_settle); its op_id stays reserved, since it was executed. */
+static void answer_at(struct conn *conn, struct request *request, struct replay_entry *replay, struct buf *out,
+                      size_t start) {
+    request_finish(request, out, start);
+    count_answer(&conn->loop->metrics, request);
+    if (out->is_failed)
+        out->size = start;
+    else if (replay)
+        replay_finish(conn, request, replay, bytes_of(out->data + start, out->size - start));
+}
+
+void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay) {
+    if (request->error.code == ERROR_NONE && request->verb->error.code != ERROR_NONE)
+        request->error = request->verb->error;
+    struct buf *out = answer_buffer(conn, request);
+    answer_at(conn, request, replay, out, out->size);
+}
+
+/* ---------------------------------------------------------------- what may stand in one batch */
+
+/* Its answer may be as long as a record. */
+static bool answers_record(enum op op) {
+    return op == OP_SESSION_GET || op == OP_SESSION_TAKE || op == OP_SESSION_REGENERATE;
+}
+
+/* Executing it again later instead is the same to everybody: it reads, and leaves no trace. */
+static bool is_rereadable(enum op op, const union op_args *args) {
+    if (op == OP_SESSION_GET) return !args->session_get.touch;
+    return op == OP_SESSION_COUNT || op == OP_NAMESPACE_DESCRIBE;
+}
+
+/* With this request, which cannot be given up again, as many answers with records become certain as `records` says.
+ * True if they might not fit under the mark. One alone must always pass. */
+static bool is_risk(const struct server_loop *loop, size_t records) {
+    if (records <= 1) return false;
+    size_t record_bytes = atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed);
+    return records * (record_bytes + RECORD_FIELDS_BYTES) > loop->output_mark;
+}
+
+static void note_record(struct server *server, const struct verb *verb) {
+    if (verb->kind > VERB_MOVE || !verb->is_found) return;
+    size_t bytes = verb->session.data.size + verb->session.meta.size;
+    size_t max = atomic_load_explicit(&server->record_bytes_max, memory_order_relaxed);
+    while (bytes > max && !atomic_compare_exchange_weak(&server->record_bytes_max, &max, bytes)) {
+    }
+}
+
+/* ---------------------------------------------------------------- remembered answers */
+
+/* Every operation that writes has its namespace first. */
+struct args_with_namespace {
+    uint64_t given, nil;
+    struct bytes namespace;
+};
+_Static_assert(offsetof(struct args_session_create, namespace) == offsetof(struct args_with_namespace, namespace),
+               "the namespace comes first");
+_Static_assert(offsetof(struct args_namespace_drop, namespace) == offsetof(struct args_with_namespace, namespace),
+               "the namespace comes first");
+
+static bool has_op_id(const struct request *request) {
+    return (request->args.any.given & ~request->args.any.nil & op_infos[request->op].op_id_bit) != 0;
+}
+
+/* The encoded params of a message that decoding has found to be well formed. */
+static struct bytes frame_params(struct bytes message, bool is_notification) {
+    struct mp_cursor cursor = mp_cursor_of(message);
+    mp_read_array(&cursor);
+    for (int skipped = is_notification ? 2 : 3; skipped > 0; skipped--) mp_read_value(&cursor, 0);
+    assert(cursor.error == MP_OK);
+    return bytes_of(cursor.at, (size_t)(cursor.end - cursor.at));
+}
+
+static struct replay_key replay_key_of(const struct request *request, struct bytes message) {
+    struct bytes given = ((const struct args_with_namespace *)(const void *)&request->args)->namespace;
+    struct replay_key key = {
+        .namespace = bytes_is_absent(given) ? request->default_namespace : given,
+        .op = request->op,
+        .params = frame_params(message, request->is_notification),
+    };
+    memcpy(&key.op_id, (const char *)&request->args + op_infos[request->op].op_id_offset, sizeof key.op_id);
+    return key;
+}
+
+static void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms) {
+    request->error = error_make(ERROR_BUSY, message);
+    request->error.retry_after_ms = retry_after_ms;
+}
+
+/* Answers with what `known` holds instead of executing. */
+static void answer_known(struct conn *conn, const struct request *request, struct bytes known) {
+    struct buf *out = answer_buffer(conn, request);
+    size_t start = out->size;
+    mp_write_array(out, 4);
+    mp_write_uint(out, 1);
+    mp_write_uint(out, request->msgid);
+    mp_write_raw(out, known);
+    if (out->is_failed) out->size = start;
+    count_answer(&conn->loop->metrics, request);
+    metric_add(&conn->loop->metrics, METRIC_REPLAYS_TOTAL, 1);
+}
+
+static void refuse_replay(struct request *request, enum replay_state state) {
+    if (state == REPLAY_MISMATCH)
+        request->error =
+            error_make(ERROR_BAD_REQUEST, "The op_id was used for another request; draw a new random one.");
+    else if (state == REPLAY_RUNNING)
+        refuse_busy(request, "The request with this op_id is running; ask for its answer again in a moment.",
+                    RETRY_WHILE_RUNNING_MS);
+    else
+        refuse_busy(request, "The server remembers as many answers as it may; try again, or leave op_id out.",
+                    RETRY_WHILE_FULL_MS);
+}
+
+/* Reserves the op_id of a request that has one, if it is new. Else: in an empty batch the request is answered from
+ * memory (then false) or refused; in another one nothing is done (then false too), since what is known may be about to
+ * change, and answers keep their order. */
+static bool replay_enter(struct conn *conn, struct request *request, struct batch_item *item) {
+    struct server_loop *loop = conn->loop;
+    struct buf known = BUF_EMPTY;
+    struct replay_key key = replay_key_of(request, item->frame);
+    enum replay_state state = replay_begin(loop->server->replay, &key, request->now_ms, &item->replay, &known);
+    bool is_known = state == REPLAY_KNOWN && !known.is_failed;
+    if (state != REPLAY_NEW && loop->batch.count == 0) {
+        if (is_known)
+            answer_known(conn, request, buf_bytes(&known));
+        else
+            refuse_replay(request, state);
+    }
+    buf_fini(&known);
+    return state == REPLAY_NEW || (loop->batch.count == 0 && !is_known);
+}
+
+/* ---------------------------------------------------------------- execution */
+
+static void request_init(struct request *request, struct verb *verb, struct conn *conn, const struct message *message,
+                         int64_t now_ms) {
+    request->msgid = message->frame.msgid;
+    request->is_notification = message->frame.is_notification;
+    request->op = message->frame.op;
+    request->verb = verb;
+    request->error.code = ERROR_NONE;
+    request->now_ms = now_ms;
+    request->clock_offset_ms = atomic_load_explicit(&conn->loop->server->clock_offset_ms, memory_order_relaxed);
+    request->default_namespace = bytes_of(conn->namespace_size ? conn->namespace : NULL, conn->namespace_size);
+    request->conn = conn;
+    request->out = NULL;
+    memset(verb, 0, offsetof(struct verb, error));
+    verb->error.code = ERROR_NONE;
+}
+
+/* Begins a request, unless it has an error already. */
+static void request_begin(struct batch *batch, struct request *request, struct batch_item *item) {
+    item->is_submitted = false;
+    if (request->error.code != ERROR_NONE) return;
+    enum op_step step = op_defs[request->op].begin(request);
+    assert((step == STEP_ERROR) == (request->error.code != ERROR_NONE));
+    if (step != STEP_SUBMIT) return;
+    item->is_submitted = true;
+    batch->verb_count++;
+}
+
+static void batch_submit(struct server_loop *loop, struct batch *batch, int64_t now_ms) {
+    if (batch->verb_count == 0) return;
+    loop->engine->vtable->submit(loop->engine, loop->index, batch->verbs, batch->states, batch->verb_count, now_ms);
+    metric_add(&loop->metrics, METRIC_BATCHES_TOTAL, 1);
+    metric_add(&loop->metrics, METRIC_BATCH_REQUESTS_TOTAL, batch->verb_count);
+}
+
+/* Leaves a request to the engine. Where memory is lacking to remember it, it can never be answered: what the client
+ * gets is the end of the connection. */
+static void request_wait(struct conn *conn, const struct request *request, const struct batch_item *item) {
+    if (loop_wait(conn->loop, request, item)) return;
+    conn->is_closing = true;
+    metric_add(&conn->loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
+}
+
+/* The first request from which on all may be given up. */
+static size_t batch_rereadable_from(const struct batch *batch) {
+    size_t from = batch->count;
+    while (from > 0 && batch->items[from - 1].is_rereadable) from--;
+    return from;
+}
+
+/* Submits what the batch holds and ends each request in order. Answers how many were answered or wait: the rest was
+ * given up because the output is full, and is to be executed again. */
+static size_t batch_execute(struct conn *conn, int64_t now_ms) {
+    struct server_loop *loop = conn->loop;
+    struct batch *batch = &loop->batch;
+    batch_submit(loop, batch, now_ms);
+    size_t rereadable_from = batch_rereadable_from(batch), i;
+    for (i = 0; i < batch->count; i++) {
+        struct request *request = &batch->requests[i];
+        struct batch_item *item = &batch->items[i];
+        if (i > 0 && i >= rereadable_from && conn_must_wait(conn)) break;
+        if (item->is_submitted && batch->states[request->verb - batch->verbs] == SUBMIT_PENDING) {
+            request_wait(conn, request, item);
+            continue;
+        }
+        if (item->is_submitted) note_record(loop->server, request->verb);
+        batch_answer(conn, request, item->replay);
+    }
+    metric_add(&loop->metrics, METRIC_REREAD_TOTAL, batch->count - i);
+    return i;
+}
+
+/* Executes a streaming request alone: its answer is written while the engine runs. */
+static void execute_streaming(struct conn *conn, struct request *request, struct batch_item *item) {
+    struct batch *batch = &conn->loop->batch;
+    struct buf *out = answer_buffer(conn, request);
+    size_t start = out->size;
+    request->out = out;
+    request->output_mark = start + conn->loop->output_mark;
+    request->streamed_count = 0;
+    request_begin(batch, request, item);
+    batch_submit(conn->loop, batch, request->now_ms);
+    if (item->is_submitted) {
+        assert(batch->states[0] == SUBMIT_DONE);
+        if (request->error.code == ERROR_NONE) request->error = request->verb->error;
+    }
+    answer_at(conn, request, NULL, out, start);
+}
+
+/* ---------------------------------------------------------------- adding */
+
+/* Answers a message that is whole and refused, or ends the connection where nothing behind it can be trusted. */
+static void answer_refused(struct conn *conn, const struct message *message) {
+    struct metrics *metrics = &conn->loop->metrics;
+    if (message->state == DECODE_BROKEN) {
+        metric_add(metrics, METRIC_BROKEN_TOTAL, 1);
+        conn_break(conn, 0, &message->error);
+        return;
+    }
+    if (!message->frame.is_notification) {
+        size_t start = conn->filling.size;
+        codec_write_error(&conn->filling, message->frame.msgid, &message->error);
+        if (conn->filling.is_failed) conn->filling.size = start;
+    }
+    metric_add(metrics, METRIC_REQUESTS_TOTAL, 1);
+    metric_add(metrics, METRIC_ERRORS_TOTAL, 1);
+    counter_add(&metrics->errors[message->error.code], 1);
+}
+
+static void refuse_oversized(struct conn *conn, const struct message *message) {
+    struct error error = error_make(ERROR_TOO_BIG, "The message is longer than the server takes; send less at once.");
+    error.limit = conn->loop->max_frame;
+    metric_add(&conn->loop->metrics, METRIC_OVERSIZED_TOTAL, 1);
+    conn_break(conn, message->frame.is_notification ? 0 : message->frame.msgid, &error);
+}
+
+/* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
+ * while the engine runs; hello, because verbs before it may point at the connection's default namespace; and what would
+ * make too long answers certain. */
+static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
+    size_t records = loop->batch.record_replies + answers_record(request->op);
+    return op_is_streaming(request->op) || request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
+}
+
+/* Takes a decoded request into the batch, or executes it at once where it cannot share one. */
+static enum add_state batch_add_request(struct conn *conn, struct request *request, struct batch_item *item,
+                                        size_t *size) {
+    struct server_loop *loop = conn->loop;
+    struct batch *batch = &loop->batch;
+    *size = 0;
+    if (batch->count > 0 && must_be_first(loop, request, item->is_rereadable)) return ADD_ENOUGH;
+    if (atomic_load_explicit(&loop->server->is_draining, memory_order_relaxed)) {
+        refuse_busy(request, "The server is stopping; try again, here or elsewhere.", RETRY_WHILE_DRAINING_MS);
+    } else if (has_op_id(request) && !replay_enter(conn, request, item)) {
+        if (batch->count == 0) *size = item->frame.size;
+        return ADD_ENOUGH;
+    }
+    *size = item->frame.size;
+    if (op_is_streaming(request->op)) {
+        execute_streaming(conn, request, item);
+        return ADD_ENOUGH;
+    }
+    request_begin(batch, request, item);
+    batch->record_replies += answers_record(request->op);
+    batch->count++;
+    return ADDED;
+}
+
+/* Takes the message at the start of `input` into the batch, or answers it at once. *size: how long it is, if it was. */
+static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t now_ms, size_t *size) {
+    struct server_loop *loop = conn->loop;
+    struct batch *batch = &loop->batch;
+    struct request *request = &batch->requests[batch->count];
+    struct batch_item *item = &batch->items[batch->count];
+    struct message message;
+    message.state = codec_decode(input, &message.frame, &request->args, &message.error);
+    if (message.state == DECODE_INCOMPLETE) return ADD_NOTHING;
+    bool is_oversized = message.state != DECODE_BROKEN && message.frame.size > loop->max_frame;
+    if (batch->count > 0 && (message.state != DECODE_OK || is_oversized)) return ADD_ENOUGH;
+    *size = message.state == DECODE_BROKEN ? input.size : message.frame.size;
+    if (is_oversized || message.state != DECODE_OK) {
+        is_oversized ? refuse_oversized(conn, &message) : answer_refused(conn, &message);
+        return ADD_ENOUGH;
+    }
+    conn->has_spoken = true;
+    request_init(request, &batch->verbs[batch->verb_count], conn, &message, now_ms);
+    *item = (struct batch_item){.frame = bytes_of(input.data, message.frame.size),
+                                .is_rereadable = is_rereadable(request->op, &request->args)};
+    return batch_add_request(conn, request, item, size);
+}
+
+/* Fills a batch from `input` and executes it; answers how many bytes were executed. *is_exhausted: no whole message
+ * is left. */
+static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
+    struct batch *batch = &conn->loop->batch;
+    batch->count = batch->verb_count = batch->record_replies = 0;
+    size_t room = conn->loop->max_in_flight - conn->waiting_count, at = 0;
+    if (room > BATCH_MAX) room = BATCH_MAX;
+    enum add_state state = ADDED;
+    while (state == ADDED && batch->count < room && at < input.size) {
+        size_t size = 0;
+        state = batch_add(conn, bytes_of(input.data + at, input.size - at), now_ms, &size);
+        at += size;
+    }
+    *is_exhausted = state == ADD_NOTHING || at == input.size;
+    if (batch->count == 0) return at;
+    size_t executed = batch_execute(conn, now_ms);
+    if (executed == batch->count) return at;
+    *is_exhausted = false;
+    return (size_t)(batch->items[executed].frame.data - input.data);
+}
+
+size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms) {
+    if (!conn->filling.data) loop_take_buffer(conn->loop, &conn->filling);
+    size_t at = 0;
+    bool is_exhausted = false;
+    while (!is_exhausted && at < input.size && !conn_must_wait(conn) && !conn->is_closing && !conn->filling.is_failed)
+        at += batch_round(conn, bytes_of(input.data + at, input.size - at), now_ms, &is_exhausted);
+    return at;
+}

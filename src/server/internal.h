@@ -1,0 +1,146 @@
+/* What the files of this folder share: a server, its loops, their connections and batches.
+ *
+ * Threads: a loop, its connections and its batch belong to the loop's thread. Of a server only the atomics, the replay
+ * memory (which has locks of its own) and what never changes after server_open are touched by several.
+ * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
+ * answers), replay (remembered answers), ops_server (the family "server"). */
+#ifndef SERVER_INTERNAL_H
+#define SERVER_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/id.h"
+#include "base/list.h"
+#include "base/mp.h"
+#include "metrics/metrics.h"
+#include "op/op.h"
+#include "server/replay.h"
+#include "sessiond/server.h"
+#include "wire/codec.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+
+/* Requests that go to the engine in one submit. More would only lengthen the time between a request and its answer:
+ * the engine's prefetching has long hidden the memory's latency at sixteen. */
+#define BATCH_MAX 64
+
+#define LOOP_COUNT_MAX 64
+
+/* Buffers that a loop keeps for its connections, and the largest of them, in bytes: a connection that holds no bytes
+ * holds no buffer, and yet a busy one never allocates. */
+#define SPARE_BUFFERS_MAX      16
+#define SPARE_BUFFER_BYTES_MAX (256 * 1024)
+
+/* What a client is told to wait before it tries again. */
+#define RETRY_WHILE_DRAINING_MS 1000
+#define RETRY_WHILE_RUNNING_MS  10
+#define RETRY_WHILE_FULL_MS     1000
+
+struct server {
+    struct server_options options;
+    struct id_maker ids;
+    struct replay *replay;
+    struct server_loop *loops[LOOP_COUNT_MAX]; /* NULL where closed; written before the threads begin, or under test */
+    _Atomic uint32_t max_in_flight, output_mark, max_frame;
+    _Atomic int64_t clock_offset_ms;
+    _Atomic bool is_draining;
+    _Atomic size_t record_bytes_max; /* data and meta of the largest session that any answer held: see batch.c */
+};
+
+/* What the batch knows about a request beside what operations may see. */
+struct batch_item {
+    struct bytes frame;          /* the whole message, borrowed as the arguments are */
+    struct replay_entry *replay; /* reserved for this request; NULL: it has no op_id */
+    bool is_rereadable;          /* executing it again later instead is the same to everybody */
+    bool is_submitted;           /* it has a verb */
+};
+
+struct batch {
+    struct request requests[BATCH_MAX];
+    struct verb verbs[BATCH_MAX];
+    enum submit_state states[BATCH_MAX]; /* of verbs */
+    struct batch_item items[BATCH_MAX];
+    size_t count, verb_count;
+    size_t record_replies; /* answers in it that hold a record */
+};
+
+/* A request whose verb is PENDING. It owns a copy of its message, from which its arguments were decoded again. */
+struct waiting {
+    struct list link; /* of the loop's bucket for its ticket */
+    uint64_t ticket;
+    struct conn *conn;
+    struct replay_entry *replay;
+    struct request request;
+    uint8_t frame[];
+};
+#define WAITING_BUCKETS 1024
+
+struct server_loop {
+    struct server *server;
+    struct engine *engine;
+    unsigned index;
+    bool is_in_turn;
+    int64_t forget_at; /* when old answers are to be looked for */
+    uint32_t max_in_flight, output_mark,
+        max_frame; /* the server's, read once per feed so that it cannot contradict itself */
+    struct metrics metrics;
+    struct buf spares[SPARE_BUFFERS_MAX];
+    unsigned spare_count;
+    struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
+    struct list notify;   /* connections with output that the shell has not heard of */
+    void (*on_output)(void *context, struct conn *conn);
+    void *on_output_context;
+    struct list waiting[WAITING_BUCKETS];
+    struct batch batch;
+};
+
+struct conn {
+    struct server_loop *loop;
+    void *context;      /* the shell's */
+    struct list link;   /* in loop->notify */
+    struct buf filling; /* answers; the first `sent` bytes are gone already */
+    size_t sent;
+    struct buf flying;   /* handed to the shell; empty if none flies */
+    struct buf input;    /* received and not executed: the start of a message, or what waits while paused */
+    size_t input_at;     /* bytes of input that were executed */
+    struct mp_scan scan; /* of the message that has begun in input */
+    unsigned waiting_count;
+    uint8_t namespace_size;
+    bool has_spoken, is_flying, is_paused;
+    bool is_closing;                        /* no further request is read; what is in output is still to be sent */
+    bool is_closed;                         /* by the shell; lives until its last PENDING verb is done */
+    uint8_t namespace[LIMIT_MAX_NAMESPACE]; /* the default; namespace_size 0: none */
+};
+
+/* ---- loop.c */
+void loop_read_limits(struct server_loop *loop);
+/* Gives an empty buf memory from the loop's spares, if there is one. */
+void loop_take_buffer(struct server_loop *loop, struct buf *buf);
+/* Takes the memory of a buf back; it is empty then. */
+void loop_give_buffer(struct server_loop *loop, struct buf *buf);
+/* Has the shell told, later in this turn, that `conn` has output. */
+void loop_queue_notify(struct server_loop *loop, struct conn *conn);
+/* Remembers a request whose verb is PENDING; false where memory is lacking. */
+bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item);
+
+/* ---- conn.c */
+size_t conn_output_size(const struct conn *conn); /* unsent bytes, filling and flying */
+void conn_set_namespace(struct conn *conn, struct bytes name);
+/* No request of this connection may begin now. */
+bool conn_must_wait(const struct conn *conn);
+/* Ends the connection with an error as its last message. */
+void conn_break(struct conn *conn, uint64_t msgid, const struct error *error);
+void conn_free(struct conn *conn);
+
+/* ---- batch.c */
+/* Executes whole messages from the start of `input` until no whole one is left, or the connection must wait or is
+ * closing. Answers how many bytes were executed. */
+size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
+/* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
+void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
+
+/* ---- ops_server.c */
+/* Sums the counters of every loop. Any thread. */
+void server_sum_metrics(const struct server *server, struct metric_sums *sums);
+
+#endif

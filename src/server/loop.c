@@ -1,0 +1,135 @@
+/* One loop: turns, time, spare buffers, requests that wait for the engine, and telling the shell of late output.
+ *
+ * Everything here is called on the loop's own thread. Between server_loop_enter and server_loop_leave what the engine
+ * hands out stays valid; nothing of it is kept beyond. */
+#include "server/internal.h"
+
+#include <stdlib.h>
+
+struct server_loop *server_loop_open(struct server *server, unsigned loop_index) {
+    assert(loop_index < server->options.loop_count && !server->loops[loop_index]);
+    struct server_loop *loop = calloc(1, sizeof *loop);
+    if (!loop) return NULL;
+    loop->server = server;
+    loop->engine = server->options.engine;
+    loop->index = loop_index;
+    list_init(&loop->notify);
+    for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
+    for (size_t i = 0; i < BATCH_MAX; i++) {
+        loop->batch.requests[i].env = server->options.env;
+        loop->batch.requests[i].ids = &server->ids;
+        loop->batch.requests[i].server = server;
+    }
+    server->loops[loop_index] = loop;
+    return loop;
+}
+
+void server_loop_close(struct server_loop *loop) {
+    assert(!loop->is_in_turn && list_is_empty(&loop->notify));
+    for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
+    for (unsigned i = 0; i < loop->spare_count; i++) buf_fini(&loop->spares[i]);
+    buf_fini(&loop->discarded);
+    loop->server->loops[loop->index] = NULL;
+    free(loop);
+}
+
+struct metrics *server_loop_metrics(struct server_loop *loop) {
+    return &loop->metrics;
+}
+
+/* ---------------------------------------------------------------- turns and time */
+
+void server_loop_enter(struct server_loop *loop) {
+    assert(!loop->is_in_turn);
+    loop->is_in_turn = true;
+    loop->engine->vtable->enter(loop->engine, loop->index);
+}
+
+/* Tells the shell of connections with late output. It may feed, resume and close connections from there. */
+static void loop_notify(struct server_loop *loop) {
+    while (!list_is_empty(&loop->notify)) {
+        struct conn *conn = LIST_ENTRY(loop->notify.next, struct conn, link);
+        list_remove(&conn->link);
+        if (loop->on_output) loop->on_output(loop->on_output_context, conn);
+    }
+}
+
+void server_loop_leave(struct server_loop *loop) {
+    assert(loop->is_in_turn);
+    loop_notify(loop);
+    loop->engine->vtable->leave(loop->engine, loop->index);
+    loop->is_in_turn = false;
+}
+
+int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget) {
+    assert(loop->is_in_turn);
+    int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, now_ms, budget);
+    if (now_ms >= loop->forget_at) {
+        struct server *server = loop->server;
+        loop->forget_at = replay_forget(server->replay, loop->index, server->options.loop_count, now_ms, budget);
+        /* What is answered from now on is old no earlier than this. */
+        if (loop->forget_at > now_ms + LIMIT_OP_ID_KEEP_MS) loop->forget_at = now_ms + LIMIT_OP_ID_KEEP_MS;
+    }
+    loop_notify(loop);
+    return next_ms < loop->forget_at ? next_ms : loop->forget_at;
+}
+
+void server_loop_on_output(struct server_loop *loop, void (*notify)(void *context, struct conn *conn), void *context) {
+    loop->on_output = notify;
+    loop->on_output_context = context;
+}
+
+void loop_queue_notify(struct server_loop *loop, struct conn *conn) {
+    list_remove(&conn->link);
+    list_append(&loop->notify, &conn->link);
+}
+
+void loop_read_limits(struct server_loop *loop) {
+    const struct server *server = loop->server;
+    loop->max_in_flight = atomic_load_explicit(&server->max_in_flight, memory_order_relaxed);
+    loop->output_mark = atomic_load_explicit(&server->output_mark, memory_order_relaxed);
+    loop->max_frame = atomic_load_explicit(&server->max_frame, memory_order_relaxed);
+}
+
+/* ---------------------------------------------------------------- spare buffers */
+
+void loop_take_buffer(struct server_loop *loop, struct buf *buf) {
+    assert(!buf->data);
+    if (loop->spare_count > 0) *buf = loop->spares[--loop->spare_count];
+}
+
+void loop_give_buffer(struct server_loop *loop, struct buf *buf) {
+    if (!buf->data) {
+        buf_clear(buf);
+    } else if (loop->spare_count < SPARE_BUFFERS_MAX && buf->capacity <= SPARE_BUFFER_BYTES_MAX) {
+        buf_clear(buf);
+        loop->spares[loop->spare_count++] = *buf;
+        *buf = BUF_EMPTY;
+    } else {
+        buf_fini(buf);
+    }
+}
+
+/* ---------------------------------------------------------------- requests that wait */
+
+bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item) {
+    struct waiting *waiting = malloc(sizeof *waiting + item->frame.size);
+    if (!waiting) return false;
+    memcpy(waiting->frame, item->frame.data, item->frame.size);
+    waiting->ticket = request->verb->private[0];
+    waiting->conn = request->conn;
+    waiting->replay = item->replay;
+    waiting->request = *request;
+    /* The arguments pointed into the connection's input; decoded again they point into the copy. */
+    struct frame frame;
+    struct error error;
+    enum decode_state state =
+        codec_decode(bytes_of(waiting->frame, item->frame.size), &frame, &waiting->request.args, &error);
+    assert(state == DECODE_OK);
+    (void)state;
+    list_init(&waiting->link);
+    list_append(&loop->waiting[waiting->ticket % WAITING_BUCKETS], &waiting->link);
+    request->conn->waiting_count++;
+    metric_add(&loop->metrics, METRIC_PENDING, 1);
+    return true;
+}

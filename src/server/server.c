@@ -1,0 +1,86 @@
+/* A server: what all loops share, and their opening and closing.
+ *
+ * Opened and closed on one thread, before the loops' threads begin and after they end; the setters are atomics and may
+ * be called by any thread at any time. */
+#include "server/internal.h"
+
+#include <stdlib.h>
+
+static void server_done(void *context, unsigned loop_index, struct verb *verb);
+
+struct server *server_open(const struct server_options *options) {
+    assert(options->loop_count >= 1 && options->loop_count <= LOOP_COUNT_MAX);
+    struct server *server = calloc(1, sizeof *server);
+    if (!server) return NULL;
+    server->replay = replay_open(options->env, options->limits.op_id_memory);
+    if (!server->replay) {
+        free(server);
+        return NULL;
+    }
+    server->options = *options;
+    id_maker_init(&server->ids, options->env);
+    server_set_limits(server, &options->limits);
+    if (options->engine->vtable->set_done) options->engine->vtable->set_done(options->engine, server_done, server);
+    return server;
+}
+
+void server_close(struct server *server) {
+    for (size_t i = 0; i < LOOP_COUNT_MAX; i++) assert(!server->loops[i]);
+    replay_close(server->replay);
+    free(server);
+}
+
+void server_set_limits(struct server *server, const struct server_limits *limits) {
+    assert(limits->max_frame <= LIMIT_MAX_FRAME && limits->max_in_flight > 0 && limits->output_mark > 0);
+    atomic_store_explicit(&server->max_in_flight, limits->max_in_flight, memory_order_relaxed);
+    atomic_store_explicit(&server->output_mark, limits->output_mark, memory_order_relaxed);
+    atomic_store_explicit(&server->max_frame, limits->max_frame, memory_order_relaxed);
+    replay_set_bytes_max(server->replay, limits->op_id_memory);
+}
+
+void server_set_clock_offset(struct server *server, int64_t offset_ms) {
+    atomic_store_explicit(&server->clock_offset_ms, offset_ms, memory_order_relaxed);
+}
+
+void server_set_draining(struct server *server) {
+    atomic_store(&server->is_draining, true);
+}
+
+void server_sum_metrics(const struct server *server, struct metric_sums *sums) {
+    for (unsigned i = 0; i < server->options.loop_count; i++)
+        if (server->loops[i]) metrics_sum(&server->loops[i]->metrics, sums);
+}
+
+/* ---------------------------------------------------------------- late answers */
+
+static struct waiting *loop_take_waiting(struct server_loop *loop, uint64_t ticket) {
+    struct list *bucket = &loop->waiting[ticket % WAITING_BUCKETS];
+    for (struct list *link = bucket->next; link != bucket; link = link->next) {
+        struct waiting *waiting = LIST_ENTRY(link, struct waiting, link);
+        if (waiting->ticket != ticket) continue;
+        list_remove(link);
+        return waiting;
+    }
+    return NULL; /* memory was lacking when it should have been remembered; its connection was closed then */
+}
+
+/* The engine's answer to a PENDING verb, inside a turn of its loop. Only writes the answer: the shell hears of it later
+ * in the turn, so that it cannot call into the engine from inside the engine. */
+static void server_done(void *context, unsigned loop_index, struct verb *verb) {
+    struct server *server = context;
+    struct server_loop *loop = server->loops[loop_index];
+    assert(loop && loop->is_in_turn);
+    struct waiting *waiting = loop_take_waiting(loop, verb->private[0]);
+    if (!waiting) return;
+    struct conn *conn = waiting->conn;
+    waiting->request.verb = verb;
+    waiting->request.out = NULL; /* only streaming operations write while the engine runs, and they never wait */
+    batch_answer(conn, &waiting->request, waiting->replay);
+    metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
+    free(waiting);
+    conn->waiting_count--;
+    if (!conn->is_closed)
+        loop_queue_notify(loop, conn);
+    else if (conn->waiting_count == 0)
+        conn_free(conn);
+}
