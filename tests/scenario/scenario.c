@@ -1,0 +1,449 @@
+/* Plays scripts against the whole core - server, operations, codec, memory engine - on a virtual clock.
+ *
+ *   scenario [--mode N] FILE...
+ *
+ * A script is one rule of the model: its name is the rule, its lines show it. Each line begins with what it does:
+ *
+ *   # words                   a remark
+ *   at MS                     the clock stands at MS milliseconds after the start (2026-01-01)
+ *   tick                      timers and reaper work off what is due
+ *   > method params           a request; params as in value.h. Requests without a look at an answer between them are
+ *                             fed in one piece, as one batch
+ *   ~ method params           a notification
+ *   < pattern                 the next answer is a result that fits
+ *   ! CODE pattern            the next answer is this error, and its map fits (pattern may be left out)
+ *   times N > method params   that request N times, %i in it counting from 1; none may fail, answers are not looked at
+ *   times N < method params   the same, each fed by itself
+ *   conn N                    goes on as connection N; each has a loop of its own
+ *   offset MS                 server time minus wall time
+ *   limit NAME VALUE          max_memory or max_namespaces of the engine, output_mark of the server
+ *
+ * Every script is played several times on a fresh server (see `modes`): what it shows may not hang on when timers ran,
+ * on how requests were cut into pieces, or on how many shards there are. One thread; no clock, no socket. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/mp.h"
+#include "sessiond/engine.h"
+#include "sessiond/server.h"
+#include "value.h"
+#include "wire/codec.h"
+
+#define BASE_MS INT64_C(1767225600000)
+
+enum { CONN_MAX = 8, REPLY_MAX = 64, LOOPS = 2, ADVANCE_BUDGET = 1000 };
+
+struct mode {
+    const char *name;
+    bool is_reaping;    /* timers run at every `at` */
+    bool is_one_by_one; /* every request is a batch of its own */
+    bool is_bytewise;   /* every byte is a read of its own */
+    unsigned shard_bits;
+};
+
+static const struct mode modes[] = {
+    {"batched, timers never run by themselves", false, false, false, 0},
+    {"one by one, timers run at every step", true, true, false, 1},
+    {"byte by byte, timers run at every step", true, false, true, 4},
+};
+
+struct outstanding {
+    int line;
+    uint64_t msgid;
+    bool is_answered;
+    struct buf message; /* the whole reply */
+};
+
+struct play {
+    const char *file;
+    int line;
+    const struct mode *mode;
+    struct env env;
+    uint64_t random_state;
+    struct engine *engine;
+    struct engine_limits engine_limits;
+    struct server *server;
+    struct server_limits limits;
+    struct server_loop *loops[LOOPS];
+    struct conn *conns[CONN_MAX];
+    unsigned conn_index;
+    int64_t now_ms;
+    uint64_t msgid;
+    struct buf input; /* requests that were not fed yet */
+    struct outstanding all[REPLY_MAX];
+    unsigned count, looked_at; /* of `all` */
+    struct captures captures;
+    char place[300];
+};
+
+/* ---- trouble */
+
+static void fail(struct play *play, const char *what) {
+    printf("%s:%d: %s\n    (%s)\n", play->file, play->line, what, play->mode->name);
+}
+
+static void broken(struct play *play, const char *what) {
+    fprintf(stderr, "%s:%d: %s\n", play->file, play->line, what);
+    exit(2);
+}
+
+/* ---- the world */
+
+static void random_fill(void *context, void *out, size_t size) {
+    struct play *play = context;
+    for (size_t i = 0; i < size; i++) {
+        play->random_state ^= play->random_state << 13;
+        play->random_state ^= play->random_state >> 7;
+        play->random_state ^= play->random_state << 17;
+        ((uint8_t *)out)[i] = (uint8_t)(play->random_state >> 32);
+    }
+}
+
+static void wake_nobody(void *context, unsigned loop_index) {
+    (void)context, (void)loop_index;
+}
+
+static void play_open(struct play *play) {
+    play->random_state = 0x9e3779b97f4a7c15u;
+    play->env = (struct env){.context = play, .random = random_fill, .wake = wake_nobody};
+    play->now_ms = BASE_MS;
+    play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
+    play->limits = (struct server_limits){
+        .max_in_flight = 1024, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
+    play->engine = memory_engine_open(&(struct engine_options){.loop_count = LOOPS,
+                                                               .shard_bits = play->mode->shard_bits,
+                                                               .now_ms = BASE_MS,
+                                                               .limits = play->engine_limits,
+                                                               .env = &play->env,
+                                                               .default_policy = &policy_defaults,
+                                                               .policy_apply = policy_apply});
+    play->server = server_open(&(struct server_options){
+        .loop_count = LOOPS, .now_ms = BASE_MS, .engine = play->engine, .env = &play->env, .limits = play->limits});
+    for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);
+}
+
+static void play_close(struct play *play) {
+    for (unsigned i = 0; i < CONN_MAX; i++) {
+        if (!play->conns[i]) continue;
+        server_loop_enter(play->loops[i % LOOPS]);
+        conn_close(play->conns[i]);
+        server_loop_leave(play->loops[i % LOOPS]);
+    }
+    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
+    server_close(play->server);
+    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
+    play->engine->vtable->close(play->engine);
+    for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
+    captures_clear(&play->captures);
+    buf_fini(&play->input);
+}
+
+/* ---- bytes in, bytes out */
+
+static struct conn *conn_now(struct play *play) {
+    struct conn **conn = &play->conns[play->conn_index];
+    if (!*conn) *conn = conn_open(play->loops[play->conn_index % LOOPS], play->now_ms);
+    return *conn;
+}
+
+/* Puts one reply to its request; false: nobody asked for it. */
+static bool file_reply(struct play *play, struct bytes message) {
+    struct mp_cursor cursor = mp_cursor_of(message);
+    mp_read_array(&cursor);
+    mp_read_int(&cursor, 1, 1);
+    uint64_t msgid = (uint64_t)mp_read_int(&cursor, 0, UINT32_MAX);
+    for (unsigned i = 0; i < play->count; i++) {
+        struct outstanding *one = &play->all[i];
+        if (one->msgid != msgid || one->is_answered) continue;
+        one->is_answered = true;
+        buf_append(&one->message, message.data, message.size);
+        return true;
+    }
+    return false;
+}
+
+static bool take_output(struct play *play, struct conn *conn) {
+    struct bytes output = conn_output(conn);
+    struct mp_cursor cursor = mp_cursor_of(output);
+    while (cursor.at < cursor.end) {
+        struct bytes message = mp_read_value(&cursor, 200);
+        if (cursor.error) {
+            fail(play, "the output holds no whole message");
+            return false;
+        }
+        if (!file_reply(play, message)) {
+            fail(play, "an answer came that nobody asked for");
+            return false;
+        }
+    }
+    conn_output_sent(conn, output.size);
+    return true;
+}
+
+static bool feed(struct play *play, struct bytes piece) {
+    struct server_loop *loop = play->loops[play->conn_index % LOOPS];
+    struct conn *conn = conn_now(play);
+    server_loop_enter(loop);
+    enum conn_state state = conn_feed(conn, piece, play->now_ms);
+    bool is_well = take_output(play, conn);
+    while (is_well && state == CONN_PAUSED) {
+        state = conn_resume(conn, play->now_ms);
+        is_well = take_output(play, conn);
+    }
+    server_loop_leave(loop);
+    return is_well;
+}
+
+/* Feeds what has gathered: in one piece, message by message, or byte by byte. */
+static bool flush(struct play *play) {
+    size_t at = 0;
+    bool is_well = true;
+    while (at < play->input.size && is_well) {
+        struct bytes rest = bytes_of(play->input.data + at, play->input.size - at);
+        struct mp_cursor cursor = mp_cursor_of(rest);
+        if (play->mode->is_bytewise && rest.size < 5000)
+            rest.size = 1;
+        else if (play->mode->is_one_by_one)
+            rest = mp_read_value(&cursor, 200);
+        is_well = feed(play, rest);
+        at += rest.size;
+    }
+    buf_clear(&play->input);
+    return is_well;
+}
+
+static void run_timers(struct play *play) {
+    for (unsigned i = 0; i < LOOPS; i++) {
+        server_loop_enter(play->loops[i]);
+        for (int rounds = 0; server_loop_advance(play->loops[i], play->now_ms, ADVANCE_BUDGET) <= play->now_ms;
+             rounds++)
+            if (rounds == 100000) broken(play, "the timers find no end");
+        server_loop_leave(play->loops[i]);
+    }
+}
+
+/* ---- lines */
+
+static struct reading reading_of(struct play *play, const char *text) {
+    snprintf(play->place, sizeof(play->place), "%s:%d", play->file, play->line);
+    return (struct reading){text, play->place, BASE_MS, &play->captures};
+}
+
+/* Appends one message: [0, msgid, method, params] or [2, method, params]. */
+static void write_request(struct play *play, const char *text, bool is_notification) {
+    char method[64];
+    int used = 0;
+    if (sscanf(text, " %63s%n", method, &used) != 1) broken(play, "expected a method");
+    struct reading reading = reading_of(play, text + used);
+    mp_write_array(&play->input, is_notification ? 3 : 4);
+    mp_write_uint(&play->input, is_notification ? 2 : 0);
+    if (!is_notification) mp_write_uint(&play->input, play->msgid);
+    mp_write_string(&play->input, method);
+    if (reading_has_more(&reading))
+        value_write(&reading, &play->input);
+    else
+        mp_write_array(&play->input, 0);
+    if (reading_has_more(&reading)) broken(play, "something stands behind the params");
+}
+
+static void expect_reply(struct play *play) {
+    if (play->count == REPLY_MAX) broken(play, "too many requests without a look at their answers");
+    play->all[play->count++] = (struct outstanding){.line = play->line, .msgid = play->msgid++, .message = BUF_EMPTY};
+}
+
+/* Every answer must be looked at, else a script could show nothing. */
+static bool settle(struct play *play) {
+    if (!flush(play)) return false;
+    if (play->looked_at < play->count) {
+        play->line = play->all[play->looked_at].line;
+        fail(play, "nobody looked at the answer to this");
+        return false;
+    }
+    for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
+    play->count = play->looked_at = 0;
+    return true;
+}
+
+/* The next reply's error and result. False: there is none. */
+static bool next_reply(struct play *play, struct bytes *error, struct bytes *result) {
+    if (!flush(play)) return false;
+    if (play->looked_at == play->count) broken(play, "no request stands before this look");
+    struct outstanding *one = &play->all[play->looked_at++];
+    if (!one->is_answered) {
+        fail(play, "no answer came");
+        return false;
+    }
+    struct mp_cursor cursor = mp_cursor_of(buf_bytes(&one->message));
+    mp_read_array(&cursor), mp_read_value(&cursor, 1), mp_read_value(&cursor, 1);
+    *error = mp_read_value(&cursor, 200);
+    *result = mp_read_value(&cursor, 200);
+    return true;
+}
+
+static bool is_nil(struct bytes value) {
+    return value.size == 1 && value.data[0] == 0xc0;
+}
+
+static bool fail_with(struct play *play, const char *what, struct bytes value) {
+    struct buf text = BUF_EMPTY;
+    char message[1000];
+    value_print(value, BASE_MS, &text);
+    snprintf(message, sizeof(message), "%s %.*s", what, (int)text.size, text.data);
+    buf_fini(&text);
+    fail(play, message);
+    return false;
+}
+
+static bool look_at_result(struct play *play, const char *pattern) {
+    struct bytes error, result;
+    char why[900];
+    if (!next_reply(play, &error, &result)) return false;
+    if (!is_nil(error)) return fail_with(play, "expected a result, but an error came:", error);
+    struct reading reading = reading_of(play, pattern);
+    if (!value_match(&reading, result, why, sizeof(why))) {
+        fail(play, why);
+        return false;
+    }
+    if (reading_has_more(&reading)) broken(play, "something stands behind the pattern");
+    return true;
+}
+
+static bool look_at_error(struct play *play, const char *text) {
+    struct bytes error, result;
+    char code[40], pattern[300], why[900];
+    int used = 0;
+    if (sscanf(text, " %39s%n", code, &used) != 1) broken(play, "expected an error's code");
+    if (!next_reply(play, &error, &result)) return false;
+    if (is_nil(error)) return fail_with(play, "expected an error, but this came:", result);
+    struct reading details = reading_of(play, text + used);
+    snprintf(pattern, sizeof(pattern), "{\"code\": \"%s\", \"message\": _, *}", code);
+    struct reading reading = reading_of(play, pattern);
+    bool fits = value_match(&reading, error, why, sizeof(why));
+    if (fits && reading_has_more(&details)) fits = value_match(&details, error, why, sizeof(why));
+    if (!fits) fail(play, why);
+    return fits;
+}
+
+/* The line with %i replaced. */
+static void count_line(const char *text, int64_t number, char *out, size_t size) {
+    size_t used = 0;
+    for (; *text && used + 24 < size; text++) {
+        if (text[0] == '%' && text[1] == 'i') {
+            used += (size_t)snprintf(out + used, size - used, "%" PRId64, number);
+            text++;
+        } else {
+            out[used++] = *text;
+        }
+    }
+    out[used] = '\0';
+}
+
+static bool repeat(struct play *play, const char *text) {
+    int times, used = 0;
+    char how, line[2000];
+    if (sscanf(text, " %d %c%n", &times, &how, &used) != 2) broken(play, "expected: times N > method params");
+    for (int i = 1; i <= times; i++) {
+        if (play->count == REPLY_MAX && !settle(play)) return false;
+        count_line(text + used, i, line, sizeof(line));
+        write_request(play, line, false);
+        expect_reply(play);
+        if (how == '>' && i < times && play->count < REPLY_MAX) continue;
+        struct bytes error, result;
+        while (play->looked_at < play->count) {
+            if (!next_reply(play, &error, &result)) return false;
+            if (!is_nil(error)) return fail_with(play, "expected no error, but this came:", error);
+        }
+    }
+    return true;
+}
+
+static bool set_limit(struct play *play, const char *text) {
+    char name[40];
+    uint64_t value;
+    if (sscanf(text, " %39s %" SCNu64, name, &value) != 2) broken(play, "expected: limit NAME VALUE");
+    if (strcmp(name, "max_memory") == 0)
+        play->engine_limits.max_memory = value;
+    else if (strcmp(name, "max_namespaces") == 0)
+        play->engine_limits.max_namespaces = (uint32_t)value;
+    else if (strcmp(name, "output_mark") == 0)
+        play->limits.output_mark = (uint32_t)value;
+    else
+        broken(play, "no such limit");
+    play->engine->vtable->set_limits(play->engine, &play->engine_limits);
+    server_set_limits(play->server, &play->limits);
+    return true;
+}
+
+static bool set_clock(struct play *play, const char *text) {
+    int64_t now_ms = BASE_MS + strtoll(text, NULL, 10);
+    if (now_ms < play->now_ms) broken(play, "time does not run backwards");
+    play->now_ms = now_ms;
+    if (play->mode->is_reaping) run_timers(play);
+    return true;
+}
+
+static bool play_command(struct play *play, const char *command, const char *rest) {
+    if (!settle(play)) return false;
+    if (strcmp(command, "at") == 0) return set_clock(play, rest);
+    if (strcmp(command, "times") == 0) return repeat(play, rest);
+    if (strcmp(command, "limit") == 0) return set_limit(play, rest);
+    if (strcmp(command, "tick") == 0)
+        run_timers(play);
+    else if (strcmp(command, "conn") == 0)
+        play->conn_index = (unsigned)strtoul(rest, NULL, 10) % CONN_MAX;
+    else if (strcmp(command, "offset") == 0)
+        server_set_clock_offset(play->server, strtoll(rest, NULL, 10));
+    else
+        broken(play, "no such command");
+    return true;
+}
+
+static bool play_line(struct play *play, const char *line) {
+    char command[20];
+    int used = 0;
+    if (sscanf(line, " %19s%n", command, &used) != 1 || *command == '#') return true;
+    const char *rest = line + used;
+    if (strcmp(command, "<") == 0) return look_at_result(play, rest);
+    if (strcmp(command, "!") == 0) return look_at_error(play, rest);
+    if (strcmp(command, "~") == 0) return write_request(play, rest, true), true;
+    if (strcmp(command, ">") != 0) return play_command(play, command, rest);
+    /* A new batch begins where the last one's answers were looked at. */
+    if (play->looked_at && play->looked_at == play->count && !settle(play)) return false;
+    write_request(play, rest, false);
+    expect_reply(play);
+    return true;
+}
+
+static bool play_file(const char *file, const struct mode *mode) {
+    FILE *stream = fopen(file, "r");
+    static char line[1 << 16];
+    static struct play play;
+    play = (struct play){.file = file, .mode = mode};
+    if (!stream) broken(&play, "cannot be read");
+    play_open(&play);
+    bool is_well = true;
+    while (is_well && fgets(line, sizeof(line), stream)) {
+        play.line++;
+        is_well = play_line(&play, line);
+    }
+    is_well = is_well && settle(&play);
+    fclose(stream);
+    play_close(&play);
+    return is_well;
+}
+
+int main(int argc, char **argv) {
+    size_t mode_count = sizeof(modes) / sizeof(modes[0]);
+    long only = -1;
+    int first = 1, failed = 0, count = 0;
+    if (argc > 2 && strcmp(argv[1], "--mode") == 0) only = strtol(argv[2], NULL, 10), first = 3;
+    for (int i = first; i < argc; i++, count++) {
+        bool is_well = true;
+        for (size_t m = 0; m < mode_count && is_well; m++)
+            if (only < 0 || (size_t)only == m) is_well = play_file(argv[i], &modes[m]);
+        failed += !is_well;
+    }
+    printf("%d scripts, %d failed\n", count, failed);
+    return failed || count == 0;
+}
