@@ -32,6 +32,8 @@ enum {
     HUGE_CHUNKS_MIN = 8        /* from then on chunks ask for huge pages; before, a small server stays small */
 };
 
+#define LARGE_BYTES_MAX ((size_t)1 << 39) /* no machine has that, and the sanitizers abort on much more */
+
 _Static_assert(CLASS_LINEAR_COUNT + 5 * 16 == SLAB_CLASS_COUNT, "classes up to SLAB_BLOCK_MAX");
 
 /* A page's description, at the head of its chunk. Fields but `arena` belong to the arena's lock while the page has
@@ -292,7 +294,7 @@ static struct slab_page *page_push(struct slab_arena *arena, struct slab_page *p
 /* ---- the interface */
 
 static void *large_alloc(struct slab *slab, size_t size) {
-    if (size > SIZE_MAX - 63) return NULL;
+    if (size > LARGE_BYTES_MAX) return NULL;
     void *block = aligned_alloc(64, (size + 63) & ~(size_t)63);
     if (block) atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed);
     return block;

@@ -1,0 +1,174 @@
+/* Reclamation, with many readers in one thread. */
+#include "base/prng.h"
+#include "engine/memory/reclaim.h"
+
+#include <criterion/criterion.h>
+#include <stdlib.h>
+
+enum { READERS = 5, BLOCKS = 20000 };
+
+static struct reclaim reclaim;
+static unsigned freed_count, freed_kind;
+static size_t freed_bytes;
+static bool is_freed[BLOCKS];
+static int retire_again; /* this many more are retired out of `free` */
+
+static char *block_of(unsigned number) {
+    return (char *)(uintptr_t)(4096 + number);
+}
+static unsigned number_of(void *pointer) {
+    return (unsigned)((uintptr_t)pointer - 4096);
+}
+
+static void free_block(void *context, void *pointer, size_t size, unsigned kind) {
+    cr_assert_eq(context, &reclaim);
+    cr_assert_not(is_freed[number_of(pointer)], "a block was freed twice");
+    is_freed[number_of(pointer)] = true;
+    freed_count++;
+    freed_bytes += size;
+    freed_kind = kind;
+    if (retire_again > 0) reclaim_retire(&reclaim, 0, block_of(BLOCKS - (unsigned)retire_again--), 1, 0);
+}
+
+static void setup(void) {
+    cr_assert(reclaim_init(&reclaim, READERS, free_block, &reclaim));
+}
+static void teardown(void) {
+    reclaim_fini(&reclaim);
+}
+TestSuite(reclaim, .init = setup, .fini = teardown);
+
+Test(reclaim, frees_at_the_end_of_the_turn_that_retired_where_all_others_sleep) {
+    reclaim_enter(&reclaim, 0);
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 7);
+    cr_assert_eq(reclaim_bytes(&reclaim), 100);
+    cr_assert_eq(freed_count, 0);
+    reclaim_leave(&reclaim, 0);
+    cr_assert_eq(freed_count, 1);
+    cr_assert_eq(freed_bytes, 100);
+    cr_assert_eq(freed_kind, 7);
+    cr_assert_eq(reclaim_bytes(&reclaim), 0);
+}
+
+Test(reclaim, waits_for_a_reader_that_was_inside_its_turn) {
+    reclaim_enter(&reclaim, 1);
+    reclaim_enter(&reclaim, 0);
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 0);
+    reclaim_leave(&reclaim, 0);
+    for (int i = 0; i < 10; i++) reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 0);
+    cr_assert(reclaim_is_waiting(&reclaim, 0));
+    reclaim_leave(&reclaim, 1);
+    cr_assert_eq(freed_count, 0, "only the thread that retired frees");
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 1);
+    cr_assert_not(reclaim_is_waiting(&reclaim, 0));
+}
+
+Test(reclaim, does_not_wait_for_a_reader_that_entered_after_the_batch_was_closed) {
+    reclaim_enter(&reclaim, 1);
+    reclaim_enter(&reclaim, 0);
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 0);
+    reclaim_leave(&reclaim, 0);
+    reclaim_enter(&reclaim, 2);
+    reclaim_leave(&reclaim, 1);
+    reclaim_enter(&reclaim, 1); /* another turn of the same reader counts as through */
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 1);
+    reclaim_leave(&reclaim, 1);
+    reclaim_leave(&reclaim, 2);
+}
+
+Test(reclaim, keeps_what_its_own_open_turn_may_still_look_at) {
+    reclaim_enter(&reclaim, 0);
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 0);
+    for (int i = 0; i < 10; i++) reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 0);
+    reclaim_leave(&reclaim, 0);
+    cr_assert_eq(freed_count, 1);
+}
+
+Test(reclaim, frees_at_once_for_one_who_retires_outside_any_turn) {
+    reclaim_retire(&reclaim, 3, block_of(1), 100, 0);
+    cr_assert_eq(freed_count, 0);
+    reclaim_poll(&reclaim, 3);
+    cr_assert_eq(freed_count, 1);
+}
+
+Test(reclaim, frees_ten_thousand_of_one_turn_each_once) {
+    reclaim_enter(&reclaim, 0);
+    for (unsigned i = 0; i < 10000; i++) reclaim_retire(&reclaim, 0, block_of(i), i, 0);
+    cr_assert_eq(reclaim_bytes(&reclaim), 10000 * 9999 / 2);
+    reclaim_leave(&reclaim, 0);
+    cr_assert_eq(freed_count, 10000);
+    cr_assert_eq(reclaim_bytes(&reclaim), 0);
+}
+
+Test(reclaim, lets_free_retire_more) {
+    retire_again = 600; /* more than one chunk */
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 0);
+    for (int i = 0; i < 700; i++) reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 601);
+    cr_assert_eq(reclaim_bytes(&reclaim), 0);
+}
+
+Test(reclaim, keeps_large_sizes_and_all_kinds_apart) {
+    reclaim_retire(&reclaim, 0, block_of(1), (size_t)1 << 40, 255);
+    cr_assert_eq(reclaim_bytes(&reclaim), UINT64_C(1) << 40);
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_bytes, (size_t)1 << 40);
+    cr_assert_eq(freed_kind, 255);
+}
+
+Test(reclaim, frees_what_is_left_at_its_own_end) {
+    struct reclaim second;
+    cr_assert(reclaim_init(&second, 2, free_block, &reclaim));
+    reclaim_retire(&second, 1, block_of(9), 5, 0);
+    reclaim_fini(&second);
+    cr_assert_eq(freed_count, 1);
+}
+
+/* The model: what a reader may see is what was not retired before its turn began. */
+struct model {
+    bool is_inside[READERS];
+    bool holds[READERS][BLOCKS]; /* that reader's turn began before the block was retired */
+    unsigned retired;
+};
+
+static void model_retire(struct model *model, unsigned reader) {
+    unsigned number = model->retired++;
+    for (unsigned i = 0; i < READERS; i++) model->holds[i][number] = model->is_inside[i];
+    reclaim_retire(&reclaim, reader, block_of(number), 1, 0);
+}
+
+static void model_check(const struct model *model) {
+    for (unsigned i = 0; i < READERS; i++)
+        for (unsigned number = 0; number < model->retired; number++)
+            cr_assert_not(model->holds[i][number] && is_freed[number], "block %u freed under reader %u", number, i);
+}
+
+Test(reclaim, never_frees_what_a_turn_may_see_in_30000_random_steps_and_frees_all_in_the_end) {
+    static struct model model;
+    struct prng prng = prng_of(5);
+    for (unsigned step = 0; step < 30000; step++) {
+        unsigned reader = (unsigned)prng_below(&prng, READERS);
+        if (prng_happens(&prng, 1, 2)) {
+            if (model.is_inside[reader]) {
+                reclaim_leave(&reclaim, reader);
+                memset(model.holds[reader], 0, sizeof model.holds[reader]);
+            } else {
+                reclaim_enter(&reclaim, reader);
+            }
+            model.is_inside[reader] = !model.is_inside[reader];
+        } else if (model.retired < BLOCKS) {
+            model_retire(&model, reader);
+        }
+        if (step % 97 == 0) model_check(&model);
+        cr_assert_eq(reclaim_bytes(&reclaim), model.retired - freed_count);
+    }
+    cr_assert_gt(freed_count, model.retired / 2, "most are freed on the way, not only at the end");
+    for (unsigned i = 0; i < READERS; i++)
+        if (model.is_inside[i]) reclaim_leave(&reclaim, i);
+    for (unsigned i = 0; i < READERS; i++) reclaim_poll(&reclaim, i);
+    cr_assert_eq(freed_count, model.retired);
+}
