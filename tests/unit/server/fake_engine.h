@@ -1,0 +1,192 @@
+/* An engine of a hundred lines for the server's tests: an array of sessions, searched from its start.
+ *
+ * It has no time (nothing expires), no limits and no groups. Verbs on ids that begin with "slow" are PENDING until
+ * fake_finish; an id that begins with "refuse" is refused. What it hands out stays valid until it is closed. */
+#ifndef TESTS_FAKE_ENGINE_H
+#define TESTS_FAKE_ENGINE_H
+
+#include "base/mp.h"
+#include "sessiond/engine.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FAKE_SESSIONS_MAX 1024
+#define FAKE_PENDING_MAX  64
+
+struct fake_engine {
+    struct engine engine;
+    struct session sessions[FAKE_SESSIONS_MAX];
+    size_t count;
+    uint64_t version;
+    void *blocks[16384]; /* all that was copied */
+    size_t block_count;
+    struct verb pending[FAKE_PENDING_MAX];
+    size_t pending_count;
+    uint64_t ticket;
+    engine_done done;
+    void *done_context;
+    size_t submits, verbs, verbs_max; /* calls, verbs in all, verbs of the longest call */
+    int turn_depth;
+};
+
+static inline struct bytes fake_copy(struct fake_engine *fake, struct bytes bytes) {
+    if (!bytes.data) return bytes;
+    assert(fake->block_count < sizeof fake->blocks / sizeof fake->blocks[0]);
+    uint8_t *copy = malloc(bytes.size + 1);
+    memcpy(copy, bytes.data, bytes.size);
+    fake->blocks[fake->block_count++] = copy;
+    return bytes_of(copy, bytes.size);
+}
+
+static inline struct session *fake_find(struct fake_engine *fake, struct bytes id) {
+    for (size_t i = 0; i < fake->count; i++)
+        if (bytes_equal(fake->sessions[i].id, id)) return &fake->sessions[i];
+    return NULL;
+}
+
+static inline void fake_store(struct fake_engine *fake, struct session *at, const struct session *draft) {
+    if (!at) {
+        assert(fake->count < FAKE_SESSIONS_MAX);
+        at = &fake->sessions[fake->count++];
+    }
+    struct session copy = *draft;
+    copy.id = fake_copy(fake, draft->id);
+    copy.user = fake_copy(fake, draft->user);
+    copy.client = fake_copy(fake, draft->client);
+    copy.data = fake_copy(fake, draft->data);
+    copy.meta = fake_copy(fake, draft->meta);
+    copy.version = ++fake->version;
+    *at = copy;
+}
+
+static inline void fake_update(struct fake_engine *fake, struct verb *verb, int64_t now_ms) {
+    static const struct policy policy = POLICY_DEFAULTS;
+    struct session *old = fake_find(fake, verb->id);
+    struct scratch scratch = {NULL, 0, 0};
+    struct update_input input = {old,     old ? PRESENCE_ALIVE : PRESENCE_NONE, &policy, verb->update.arguments, now_ms,
+                                 &scratch};
+    struct session draft = old ? *old : (struct session){.status = STATUS_ACTIVE};
+    verb->outcome = verb->update.rule(&input, &draft, &verb->error);
+    verb->is_found = old != NULL;
+    if (old) verb->session = *old;
+    if (verb->outcome == OUTCOME_REPLACE) {
+        fake_store(fake, old, &draft);
+        verb->is_found = true;
+        verb->session = old ? *old : fake->sessions[fake->count - 1];
+    } else if (verb->outcome == OUTCOME_REMOVE && old) {
+        *old = fake->sessions[--fake->count];
+    }
+    free(scratch.data);
+}
+
+static inline void fake_scan(struct fake_engine *fake, struct verb *verb) {
+    memset(&verb->scan_result, 0, sizeof verb->scan_result);
+    verb->scan_result.total = fake->count;
+    verb->scan_result.is_total_known = true;
+    if (!verb->scan.each) return;
+    if (!verb->scan.ids.data) {
+        for (size_t i = 0; i < fake->count && i < verb->scan.limit; i++)
+            if (!verb->scan.each(verb->scan.context, &fake->sessions[i])) return;
+        return;
+    }
+    struct mp_cursor cursor = mp_cursor_of(verb->scan.ids);
+    for (uint32_t left = mp_read_array(&cursor); left > 0; left--)
+        if (!verb->scan.each(verb->scan.context, fake_find(fake, mp_read_bytes(&cursor)))) return;
+}
+
+static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int64_t now_ms) {
+    verb->error = error_make(ERROR_NONE, NULL);
+    verb->is_found = false;
+    verb->outcome = OUTCOME_KEEP;
+    if (bytes_has_prefix(verb->id, BYTES_LITERAL("refuse"))) {
+        verb->error = error_make(ERROR_LIMIT, "The fake engine refuses this id; take another.");
+        verb->error.limit = 3;
+        return;
+    }
+    switch (verb->kind) {
+    case VERB_GET:
+    case VERB_TOUCH: {
+        struct session *session = fake_find(fake, verb->id);
+        verb->is_found = session != NULL;
+        if (session) verb->session = *session;
+        break;
+    }
+    case VERB_UPDATE: fake_update(fake, verb, now_ms); break;
+    case VERB_SCAN: fake_scan(fake, verb); break;
+    default: verb->error = error_make(ERROR_INTERNAL, "The fake engine cannot do this.");
+    }
+}
+
+static inline void fake_submit(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
+                               size_t count, int64_t now_ms) {
+    struct fake_engine *fake = (struct fake_engine *)self;
+    (void)loop_index;
+    assert(fake->turn_depth == 1);
+    fake->submits++;
+    fake->verbs += count;
+    if (count > fake->verbs_max) fake->verbs_max = count;
+    for (size_t i = 0; i < count; i++) {
+        bool is_slow = bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow"));
+        states[i] = is_slow ? SUBMIT_PENDING : SUBMIT_DONE;
+        fake_execute(fake, &verbs[i], now_ms);
+        if (!is_slow) continue;
+        assert(fake->pending_count < FAKE_PENDING_MAX);
+        verbs[i].private[0] = ++fake->ticket;
+        fake->pending[fake->pending_count++] = verbs[i];
+        /* What the server keeps of the verb must not matter any more. */
+        memset(&verbs[i].namespace, 0xa5, sizeof verbs[i].namespace);
+        memset(&verbs[i].session, 0xa5, sizeof verbs[i].session);
+    }
+}
+
+/* Answers the pending verb at `index`, inside a turn. */
+static inline void fake_finish(struct fake_engine *fake, size_t index) {
+    assert(fake->turn_depth == 1 && index < fake->pending_count);
+    struct verb verb = fake->pending[index];
+    memmove(&fake->pending[index], &fake->pending[index + 1], (--fake->pending_count - index) * sizeof verb);
+    fake->done(fake->done_context, 0, &verb);
+}
+
+static inline void fake_enter(struct engine *self, unsigned loop_index) {
+    (void)loop_index;
+    ((struct fake_engine *)self)->turn_depth++;
+}
+static inline void fake_leave(struct engine *self, unsigned loop_index) {
+    (void)loop_index;
+    ((struct fake_engine *)self)->turn_depth--;
+}
+static inline void fake_set_done(struct engine *self, engine_done done, void *context) {
+    ((struct fake_engine *)self)->done = done;
+    ((struct fake_engine *)self)->done_context = context;
+}
+static int64_t fake_advance(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget) {
+    (void)self, (void)loop_index, (void)now_ms, (void)budget;
+    return INT64_MAX;
+}
+static inline void fake_stats(struct engine *self, struct engine_stats *out) {
+    *out = (struct engine_stats){.sessions = ((struct fake_engine *)self)->count, .reaper_lag_ms = -1};
+}
+static inline void fake_close(struct engine *self) {
+    struct fake_engine *fake = (struct fake_engine *)self;
+    for (size_t i = 0; i < fake->block_count; i++) free(fake->blocks[i]);
+    free(fake);
+}
+
+static const struct engine_vtable fake_vtable = {.name = "fake",
+                                                 .enter = fake_enter,
+                                                 .leave = fake_leave,
+                                                 .submit = fake_submit,
+                                                 .set_done = fake_set_done,
+                                                 .advance = fake_advance,
+                                                 .stats = fake_stats,
+                                                 .close = fake_close};
+
+static inline struct fake_engine *fake_open(void) {
+    struct fake_engine *fake = calloc(1, sizeof *fake);
+    fake->engine.vtable = &fake_vtable;
+    return fake;
+}
+
+#endif
