@@ -8,9 +8,11 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import gen_c  # noqa: E402
+import gen_client  # noqa: E402
+import gen_vectors  # noqa: E402
 import schema as schema_file  # noqa: E402
 
-OUTPUTS = {**gen_c.OUTPUTS}
+OUTPUTS = {**gen_c.OUTPUTS, **gen_client.OUTPUTS, **gen_vectors.OUTPUTS}
 
 
 def main():
