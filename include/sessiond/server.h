@@ -74,6 +74,7 @@ void conn_output_landed(struct conn *conn);
 size_t conn_output_pending(const struct conn *conn);   /* bytes filling and flying */
 bool conn_has_spoken(const struct conn *conn);         /* it has sent a whole valid request */
 bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no output, no half message */
+bool conn_is_owed(const struct conn *conn);            /* a request is executing, or an answer waits to be written */
 void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb */
 /* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). Called from
  * server_loop_advance and server_loop_leave; it may write, resume and close the conn from there. */
