@@ -1,0 +1,141 @@
+/* Redis and its kin: RESP2. See driver.h. A session is a string with a deadline in milliseconds. */
+#include "endpoint.h"
+
+#include <stdio.h>
+
+enum { NUMBER_TEXT_BYTES = 24 };
+
+static void write_count(struct template *template, char mark, size_t count) {
+    char text[NUMBER_TEXT_BYTES + 4];
+    snprintf(text, sizeof text, "%c%zu\r\n", mark, count);
+    template_text(template, text);
+}
+
+static void write_word(struct template *template, const char *word) {
+    write_count(template, '$', strlen(word));
+    template_text(template, word);
+    template_text(template, "\r\n");
+}
+
+static void write_milliseconds(struct template *template, int64_t value_ms) {
+    char text[NUMBER_TEXT_BYTES];
+    snprintf(text, sizeof text, "%lld", (long long)value_ms);
+    write_word(template, text);
+}
+
+static void write_command(struct template *template, const char *name, unsigned words) {
+    write_count(template, '*', words);
+    write_word(template, name);
+    write_count(template, '$', KEY_ID_BYTES);
+    template_id(template);
+    template_text(template, "\r\n");
+}
+
+static void write_value(const struct driver_setup *setup, struct template *template) {
+    write_count(template, '$', setup->value_bytes);
+    template_filling(template, setup->value_bytes);
+    template_text(template, "\r\n");
+}
+
+static void write_set(const struct driver_setup *setup, bool is_create, bool is_mortal, struct template *template) {
+    write_command(template, "SET", is_create ? 6 : 5);
+    write_value(setup, template);
+    if (is_mortal) {
+        write_word(template, "PXAT");
+        write_count(template, '$', 13);
+        template_deadline(template, DEADLINE_DECIMAL_MS);
+        template_text(template, "\r\n");
+    } else {
+        write_word(template, "PX");
+        write_milliseconds(template, setup->idle_timeout_ms);
+    }
+    if (is_create) write_word(template, "NX");
+}
+
+static bool redis_make(const struct driver_setup *setup, enum request request, struct template *template) {
+    switch (request) {
+    case REQUEST_GET: write_command(template, "GET", 2); return true;
+    case REQUEST_GET_TOUCH:
+        write_command(template, "GETEX", 4);
+        write_word(template, "PX");
+        write_milliseconds(template, setup->idle_timeout_ms);
+        return true;
+    case REQUEST_SET: write_set(setup, false, false, template); return true;
+    case REQUEST_LOAD: write_set(setup, false, setup->is_load_mortal, template); return true;
+    case REQUEST_CREATE: write_set(setup, true, false, template); return true;
+    case REQUEST_DESTROY: write_command(template, "DEL", 2); return true;
+    case REQUEST_PATCH_COUNTER:
+    case REQUEST_PATCH_KEY:
+    case REQUEST_COUNT: break;
+    }
+    return false;
+}
+
+/* The decimal number of a line, past its first character; -1 stands for itself, -2 for no number. */
+static long line_number(struct bytes line) {
+    if (line.size == 5 && memcmp(line.data + 1, "-1", 2) == 0) return -1;
+    long value = 0;
+    if (line.size < 4 || line.size > 13) return -2;
+    for (size_t i = 1; i < line.size - 2; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9') return -2;
+        value = value * 10 + (line.data[i] - '0');
+    }
+    return value;
+}
+
+static long scan_bulk(struct bytes bytes, long line_size, struct reply *reply) {
+    long size = line_number(bytes_of(bytes.data, (size_t)line_size));
+    if (size == -2) return SCAN_MALFORMED;
+    reply->kind = size < 0 ? REPLY_MISS : REPLY_VALUE;
+    if (size < 0) return line_size;
+    size_t whole = (size_t)(line_size + size + 2);
+    if (bytes.size < whole) return SCAN_MORE;
+    reply->value = bytes_of(bytes.data + line_size, (size_t)size);
+    return memcmp(bytes.data + whole - 2, "\r\n", 2) == 0 ? (long)whole : SCAN_MALFORMED;
+}
+
+static long redis_scan(const struct driver_setup *setup, struct bytes bytes, struct reply *reply) {
+    (void)setup;
+    if (bytes.size == 0) return SCAN_MORE;
+    long size = line_scan(bytes);
+    if (size <= 0) return size;
+    reply->value = bytes_of(bytes.data + 1, (size_t)size - 3);
+    switch (bytes.data[0]) {
+    case '$': return scan_bulk(bytes, size, reply);
+    case '+': reply->kind = REPLY_DONE; return size;
+    case ':': reply->kind = line_number(bytes_of(bytes.data, (size_t)size)) == 0 ? REPLY_MISS : REPLY_DONE; return size;
+    case '-': reply->kind = REPLY_ERROR; return size;
+    default: return SCAN_MALFORMED;
+    }
+}
+
+static bool redis_check(const struct driver_setup *setup, const struct reply *reply, const uint8_t id[KEY_ID_BYTES]) {
+    return reply->value.size == setup->value_bytes && filling_is(reply->value, id);
+}
+
+static bool redis_configure(struct driver_setup *setup, const struct endpoint *endpoint, char *problem,
+                            size_t problem_size) {
+    struct buf in = BUF_EMPTY;
+    struct reply reply;
+    bool is_fine = endpoint_ask(endpoint, &driver_redis, setup, BYTES_LITERAL("*1\r\n$4\r\nPING\r\n"), &in, &reply,
+                                problem, problem_size);
+    buf_fini(&in);
+    return is_fine;
+}
+
+static size_t redis_greet(const struct driver_setup *setup, uint8_t *out) {
+    (void)setup, (void)out;
+    return 0;
+}
+
+const struct driver driver_redis = {
+    .name = "redis",
+    .is_in_order = true,
+    .has_patch = false,
+    .deadline_grain_ms = 1,
+    .make = redis_make,
+    .scan = redis_scan,
+    .check = redis_check,
+    .configure = redis_configure,
+    .greet = redis_greet,
+};

@@ -1,0 +1,106 @@
+/* sessiond-bench: the load generator. `run` (or nothing) measures one workload against a server that is there already;
+ * `compare` starts the servers itself. See README.md for what is measured and how. */
+#include "compare.h"
+#include "expire.h"
+#include "prepare.h"
+#include "report.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+static void write_json(const void *report, FILE *out) {
+    report_json(report, out);
+}
+static void write_svg(const void *report, FILE *out) {
+    report_svg(report, out);
+}
+static void write_html(const void *report, FILE *out) {
+    report_html(report, out);
+}
+static void write_hgrm(const void *report, FILE *out) {
+    histogram_write_hgrm(((const struct run_report *)report)->result->all, out);
+}
+
+static bool write_reports(const struct run_report *report) {
+    const struct options *options = report->options;
+    report_text(report, stdout);
+    return report_file(options->json, write_json, report) & report_file(options->hgrm, write_hgrm, report) &
+           report_file(options->svg, write_svg, report) & report_file(options->html, write_html, report);
+}
+
+/* Loads, and answers what the load showed about memory. */
+static bool load(const struct options *options, const struct target *target, const struct plan *plan,
+                 struct memory_report *memory) {
+    struct run_result result;
+    struct run_watch watch = progress_watch(options, "load");
+    *memory = (struct memory_report){.is_known = false};
+    if (options->is_load_skipped) return true;
+    bool is_fine = run_load(target, plan, 0, plan->session_count, &watch, &result) && run_is_correct(&result);
+    progress_clear(options);
+    if (is_fine) {
+        *memory = memory_report_of(&result, plan->session_count, target->setup.value_bytes);
+        printf("load        %llu sessions in %.2f s, %.0f/s", (unsigned long long)plan->session_count,
+               (double)result.tally.elapsed_ns / 1e9, run_rate(&result));
+        if (result.has_server)
+            printf(", %.0f ns CPU each, %.1f bytes beyond id and data", run_cpu_per_operation_ns(&result),
+                   memory->overhead_bytes);
+        putchar('\n');
+    } else {
+        fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
+    }
+    run_result_fini(&result);
+    return is_fine;
+}
+
+static int measure(const struct options *options, const struct target *target, const struct plan *plan,
+                   const struct memory_report *memory) {
+    struct run_result result;
+    struct run_watch watch = progress_watch(options, plan->workload->name);
+    bool is_played = run_plan(target, plan, (uint64_t)(options->warmup_s * 1e9), &watch, &result);
+    progress_clear(options);
+    int status = 1;
+    if (is_played) {
+        struct run_report report = {options, plan, target, &result, *memory};
+        bool is_written = write_reports(&report);
+        status = !is_written ? 1 : run_is_correct(&result) ? 0 : 3;
+    } else {
+        fprintf(stderr, "sessiond-bench: %s\n", result.problem);
+    }
+    run_result_fini(&result);
+    return status;
+}
+
+static int run_main(const struct options *options) {
+    struct target target = {0};
+    struct plan plan;
+    struct memory_report memory;
+    const struct driver *driver = driver_find(options->server);
+    if (!driver) {
+        fprintf(stderr, "sessiond-bench: --server is sessiond, redis, memcached or echo\n");
+        return 2;
+    }
+    if (!plan_from_options(&plan, options)) return 2;
+    bool is_expire = plan.workload == &workload_expire;
+    int status = 1;
+    if (target_open(&target, driver, options->address, (int)options->pid, options, is_expire)) {
+        if (is_expire)
+            status = expire_main(options, &target, &plan);
+        else if (!load(options, &target, &plan, &memory))
+            status = 1;
+        else
+            status = plan.workload == &workload_load ? 0 : measure(options, &target, &plan, &memory);
+    }
+    target_close(&target);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    struct options options;
+    bool is_compare = argc > 1 && strcmp(argv[1], "compare") == 0;
+    bool has_verb = is_compare || (argc > 1 && strcmp(argv[1], "run") == 0);
+    if (!options_parse(&options, argc - has_verb, argv + has_verb, stderr)) return 2;
+    if (options.is_help) return options_help(stdout), 0;
+    if (options.is_version) return puts("sessiond-bench " SESSIOND_VERSION), 0;
+    signal(SIGPIPE, SIG_IGN);
+    return is_compare ? compare_main(&options) : run_main(&options);
+}

@@ -1,0 +1,40 @@
+/* What the kernel says about the server and the machine, read from /proc. Any thread; no state. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct process_sample {
+    uint64_t cpu_ns;  /* user and system time of all its living threads, from the scheduler's own clock */
+    uint64_t wait_ns; /* that they could have run but had no core */
+    uint64_t user_ticks, system_ticks; /* the same time as coarse ticks, to tell user from system */
+    uint64_t rss_bytes;
+    uint64_t anonymous_bytes; /* of these, what is no file */
+};
+
+/* Fills the sample; false if there is no such process or it is not ours to look at. */
+bool process_sample_take(struct process_sample *sample, int pid);
+
+struct machine_sample {
+    uint64_t at_ns;
+    uint64_t busy_ticks, steal_ticks; /* of all cores */
+};
+
+bool machine_sample_take(struct machine_sample *sample);
+
+/* How undisturbed the time between two samples was. */
+struct disturbance {
+    double steal_share;   /* of one core's time that the host took away */
+    double foreign_share; /* of one core's time that neither the server nor we used */
+};
+
+/* `own_ns` is the CPU time that server and generator used between the two. */
+struct disturbance machine_disturbance(const struct machine_sample *before, const struct machine_sample *after,
+                                       uint64_t own_ns);
+
+unsigned core_count(void); /* that this process may use */
+bool core_pin(int core);   /* ties the calling thread, and those it makes, to one core */
+bool core_avoid(int core); /* keeps it, and those it makes, off that core where there is another */
+
+#endif

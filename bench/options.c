@@ -1,0 +1,193 @@
+/* See options.h. */
+#define _GNU_SOURCE
+#include "options.h"
+
+#include "workload.h"
+
+#include <getopt.h>
+#include <math.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum option_type { OPTION_TEXT, OPTION_COUNT, OPTION_NUMBER, OPTION_FLAG };
+
+struct option_row {
+    const char *name;
+    enum option_type type;
+    size_t place;
+    double min, max; /* of counts and numbers */
+    const char *argument, *help;
+};
+
+#define PLACE(member) offsetof(struct options, member)
+#define BIG           9e15 /* below 2^53: exact as a double */
+
+static const struct option_row rows[] = {
+    {"server", OPTION_TEXT, PLACE(server), 0, 0, "NAME", "sessiond, redis, memcached or echo (default sessiond)"},
+    {"address", OPTION_TEXT, PLACE(address), 0, 0, "ADDR", "host:port or the path of a Unix socket (127.0.0.1:7420)"},
+    {"workload", OPTION_TEXT, PLACE(workload), 0, 0, "NAME", "see below (default get)"},
+    {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
+     "sessions in the server (default 1m in compare, 100k otherwise)"},
+    {"connections", OPTION_COUNT, PLACE(connections), 1, 60000, "C", "connections (default 50)"},
+    {"depth", OPTION_COUNT, PLACE(depth), 1, 16384, "D", "operations under way on each connection (default 1)"},
+    {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
+    {"value-bytes", OPTION_COUNT, PLACE(value_bytes), VALUE_BYTES_MIN, VALUE_BYTES_MAX, "B",
+     "data of a session (default 300)"},
+    {"duration", OPTION_NUMBER, PLACE(duration_s), 0, 1e6, "S", "seconds to measure (default 5, in compare 2)"},
+    {"requests", OPTION_COUNT, PLACE(requests), 0, BIG, "N", "operations to measure, instead of --duration"},
+    {"warmup", OPTION_NUMBER, PLACE(warmup_s), 0, 1e6, "S", "seconds before that, not counted (default 0.5)"},
+    {"rate", OPTION_NUMBER, PLACE(rate), 0, 1e9, "R",
+     "operations a second, begun at fixed times whatever the server does (default: as many as it takes)"},
+    {"window", OPTION_TEXT, PLACE(window), 0, 0, "HOW",
+     "batch: D requests, then D replies (default); slide: each reply makes room at once"},
+    {"keys", OPTION_TEXT, PLACE(keys), 0, 0, "HOW", "uniform, zipf or latest (default: the workload's)"},
+    {"seed", OPTION_COUNT, PLACE(seed), 0, BIG, "N", "names the sessions and their order (default 1)"},
+    {"check-every", OPTION_COUNT, PLACE(check_every), 0, 1 << 30, "N",
+     "compare the data of one reply in N, a power of two; 0 is none (default 16)"},
+    {"idle-timeout-ms", OPTION_COUNT, PLACE(idle_timeout_ms), 1000, 315576000000.0, "MS",
+     "the deadline of a session (default 1800000)"},
+    {"namespace", OPTION_TEXT, PLACE(namespace_name), 0, 0, "NAME", "sessiond: where the sessions are (default bench)"},
+    {"numeric", OPTION_FLAG, PLACE(is_numeric), 0, 0, NULL,
+     "sessiond: the numbers of server.hello instead of method names"},
+    {"data-only", OPTION_FLAG, PLACE(is_data_only), 0, 0, NULL,
+     "sessiond: gets ask for the field data, not the whole record"},
+    {"explicit-deadline", OPTION_FLAG, PLACE(is_deadline_explicit), 0, 0, NULL,
+     "sessiond: each set says its timeout, as the others must"},
+    {"no-load", OPTION_FLAG, PLACE(is_load_skipped), 0, 0, NULL, "the sessions are there already"},
+    {"pid", OPTION_COUNT, PLACE(pid), 1, 4194304, "PID", "the server's process, to measure its CPU time and memory"},
+    {"json", OPTION_TEXT, PLACE(json), 0, 0, "FILE", "write all figures as JSON"},
+    {"hgrm", OPTION_TEXT, PLACE(hgrm), 0, 0, "FILE",
+     "write the latencies in HdrHistogram's percentile format, in microseconds"},
+    {"svg", OPTION_TEXT, PLACE(svg), 0, 0, "FILE", "draw the latencies, or what was compared"},
+    {"html", OPTION_TEXT, PLACE(html), 0, 0, "FILE", "the same in a page of its own, with the figures"},
+    {"quiet", OPTION_FLAG, PLACE(is_quiet), 0, 0, NULL, "no progress line"},
+    {"expire-in", OPTION_NUMBER, PLACE(expire_in_s), 1, 86400, "S",
+     "expire: seconds from the start of the load to the second in which all end (default 10 + 10 per million)"},
+    {"observe", OPTION_NUMBER, PLACE(observe_s), 1, 86400, "S", "expire: seconds to go on after that (default 10)"},
+    {"probe-sessions", OPTION_COUNT, PLACE(probe_sessions), 1, 1e9, "N",
+     "expire: sessions that stay and are read meanwhile (default 10k)"},
+    {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N", "compare: how often each cell is measured (default 3)"},
+    {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
+     "compare: workload:depth or workload:depth:connections, with commas"},
+    {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST", "compare: which of sessiond,redis,memcached,ceiling"},
+    {"retries", OPTION_COUNT, PLACE(retries), 0, 100, "N",
+     "compare: how often a disturbed measurement is repeated (default 2)"},
+    {"server-core", OPTION_COUNT, PLACE(server_core), 0, 1023, "N",
+     "compare: the core that the servers run on (default 0)"},
+    {"sessiond", OPTION_TEXT, PLACE(sessiond), 0, 0, "PATH", "compare: the program (default: beside this one)"},
+    {"redis", OPTION_TEXT, PLACE(redis), 0, 0, "PATH", "compare: redis-server, or one of its kin"},
+    {"memcached", OPTION_TEXT, PLACE(memcached), 0, 0, "PATH", "compare: memcached"},
+    {"ceiling", OPTION_TEXT, PLACE(ceiling), 0, 0, "PATH", "compare: sessiond-ceiling (default: beside this one)"},
+    {"help", OPTION_FLAG, PLACE(is_help), 0, 0, NULL, "this text"},
+    {"version", OPTION_FLAG, PLACE(is_version), 0, 0, NULL, "the version"},
+};
+enum { ROW_COUNT = sizeof rows / sizeof *rows };
+
+static const struct options defaults = {
+    .server = "sessiond",
+    .address = "127.0.0.1:7420",
+    .workload = "get",
+    .window = "batch",
+    .namespace_name = "bench",
+    .cells = "get:1,get:16,get:64,get_touch:1,get_touch:16,get_touch:64,set:1,set:16,set:64,mix:1,mix:16,mix:64",
+    .servers = "sessiond,redis,memcached,ceiling",
+    .redis = "redis-server",
+    .memcached = "memcached",
+    .connections = 50,
+    .depth = 1,
+    .threads = 1,
+    .value_bytes = 300,
+    .seed = 1,
+    .check_every = 16,
+    .idle_timeout_ms = 1800000,
+    .rounds = 3,
+    .retries = 2,
+    .probe_sessions = 10000,
+    .warmup_s = 0.5,
+    .observe_s = 10,
+};
+
+/* A number with k, m or g for thousands, millions, thousands of millions. */
+static bool parse_number(const char *text, double *value) {
+    char *rest;
+    *value = strtod(text, &rest);
+    if (rest == text) return false;
+    if (*rest == 'k')
+        *value *= 1e3, rest++;
+    else if (*rest == 'm')
+        *value *= 1e6, rest++;
+    else if (*rest == 'g')
+        *value *= 1e9, rest++;
+    return *rest == '\0' && isfinite(*value);
+}
+
+static bool take_option(struct options *options, const struct option_row *row, const char *text, FILE *err) {
+    void *place = (char *)options + row->place;
+    double value;
+    if (row->type == OPTION_FLAG) return *(bool *)place = true;
+    if (row->type == OPTION_TEXT) return *(const char **)place = text, true;
+    bool is_number = parse_number(text, &value) && (row->type == OPTION_NUMBER || value == floor(value));
+    if (!is_number || value < row->min || value > row->max) {
+        fprintf(err, "sessiond-bench: --%s takes a number from %.15g to %.15g, not '%s'\n", row->name, row->min,
+                row->max, text);
+        return false;
+    }
+    if (row->type == OPTION_COUNT)
+        *(uint64_t *)place = (uint64_t)value;
+    else
+        *(double *)place = value;
+    return true;
+}
+
+static bool check_together(const struct options *options, FILE *err) {
+    const char *problem = NULL;
+    if (options->check_every & (options->check_every - 1)) problem = "--check-every must be a power of two, or 0";
+    if (options->threads > options->connections) problem = "--threads must not be above --connections";
+    if (strcmp(options->window, "batch") != 0 && strcmp(options->window, "slide") != 0)
+        problem = "--window is batch or slide";
+    if (options->namespace_name[0] == '\0' || strlen(options->namespace_name) > 64)
+        problem = "--namespace takes 1 to 64 bytes";
+    if (problem) fprintf(err, "sessiond-bench: %s\n", problem);
+    return !problem;
+}
+
+bool options_parse(struct options *options, int argc, char **argv, FILE *err) {
+    struct option known[ROW_COUNT + 1] = {{0}};
+    for (int i = 0; i < ROW_COUNT; i++)
+        known[i] =
+            (struct option){rows[i].name, rows[i].type == OPTION_FLAG ? no_argument : required_argument, NULL, i};
+    *options = defaults;
+    optind = 0;
+    opterr = 0;
+    for (int row; (row = getopt_long(argc, argv, ":", known, NULL)) != -1;) {
+        if (row == ':' || row == '?') {
+            fprintf(err, "sessiond-bench: %s '%s'; --help lists the options\n",
+                    row == ':' ? "an argument is missing after" : "no such option", argv[optind - 1]);
+            return false;
+        }
+        if (!take_option(options, &rows[row], optarg, err)) return false;
+    }
+    if (optind < argc) fprintf(err, "sessiond-bench: what is '%s'? --help lists the options\n", argv[optind]);
+    return optind == argc && check_together(options, err);
+}
+
+void options_help(FILE *out) {
+    fputs("sessiond-bench [run] [options]      loads sessions and measures one workload\n"
+          "sessiond-bench compare [options]    starts sessiond, Redis and memcached and measures them in turn\n\n"
+          "Counts may end in k, m or g.\n\n",
+          out);
+    for (int i = 0; i < ROW_COUNT; i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].argument ? " " : "",
+                 rows[i].argument ? rows[i].argument : "");
+        fprintf(out, "  %-26s %s\n", left, rows[i].help);
+    }
+    fputs("\nWorkloads:\n", out);
+    for (unsigned i = 0; i < workload_count; i++) fprintf(out, "  %-10s %s\n", workloads[i].name, workloads[i].story);
+    fputs(
+        "  load       fills the server and ends\n"
+        "  expire     all sessions end within one second, while others are read\n\n"
+        "Exit status: 0 all was answered as it must be; 1 it could not be measured; 2 bad options; 3 errors, missing\n"
+        "sessions or wrong data among the replies.\n",
+        out);
+}

@@ -1,0 +1,24 @@
+/* From options to a target and a plan; and the progress line. Main thread. */
+#ifndef BENCH_PREPARE_H
+#define BENCH_PREPARE_H
+
+#include "options.h"
+#include "run.h"
+
+/* Makes the target that the options describe and sets the server up; false with a sentence on stderr. */
+bool target_open(struct target *target, const struct driver *driver, const char *address, int pid,
+                 const struct options *options, bool is_load_mortal);
+void target_close(struct target *target);
+
+/* Makes the templates anew after the setup was changed. */
+bool target_refresh(struct target *target);
+
+/* The plan that the options describe; false with a sentence on stderr for a workload or distribution of no such name.
+ */
+bool plan_from_options(struct plan *plan, const struct options *options);
+
+/* Shows a line on stderr while something runs, if that is a terminal and --quiet was not given. */
+struct run_watch progress_watch(const struct options *options, const char *phase);
+void progress_clear(const struct options *options);
+
+#endif

@@ -1,0 +1,169 @@
+/* See spawn.h. */
+#define _GNU_SOURCE
+#include "spawn.h"
+
+#include "endpoint.h"
+#include "measure.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ARGUMENTS_MAX = 32, SAID_BYTES_MAX = 4096 };
+static const uint64_t start_patience_ns = 10000000000u, end_patience_ns = 2000000000u;
+
+static void nap_ms(int ms) {
+    poll(NULL, 0, ms);
+}
+
+bool program_exists(const char *path) {
+    if (strchr(path, '/')) return access(path, X_OK) == 0;
+    const char *places = getenv("PATH");
+    char candidate[4096];
+    while (places && *places) {
+        size_t size = strcspn(places, ":");
+        snprintf(candidate, sizeof candidate, "%.*s/%s", (int)size, places, path);
+        if (access(candidate, X_OK) == 0) return true;
+        places += size + (places[size] == ':');
+    }
+    return false;
+}
+
+/* The port is free now; that somebody else takes it before the server does would show as a refused start. */
+static int free_port(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof address;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
+    if (fd < 0) return 0;
+    if (bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0)
+        port = ntohs(address.sin_port);
+    close(fd);
+    return port;
+}
+
+static void become(const struct server_recipe *recipe, char *const *arguments, int said_fd, int core, int parent) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    setpgid(0, 0);
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGINT, SIG_DFL);
+    int nothing = open("/dev/null", O_RDWR);
+    dup2(nothing, STDIN_FILENO);
+    dup2(said_fd, STDOUT_FILENO);
+    dup2(said_fd, STDERR_FILENO);
+    if (core >= 0) core_pin(core);
+    execvp(recipe->path, arguments);
+    dprintf(STDERR_FILENO, "cannot start %s: %s\n", recipe->path, strerror(errno));
+    _exit(127);
+}
+
+static size_t read_said(int fd, char text[SAID_BYTES_MAX]) {
+    ssize_t size = pread(fd, text, SAID_BYTES_MAX - 1, 0);
+    text[size > 0 ? size : 0] = '\0';
+    return size > 0 ? (size_t)size : 0;
+}
+
+/* Finds tcp=HOST:PORT in the ready line. */
+static bool read_ready(struct server_process *process) {
+    char text[SAID_BYTES_MAX];
+    read_said(process->said_fd, text);
+    const char *line = strstr(text, "event=ready");
+    if (!line) return false;
+    const char *at = strstr(line, "tcp="), *end = strchr(line, '\n');
+    if (!end || !at || at > end) return false;
+    size_t size = strcspn(at + 4, " \n");
+    snprintf(process->address, sizeof process->address, "%.*s", (int)size, at + 4);
+    return true;
+}
+
+static bool takes_connections(const struct server_process *process) {
+    struct endpoint endpoint;
+    int fd = endpoint_parse(&endpoint, process->address) ? endpoint_connect(&endpoint) : -1;
+    if (fd >= 0) close(fd);
+    return fd >= 0;
+}
+
+static bool wait_until_ready(struct server_process *process, const struct server_recipe *recipe, char *problem,
+                             size_t problem_size) {
+    uint64_t until_ns = monotonic_ns() + start_patience_ns;
+    char text[SAID_BYTES_MAX];
+    while (monotonic_ns() < until_ns) {
+        if (recipe->says_ready ? read_ready(process) : takes_connections(process)) return true;
+        int status;
+        if (waitpid(process->pid, &status, WNOHANG) == process->pid) {
+            process->pid = 0;
+            break;
+        }
+        nap_ms(10);
+    }
+    read_said(process->said_fd, text);
+    snprintf(problem, problem_size, "%s did not come up: %.160s", recipe->path, text[0] ? text : "it said nothing");
+    return false;
+}
+
+static void make_arguments(struct server_process *process, const struct server_recipe *recipe, char *port,
+                           char *arguments[ARGUMENTS_MAX]) {
+    int count = 0;
+    arguments[count++] = (char *)(uintptr_t)recipe->path;
+    for (const char *const *at = recipe->arguments; *at && count + 1 < ARGUMENTS_MAX; at++)
+        arguments[count++] = strcmp(*at, "PORT") == 0 ? port : (char *)(uintptr_t)*at;
+    arguments[count] = NULL;
+    snprintf(process->address, sizeof process->address, "127.0.0.1:%s", port);
+}
+
+/* Runs the program with --version and keeps its first line. */
+static void ask_version(struct server_process *process, const struct server_recipe *recipe) {
+    char *arguments[] = {(char *)(uintptr_t)recipe->path, (char[]){"--version"}, NULL};
+    char text[SAID_BYTES_MAX];
+    int fd = memfd_create("version", MFD_CLOEXEC), parent = getpid();
+    pid_t pid = fd < 0 ? -1 : fork();
+    if (pid == 0) become(recipe, arguments, fd, -1, parent);
+    if (pid > 0) waitpid(pid, NULL, 0);
+    if (pid > 0 && read_said(fd, text))
+        snprintf(process->version, sizeof process->version, "%.*s", (int)strcspn(text, "\n"), text);
+    if (fd >= 0) close(fd);
+}
+
+bool server_start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
+                  size_t problem_size) {
+    char *arguments[ARGUMENTS_MAX], port[16];
+    *process = (struct server_process){.name = recipe->name, .said_fd = memfd_create(recipe->name, MFD_CLOEXEC)};
+    snprintf(port, sizeof port, "%d", free_port());
+    make_arguments(process, recipe, port, arguments);
+    if (strcmp(recipe->name, "ceiling") != 0) ask_version(process, recipe);
+    int parent = getpid();
+    pid_t pid = process->said_fd < 0 ? -1 : fork();
+    if (pid == 0) become(recipe, arguments, process->said_fd, core, parent);
+    if (pid < 0) {
+        snprintf(problem, problem_size, "cannot fork: %s", strerror(errno));
+        server_end(process);
+        return false;
+    }
+    process->pid = pid;
+    if (wait_until_ready(process, recipe, problem, problem_size)) return true;
+    server_end(process);
+    return false;
+}
+
+void server_end(struct server_process *process) {
+    if (process->pid > 0) {
+        uint64_t until_ns = monotonic_ns() + end_patience_ns;
+        kill(process->pid, SIGTERM);
+        while (waitpid(process->pid, NULL, WNOHANG) == 0) {
+            if (monotonic_ns() > until_ns) kill(process->pid, SIGKILL);
+            nap_ms(5);
+        }
+        process->pid = 0;
+    }
+    if (process->said_fd >= 0) close(process->said_fd);
+    process->said_fd = -1;
+}
