@@ -372,7 +372,7 @@ void options_apply(struct options *options, const struct options *next, options_
         if (strcmp(from, to) == 0) continue;
         assert(!row->is_reloadable || row->kind != OPTION_TEXT); /* loops read texts without a lock */
         if (row->is_reloadable) *number_of(options, row) = option_number(next, row);
-        changed(context, row, from, to, row->is_reloadable);
+        if (changed) changed(context, row, from, to, row->is_reloadable);
     }
 }
 

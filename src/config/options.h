@@ -57,7 +57,7 @@ void options_fini(struct options *options);
 /* Told for each option that differs; `is_applied` is false where it needs a restart. */
 typedef void (*options_changed)(void *context, const struct option_row *row, const char *from, const char *to,
                                 bool is_applied);
-/* Takes over the reloadable values of `next` that differ. */
+/* Takes over the reloadable values of `next` that differ; `changed` may be NULL. */
 void options_apply(struct options *options, const struct options *next, options_changed changed, void *context);
 
 #define OPTION_TEXT_MAX 4096

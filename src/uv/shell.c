@@ -1,0 +1,215 @@
+/* The whole process around the core: opens everything in order, serves, and takes it apart in reverse.
+ *
+ * Serving begins when every loop exists and the sockets listen; it ends with SIGTERM or SIGINT: listeners close, new
+ * requests are answered BUSY, each loop ends once its connections owe nothing or drain_timeout_ms is over. A second
+ * signal ends the process at once. SIGHUP reads the options again. All on the main thread, but for env's functions,
+ * which any loop calls. */
+#include "uv/internal.h"
+
+#include <inttypes.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define LOOP_COUNT_DEFAULT_MAX 8
+
+/* ---------------------------------------------------------------- env and log */
+
+static void env_random(void *context, void *out, size_t size) {
+    (void)context;
+    randombytes_buf(out, size);
+}
+
+static void env_wake(void *context, unsigned loop_index) {
+    struct shell *shell = context;
+    struct shell_loop *loop = loop_index < shell->loop_count ? shell->loops[loop_index] : NULL;
+    if (loop) loop_wake(loop); /* there is none before serving: its first turn advances anyway */
+}
+
+static void log_to_stderr(void *context, const char *line, size_t size) {
+    (void)context;
+    (void)!write(STDERR_FILENO, line, size); /* a log that cannot be written has nobody to tell */
+}
+
+static int64_t log_wall_ms(void *context) {
+    (void)context;
+    return clock_wall_ms();
+}
+
+/* ---------------------------------------------------------------- opening */
+
+static unsigned loop_count_of(const struct options *options) {
+    unsigned processors = uv_available_parallelism();
+    if (options->threads) return (unsigned)options->threads;
+    return processors < LOOP_COUNT_DEFAULT_MAX ? processors : LOOP_COUNT_DEFAULT_MAX;
+}
+
+struct shell *shell_open(struct options *options, shell_reload reload, void *reload_context) {
+    if (sodium_init() < 0) return NULL;
+    struct shell *shell = calloc(1, sizeof *shell);
+    if (!shell) return NULL;
+    shell->options = options;
+    shell->reload = reload;
+    shell->reload_context = reload_context;
+    shell->loop_count = loop_count_of(options);
+    shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake};
+    clock_open(&shell->clock);
+    signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
+    log_open(&(struct log_sink){NULL, log_to_stderr, log_wall_ms}, (enum log_level)options->log_level);
+    return shell;
+}
+
+unsigned shell_loop_count(const struct shell *shell) {
+    return shell->loop_count;
+}
+const struct env *shell_env(const struct shell *shell) {
+    return &shell->env;
+}
+int64_t shell_now_ms(const struct shell *shell) {
+    return clock_now_ms(&shell->clock);
+}
+
+void shell_close(struct shell *shell) {
+    log_close();
+    free(shell);
+}
+
+/* ---------------------------------------------------------------- signals */
+
+static void shell_drain(struct shell *shell, int signal_number) {
+    if (atomic_exchange(&shell->is_draining, true)) {
+        log_event(LOG_WARN, "stopped_at_once", LOG_INT("signal", signal_number));
+        _exit(1); /* the Unix socket's file is gone since the first signal */
+    }
+    log_event(LOG_INFO, "draining", LOG_INT("signal", signal_number),
+              LOG_INT("connections", atomic_load(&shell->connection_count)));
+    server_set_draining(shell->server);
+    listener_close_all(shell);
+    for (unsigned i = 0; i < shell->loop_count; i++) uv_async_send(&shell->loops[i]->async);
+}
+
+static void log_change(void *context, const struct option_row *row, const char *from, const char *to, bool is_applied) {
+    (void)context;
+    log_event(is_applied ? LOG_INFO : LOG_WARN, is_applied ? "option_changed" : "option_needs_restart",
+              LOG_TEXT("option", row->name), LOG_TEXT("from", from), LOG_TEXT("to", to));
+}
+
+static void shell_reload_options(struct shell *shell) {
+    struct options next;
+    char error[OPTIONS_ERROR_MAX];
+    if (!shell->reload(shell->reload_context, &next, error)) {
+        log_event(LOG_ERROR, "reload_refused", LOG_TEXT("why", error));
+        return;
+    }
+    log_event(LOG_INFO, "reloading", LOG_TEXT("config", next.config));
+    lock_take(&shell->options_lock);
+    struct options before = *shell->options; /* borrows its texts; none of them is reloadable */
+    options_apply(shell->options, &next, NULL, NULL);
+    lock_release(&shell->options_lock);
+    options_apply(&before, &next, log_change, NULL);
+    options_fini(&next);
+    limits_apply(shell);
+}
+
+static void on_signal(uv_signal_t *handle, int signal_number) {
+    struct shell *shell = handle->data;
+    loop_enter_turn(shell->loops[0]);
+    if (signal_number == SIGHUP)
+        shell_reload_options(shell);
+    else
+        shell_drain(shell, signal_number);
+}
+
+static bool signals_open(struct shell *shell) {
+    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        uv_signal_t *handle = &shell->signals[i];
+        if (uv_signal_init(&shell->loops[0]->uv, handle) < 0) return false;
+        handle->data = shell;
+        if (uv_signal_start(handle, on_signal, numbers[i]) < 0) return false;
+    }
+    return true;
+}
+
+/* ---------------------------------------------------------------- serving */
+
+static void loop_thread(void *loop) {
+    loop_run(loop);
+}
+
+static bool loops_open(struct shell *shell) {
+    for (unsigned i = 0; i < shell->loop_count; i++)
+        if (!(shell->loops[i] = loop_open(shell, i))) return false;
+    return true;
+}
+
+static void loops_close(struct shell *shell) {
+    for (unsigned i = 0; i < shell->loop_count; i++)
+        if (shell->loops[i]) loop_close(shell->loops[i]);
+}
+
+/* The line that scripts wait for; the only one on stdout. */
+static void tell_ready(const struct shell *shell) {
+    const char *unix_path = shell->unix_path;
+    printf("event=ready version=%s%s%s%s%s pid=%d threads=%u\n", SESSIOND_VERSION, *shell->tcp_address ? " tcp=" : "",
+           shell->tcp_address, *unix_path ? " unix=" : "", unix_path, (int)getpid(), shell->loop_count);
+    fflush(stdout);
+    log_event(LOG_INFO, "ready", LOG_TEXT("version", SESSIOND_VERSION), LOG_TEXT("tcp", shell->tcp_address),
+              LOG_TEXT("unix", unix_path), LOG_INT("threads", shell->loop_count),
+              LOG_INT("max_connections", atomic_load(&shell->limits.max_connections)));
+}
+
+/* Runs loop 0 on this thread and each other one on its own, until all have drained. */
+static void loops_run(struct shell *shell) {
+    unsigned started = 1;
+    while (started < shell->loop_count &&
+           uv_thread_create(&shell->loops[started]->thread, loop_thread, shell->loops[started]) == 0)
+        started++;
+    if (started == shell->loop_count)
+        tell_ready(shell);
+    else {
+        log_event(LOG_ERROR, "start_failed", LOG_TEXT("why", "no thread can be made; give fewer threads"));
+        atomic_fetch_add(&shell->finished_count, shell->loop_count - started);
+        shell_drain(shell, 0);
+    }
+    loop_run(shell->loops[0]);
+    for (unsigned i = 1; i < started; i++) uv_thread_join(&shell->loops[i]->thread);
+}
+
+static bool server_start(struct shell *shell) {
+    const struct options *options = shell->options;
+    struct server_options server_options = {.loop_count = shell->loop_count,
+                                            .now_ms = shell_now_ms(shell),
+                                            .engine = shell->engine,
+                                            .env = &shell->env,
+                                            .limits = {.max_in_flight = (uint32_t)options->max_in_flight,
+                                                       .output_mark = (uint32_t)options->output_mark,
+                                                       .max_frame = (uint32_t)options->max_frame,
+                                                       .op_id_memory = (uint64_t)options->op_id_memory},
+                                            .shell_context = shell,
+                                            .shell_info = info_write,
+                                            .shell_stats = info_write_stats};
+    shell->server = server_open(&server_options);
+    return shell->server != NULL;
+}
+
+int shell_serve(struct shell *shell, struct engine *engine) {
+    char error[512] = "there is not enough memory, or not enough files may be open";
+    int status = 1;
+    shell->engine = engine;
+    if (!server_start(shell)) goto failed;
+    limits_apply(shell);
+    if (!loops_open(shell) || !signals_open(shell)) goto failed;
+    if (!listener_open_all(shell, error, sizeof error)) goto failed;
+    loops_run(shell);
+    status = 0;
+    log_event(LOG_INFO, "stopped");
+failed:
+    if (status != 0) fprintf(stderr, "sessiond: %s\n", error);
+    listener_close_all(shell);
+    loops_close(shell);
+    if (shell->server) server_close(shell->server);
+    return status;
+}

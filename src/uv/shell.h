@@ -1,0 +1,29 @@
+/* The real world around the core: loops, sockets, time, signals.
+ *
+ * main opens a shell, opens an engine with the shell's env and time, and lets the shell serve until a signal ends it.
+ * All on the main thread; the shell starts and joins the other loops' threads itself. */
+#ifndef UV_SHELL_H
+#define UV_SHELL_H
+
+#include "config/options.h"
+#include "sessiond/engine.h"
+#include "sessiond/env.h"
+
+struct shell;
+
+/* What SIGHUP asks for: the options as they stand now in all places. False: they are refused, and `error` says why. */
+typedef bool (*shell_reload)(void *context, struct options *next, char error[OPTIONS_ERROR_MAX]);
+
+/* Takes over the log and the signals of the process, and learns how many loops there are. `options` lives as long as
+ * the shell, which changes its reloadable values at SIGHUP. NULL: memory. */
+struct shell *shell_open(struct options *options, shell_reload reload, void *reload_context);
+unsigned shell_loop_count(const struct shell *shell);
+const struct env *shell_env(const struct shell *shell); /* lives as long as the shell */
+int64_t shell_now_ms(const struct shell *shell);
+/* Listens, prints the line event=ready to stdout and serves until SIGTERM or SIGINT; all connections are closed then.
+ * Answers the exit status of the process; 1 and an error on stderr where it could not begin. The engine stays the
+ * caller's, and is called no more afterwards. */
+int shell_serve(struct shell *shell, struct engine *engine);
+void shell_close(struct shell *shell);
+
+#endif
