@@ -19,12 +19,14 @@
  *   limit NAME VALUE          max_memory or max_namespaces of the engine, output_mark of the server
  *
  * Every script is played several times on a fresh server (see `modes`): what it shows may not hang on when timers ran,
- * on how requests were cut into pieces, or on how many shards there are. One thread; no clock, no socket. */
+ * on how requests were cut into pieces, on how many shards there are, or on which engine it is. One thread; no clock,
+ * no socket. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/mp.h"
+#include "naive_engine.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
 #include "value.h"
@@ -40,12 +42,14 @@ struct mode {
     bool is_one_by_one; /* every request is a batch of its own */
     bool is_bytewise;   /* every byte is a read of its own */
     unsigned shard_bits;
+    struct engine *(*engine_open)(const struct engine_options *options);
 };
 
 static const struct mode modes[] = {
-    {"batched, timers never run by themselves", false, false, false, 0},
-    {"one by one, timers run at every step", true, true, false, 1},
-    {"byte by byte, timers run at every step", true, false, true, 4},
+    {"naive engine", false, false, false, 0, naive_engine_open},
+    {"batched, timers never run by themselves", false, false, false, 0, memory_engine_open},
+    {"one by one, timers run at every step", true, true, false, 1, memory_engine_open},
+    {"byte by byte, timers run at every step", true, false, true, 4, memory_engine_open},
 };
 
 struct outstanding {
@@ -111,13 +115,13 @@ static void play_open(struct play *play) {
     play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
     play->limits = (struct server_limits){
         .max_in_flight = 1024, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
-    play->engine = memory_engine_open(&(struct engine_options){.loop_count = LOOPS,
-                                                               .shard_bits = play->mode->shard_bits,
-                                                               .now_ms = BASE_MS,
-                                                               .limits = play->engine_limits,
-                                                               .env = &play->env,
-                                                               .default_policy = &policy_defaults,
-                                                               .policy_apply = policy_apply});
+    play->engine = play->mode->engine_open(&(struct engine_options){.loop_count = LOOPS,
+                                                                    .shard_bits = play->mode->shard_bits,
+                                                                    .now_ms = BASE_MS,
+                                                                    .limits = play->engine_limits,
+                                                                    .env = &play->env,
+                                                                    .default_policy = &policy_defaults,
+                                                                    .policy_apply = policy_apply});
     play->server = server_open(&(struct server_options){
         .loop_count = LOOPS, .now_ms = BASE_MS, .engine = play->engine, .env = &play->env, .limits = play->limits});
     for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);
@@ -167,7 +171,7 @@ static bool take_output(struct play *play, struct conn *conn) {
     struct bytes output = conn_output(conn);
     struct mp_cursor cursor = mp_cursor_of(output);
     while (cursor.at < cursor.end) {
-        struct bytes message = mp_read_value(&cursor, 200);
+        struct bytes message = value_read(&cursor);
         if (cursor.error) {
             fail(play, "the output holds no whole message");
             return false;
@@ -205,7 +209,7 @@ static bool flush(struct play *play) {
         if (play->mode->is_bytewise && rest.size < 5000)
             rest.size = 1;
         else if (play->mode->is_one_by_one)
-            rest = mp_read_value(&cursor, 200);
+            rest = value_read(&cursor);
         is_well = feed(play, rest);
         at += rest.size;
     }
@@ -275,9 +279,9 @@ static bool next_reply(struct play *play, struct bytes *error, struct bytes *res
         return false;
     }
     struct mp_cursor cursor = mp_cursor_of(buf_bytes(&one->message));
-    mp_read_array(&cursor), mp_read_value(&cursor, 1), mp_read_value(&cursor, 1);
-    *error = mp_read_value(&cursor, 200);
-    *result = mp_read_value(&cursor, 200);
+    mp_read_array(&cursor), value_read(&cursor), value_read(&cursor);
+    *error = value_read(&cursor);
+    *result = value_read(&cursor);
     return true;
 }
 

@@ -6,10 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/mp.h"
-
-enum { DEPTH_MAX = 200 };
-
 static void complain(const struct reading *reading, const char *what) {
     fprintf(stderr, "%s: %s at \"%.40s\"\n", reading->place, what, reading->at);
     exit(2);
@@ -36,6 +32,18 @@ static void expect(struct reading *reading, const char *word) {
         snprintf(what, sizeof(what), "expected %s", word);
         complain(reading, what);
     }
+}
+
+struct bytes value_read(struct mp_cursor *cursor) {
+    struct bytes rest = bytes_of(cursor->at, (size_t)(cursor->end - cursor->at));
+    struct mp_scan scan = {0};
+    enum mp_error error = MP_OK;
+    if (!mp_scan_feed(&scan, rest, &error)) {
+        cursor->error = error;
+        return BYTES_ABSENT;
+    }
+    cursor->at += scan.scanned;
+    return bytes_of(rest.data, scan.scanned);
 }
 
 /* ---- captures */
@@ -270,7 +278,7 @@ static void print_value(struct mp_cursor *cursor, int64_t base_ms, struct buf *o
         }
         buf_append(out, type == MP_MAP ? "}" : "]", 1);
     } else {
-        mp_read_value(cursor, DEPTH_MAX);
+        value_read(cursor);
         buf_append(out, "?", 1);
     }
 }
@@ -296,8 +304,8 @@ static struct bytes map_find(struct bytes map, struct bytes key, uint32_t *count
     struct bytes found = BYTES_ABSENT;
     *count = mp_read_map(&cursor);
     for (uint32_t i = 0; i < *count; i++) {
-        bool is_key = bytes_equal(mp_read_value(&cursor, DEPTH_MAX), key);
-        struct bytes value = mp_read_value(&cursor, DEPTH_MAX);
+        bool is_key = bytes_equal(value_read(&cursor), key);
+        struct bytes value = value_read(&cursor);
         if (is_key) found = value;
     }
     return found;
@@ -348,7 +356,7 @@ static bool match_array(struct reading *reading, struct bytes value, char *why, 
         }
         char inner[400];
         if (index == count) return part("expected more elements", value, reading, why, why_size);
-        if (!value_match(reading, mp_read_value(&cursor, DEPTH_MAX), inner, sizeof(inner))) {
+        if (!value_match(reading, value_read(&cursor), inner, sizeof(inner))) {
             snprintf(why, why_size, "at [%u]: %s", index, inner);
             return false;
         }

@@ -9,7 +9,7 @@
 #ifndef SCENARIO_VALUE_H
 #define SCENARIO_VALUE_H
 
-#include "base/buf.h"
+#include "base/mp.h"
 
 /* Captured values by name. */
 struct captures {
@@ -37,6 +37,9 @@ bool value_match(struct reading *reading, struct bytes value, char *why, size_t 
 
 /* Writes the encoded value as a script would. */
 void value_print(struct bytes value, int64_t base_ms, struct buf *text);
+
+/* Past one whole value, however deep; answers its bytes. They must be whole: it reads what the server sent. */
+struct bytes value_read(struct mp_cursor *cursor);
 
 /* Past spaces; true: something is left on the line. */
 bool reading_has_more(struct reading *reading);
