@@ -1,0 +1,221 @@
+"""Connections at their limits: too many, silent, idle, slow, and what each costs."""
+
+import resource
+import select
+import socket
+import time
+
+import msgpack
+import server
+from server import Client, ServerTest, wait_for
+
+
+def flood(client, requests):
+    """Sends without ever reading, as far as the socket takes it."""
+    client.socket.settimeout(0.2)
+    try:
+        for request in requests:
+            client.socket.sendall(request)
+    except (TimeoutError, OSError):
+        pass
+    client.socket.settimeout(server.PATIENCE)
+
+
+class MaxConnections(ServerTest):
+    def test_healthy_clients_succeed_in_a_table_full_of_silent_strangers(self):
+        for threads in (1, 3):
+            process = self.serve(f"--threads={threads}", "--max-connections=50")
+            strangers = [self.client(process) for _ in range(80)]
+            for _ in range(200):
+                self.assert_serves(process)
+            stats = process.stats()
+            self.assertLessEqual(stats["connections"], 51)
+            self.assertGreaterEqual(stats["evicted_connections_total"], 30)
+            self.assertEqual(stats["refused_connections_total"], 0)
+            self.assertTrue(strangers[0].is_closed())
+            self.assertFalse(strangers[-1].is_closed())
+            self.assert_ends_well(process)
+
+    def test_one_more_than_all_that_have_spoken_is_told_BUSY_and_closed(self):
+        for threads in (1, 2):
+            process = self.serve(f"--threads={threads}", "--max-connections=10")
+            spoken = [self.client(process) for _ in range(10)]
+            for client in spoken:
+                client.call("server.ping")
+            late = self.client(process)
+            message = late.message()
+            self.assertEqual((message[0], message[1], message[3]), (1, 0, None))
+            self.assertEqual(message[2]["code"], "BUSY")
+            self.assertGreater(message[2]["retry_after_ms"], 0)
+            self.assertIsNone(late.message())
+            self.assertIn("event=connection_refused", process.log())
+            for client in spoken:
+                client.call("server.ping")
+            spoken[0].close()
+            wait_for(lambda: spoken[1].call("server.stats")["connections"] == 9, "the place is free")
+            self.assert_serves(process)
+            self.assertEqual(spoken[1].call("server.stats")["refused_connections_total"], 1)
+
+    def test_is_lowered_to_what_the_system_allows_and_says_so(self):
+        process = self.serve("--max-connections=5000", "--threads=1", files=900)
+        with process.client() as client:
+            allowed = client.call("server.info")["max_connections"]
+        if resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 900 and allowed == 5000:
+            return  # a privileged process raised its own limit
+        self.assertLess(allowed, 900)
+        self.assertIn(f"event=max_connections_lowered asked=5000 allowed={allowed}", process.log())
+
+    def test_leaves_no_descriptor_behind(self):
+        process = self.serve("--threads=2")
+        with process.client() as first, process.client() as second:  # each loop has had one
+            first.call("server.ping")
+            second.call("server.ping")
+        before = process.file_count()
+        for _ in range(300):
+            self.assert_serves(process)
+        wait_for(lambda: process.file_count() <= before, "all sockets are closed")
+
+
+class Timeouts(ServerTest):
+    def test_who_never_speaks_is_closed_and_who_spoke_is_not(self):
+        process = self.serve("--handshake-timeout-ms=200", "--threads=1")
+        spoken, silent, half = (self.client(process) for _ in range(3))
+        spoken.call("server.ping")
+        half.send(half.request("server.ping")[:-1])
+        wait_for(lambda: silent.is_closed() and half.is_closed(), "the silent are closed")
+        stats = spoken.call("server.stats")
+        self.assertEqual((stats["connections"], stats["timed_out_total"]), (1, 2))
+        self.assertIn("why=handshake_timeout", process.log())
+
+    def test_who_is_idle_for_too_long_is_closed(self):
+        process = self.serve("--connection-idle-timeout-ms=1500", "--threads=1")
+        idle, busy = self.client(process), self.client(process)
+        idle.call("server.ping")
+
+        def idle_is_closed():
+            busy.call("server.ping")
+            return idle.is_closed()
+
+        wait_for(idle_is_closed, "the idle one is closed")
+        self.assertIn("why=connection_idle_timeout", process.log())
+
+
+class SlowReaders(ServerTest):
+    def test_are_cut_while_others_are_served(self):
+        process = self.serve("--slow-reader-timeout-ms=500", "--threads=1")
+        slow, healthy = self.client(process), self.client(process)
+        flood(slow, [slow.request("server.stats") for _ in range(3000)])
+        worst = 0
+
+        def is_cut():
+            nonlocal worst
+            began = time.monotonic()
+            stats = healthy.call("server.stats")
+            worst = max(worst, time.monotonic() - began)
+            return stats["slow_readers_total"] == 1
+
+        wait_for(is_cut, "the slow reader is cut")
+        self.assertLess(worst, 1)
+        self.assertIn("why=slow_reader", process.log())
+        self.assertEqual(healthy.call("server.stats")["connections"], 1)
+
+    def test_who_reads_slowly_but_steadily_is_not_cut_and_misses_nothing(self):
+        process = self.serve("--slow-reader-timeout-ms=1000", "--threads=1")
+        steady = self.client(process, receive_buffer=65536)
+        count = 1500
+        steady.send(b"".join(steady.request("server.stats") for _ in range(count)))
+        end, got = time.monotonic() + 2.5, 0
+        while time.monotonic() < end and got < count // 2:
+            self.assertEqual(steady.message()[1], got + 1)
+            got += 1
+            time.sleep(0.002)
+        while got < count:
+            self.assertEqual(steady.message()[1], got + 1)
+            got += 1
+        self.assertEqual(steady.call("server.stats")["slow_readers_total"], 0)
+
+    def test_who_never_reads_costs_no_more_than_the_output_mark_and_an_answer(self):
+        process = self.serve("--threads=1", "--output-mark=64K", "--slow-reader-timeout-ms=60000")
+        before = process.resident()
+        readers = [self.client(process, receive_buffer=4096) for _ in range(50)]
+        for reader in readers:
+            flood(reader, [b"".join(reader.request("server.stats") for _ in range(1000))])
+        self.assert_serves(process)
+        # Output to the mark and an answer, one read that waits, and what the buffers' growth rounds up.
+        self.assertLess(process.resident() - before, len(readers) * 512 * 1024)
+
+    def test_an_output_above_max_output_is_cut(self):
+        process = self.serve("--threads=1", "--output-mark=64K", "--max-frame=64K", "--max-output=132K",
+                             "--slow-reader-timeout-ms=600000")
+        writer = self.client(process)
+        data = "x" * 60000
+        for i in range(100):
+            writer.call("session.set", "web", f"s{i}", {"data": data})
+        greedy = self.client(process, receive_buffer=4096)
+        ids = [f"s{i}" for i in range(100)]
+        flood(greedy, [b"".join(greedy.request("session.get_many", "web", ids) for _ in range(20))])
+        stats = writer.call("server.stats")
+        # Whether one answer may pass the cap is the core's business; that nothing waits above it is the shell's.
+        if stats["slow_readers_total"] == 1:
+            self.assertIn("why=max_output", process.log())
+        self.assertLess(process.resident(), 64 << 20)
+
+
+class HalfClose(ServerTest):
+    def test_who_sends_no_more_still_gets_every_answer(self):
+        process = self.serve()
+        client = self.client(process)
+        count = 2000
+        client.send(b"".join(client.request("server.stats") for _ in range(count)) + b"\x94")
+        client.socket.shutdown(socket.SHUT_WR)
+        for i in range(count):
+            self.assertEqual(client.message()[1], i + 1)
+        self.assertIsNone(client.message())
+        wait_for(lambda: process.stats()["connections"] == 1, "it is closed")
+
+
+class Fairness(ServerTest):
+    def test_a_flood_from_one_connection_does_not_hold_up_another(self):
+        process = self.serve("--threads=1")
+        greedy, healthy = self.client(process), self.client(process)
+        burst = b"".join(msgpack.packb([0, i, "server.ping", []]) for i in range(20000))
+        greedy.socket.setblocking(False)
+        to_send, worst, calls = b"", 0, 0
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            readable, writable, _ = select.select([greedy.socket], [greedy.socket], [], 0)
+            if readable:
+                greedy.socket.recv(1 << 20)
+            if writable:
+                to_send = to_send or burst
+                to_send = to_send[greedy.socket.send(to_send):]
+            began = time.monotonic()
+            healthy.call("server.ping")
+            worst, calls = max(worst, time.monotonic() - began), calls + 1
+        self.assertGreater(calls, 50)
+        self.assertLess(worst, 0.5)
+
+
+class Idle(ServerTest):
+    def test_an_idle_connection_costs_at_most_4_KiB(self):
+        count = 3000
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < count + 200:
+            self.skipTest(f"only {hard} files may be open")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, count + 200), hard))
+        process = self.serve("--threads=2", "--handshake-timeout-ms=0")
+        for _ in range(20):
+            self.assert_serves(process)
+        before = process.resident()
+        clients = [Client(("127.0.0.1", process.port)) for _ in range(count)]
+        for client in clients:
+            client.call("server.ping")
+        each = (process.resident() - before) / count
+        for client in clients:
+            client.close()
+        print(f"{each:.0f} bytes for each idle connection")
+        self.assertLess(each, 4096)
+
+
+if __name__ == "__main__":
+    server.main()
