@@ -1,0 +1,19 @@
+/* What sessiond-cli does besides one request: each mode runs until its end, its count or a lost connection, and answers
+ * the exit code. */
+#ifndef CLI_MODES_H
+#define CLI_MODES_H
+
+#include "output.h"
+
+/* A line a second from server.stats; `count` lines, 0: without end. */
+int mode_stat(struct sessiond_client *client, uint64_t count);
+/* `count` pings one after the other, and what they took. */
+int mode_latency(struct sessiond_client *client, uint64_t count);
+/* The ids of the client's namespace that begin with `prefix`, one a line; at most `count`, 0: all. */
+int mode_scan(struct sessiond_client *client, const char *prefix, uint64_t count);
+/* A request a line from stdin, pipelined; a line of JSON for each on stdout, in their order. */
+int mode_pipe(struct sessiond_client *client, const struct output *output);
+/* Requests typed on a terminal. */
+int mode_interactive(struct sessiond_client *client, const struct output *output);
+
+#endif
