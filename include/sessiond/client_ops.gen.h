@@ -212,11 +212,11 @@ SESSIOND_API int sessiond_take(struct sessiond_client *client, const char *id, c
 struct sessiond_set_options {
     enum sessiond_set_mode mode; /* upsert, create, update or if_version */
     int64_t version; /* with mode if_version: the version that is expected */
-    struct sessiond_bytes meta; /* meta; an encoded nil clears it */
-    const char *user; /* user; SESSIOND_NIL_TEXT clears it */
-    const char *client; /* client; SESSIOND_NIL_TEXT clears it */
+    struct sessiond_bytes meta; /* replaces meta as a whole; an encoded nil clears it */
+    const char *user; /* whose session it is from now on; SESSIOND_NIL_TEXT clears it */
+    const char *client; /* the browser or device from now on; SESSIOND_NIL_TEXT clears it */
     struct sessiond_timeouts timeouts; /* a member that is nil goes back to the namespace's default */
-    int64_t absolute_expires_at; /* absolute_expires_at; SESSIOND_NIL clears it */
+    int64_t absolute_expires_at; /* a new absolute deadline; nil takes the given one away; SESSIOND_NIL clears it */
 };
 SESSIOND_API struct sessiond_request *sessiond_set_request(const char *namespace_name, const char *id, struct sessiond_bytes data, const struct sessiond_set_options *options);
 SESSIOND_API int sessiond_set(struct sessiond_client *client, const char *id, struct sessiond_bytes data, const struct sessiond_set_options *options, struct sessiond_written **result);
@@ -231,7 +231,7 @@ struct sessiond_patch_options {
     enum sessiond_patch_target target; /* data (default) or meta */
     enum sessiond_bool create; /* true: a missing session is created, and timeouts apply then only */
     int64_t version; /* the version that is expected; another is CONFLICT */
-    struct sessiond_timeouts timeouts; /* timeouts */
+    struct sessiond_timeouts timeouts; /* new timeouts; a member that is nil goes back to the namespace's default */
 };
 SESSIOND_API struct sessiond_request *sessiond_patch_request(const char *namespace_name, const char *id, const struct sessiond_patch_options *options);
 SESSIOND_API int sessiond_patch(struct sessiond_client *client, const char *id, const struct sessiond_patch_options *options, struct sessiond_written **result);
@@ -277,8 +277,8 @@ SESSIOND_API int sessiond_expire(struct sessiond_client *client, const char *id,
 /* session.revoke_all: Revokes every session of a user or a client: log out everywhere. When it has answered, none
  * that existed before is alive. Answers int: how many were revoked. Errors: BAD_REQUEST, TOO_BIG. */
 struct sessiond_revoke_all_options {
-    const char *user; /* one of user and client */
-    const char *client; /* client */
+    const char *user; /* whose sessions; exactly one of user and client */
+    const char *client; /* the browser or device */
     struct sessiond_texts except; /* sessions that stay */
     const char *reason; /* kept in the records */
 };
@@ -290,8 +290,8 @@ SESSIOND_API int sessiond_revoke_all(struct sessiond_client *client, const struc
  * total is the number that match, where it is known. Answers {sessions: [record], cursor: str or nil, total: int or
  * nil}. Errors: BAD_REQUEST, TOO_BIG. */
 struct sessiond_list_options {
-    const char *user; /* at most one of user and client */
-    const char *client; /* client */
+    const char *user; /* of this user only; at most one of user and client */
+    const char *client; /* the browser or device */
     uint64_t status; /* left out: the living */
     const char *prefix; /* only ids that begin so; without user and client only */
     int64_t limit; /* 1 to 1000, default 100 */
@@ -305,8 +305,8 @@ SESSIOND_API int sessiond_list(struct sessiond_client *client, const struct sess
 /* session.count: Counts the living sessions of a namespace, or those of a user or a client, or those with some
  * status. Answers int. Errors: BAD_REQUEST. */
 struct sessiond_count_options {
-    const char *user; /* at most one of user and client */
-    const char *client; /* client */
+    const char *user; /* of this user only; at most one of user and client */
+    const char *client; /* the browser or device */
     uint64_t status; /* left out: the living */
 };
 SESSIOND_API struct sessiond_request *sessiond_count_request(const char *namespace_name, const struct sessiond_count_options *options);
