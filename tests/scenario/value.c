@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/id.h"
+
 static void complain(const struct reading *reading, const char *what) {
     fprintf(stderr, "%s: %s at \"%.40s\"\n", reading->place, what, reading->at);
     exit(2);
@@ -170,12 +172,30 @@ static void write_deep(struct buf *out, int64_t depth) {
     mp_write_array(out, 0);
 }
 
+/* repeat(N, value): N elements of an array. */
+static uint32_t write_repeated(struct reading *reading, struct buf *members) {
+    uint32_t times = (uint32_t)read_integer(reading);
+    size_t start = members->size;
+    expect(reading, ",");
+    value_write(reading, members);
+    expect(reading, ")");
+    struct buf one = BUF_EMPTY;
+    buf_append(&one, members->data + start, members->size - start);
+    for (uint32_t i = 1; i < times; i++) buf_append(members, one.data, one.size);
+    buf_fini(&one);
+    return times;
+}
+
 static void write_members(struct reading *reading, struct buf *out, bool is_map) {
     struct buf members = BUF_EMPTY;
     const char *close = is_map ? "}" : "]";
     uint32_t count = 0;
     while (!accept(reading, close)) {
         if (count) expect(reading, ",");
+        if (!is_map && accept(reading, "repeat(")) {
+            count += write_repeated(reading, &members);
+            continue;
+        }
         value_write(reading, &members);
         if (is_map) {
             expect(reading, ":");
@@ -405,6 +425,16 @@ static bool match_id(struct reading *reading, struct bytes value, char *why, siz
     return is_id || part("expected an id of 43 characters", value, reading, why, why_size);
 }
 
+/* near $name: an id made here, in the bucket of the captured one. */
+static bool match_near(struct reading *reading, struct bytes value, char *why, size_t why_size) {
+    expect(reading, "$");
+    struct mp_cursor other = mp_cursor_of(captured(reading)), cursor = mp_cursor_of(value);
+    if (!match_id(reading, value, why, why_size)) return false;
+    struct bytes id = mp_read_bytes(&cursor), near_id = mp_read_bytes(&other);
+    return id_bucket((const char *)id.data) == id_bucket((const char *)near_id.data) ||
+           part("expected an id in the same bucket", value, reading, why, why_size);
+}
+
 static bool match_value(struct reading *reading, struct bytes value, char *why, size_t why_size) {
     struct buf expected = BUF_EMPTY;
     const char *start = reading->at;
@@ -421,6 +451,7 @@ bool value_match(struct reading *reading, struct bytes value, char *why, size_t 
     reading_has_more(reading);
     if (accept(reading, "_")) return true;
     if (accept(reading, "id43")) return match_id(reading, value, why, why_size);
+    if (accept(reading, "near")) return match_near(reading, value, why, why_size);
     if (accept(reading, ">$")) return match_greater(reading, value, why, why_size);
     if (accept(reading, "$")) return match_capture(reading, value, why, why_size);
     if (accept(reading, "{")) return match_map(reading, value, why, why_size);

@@ -1,11 +1,14 @@
 /* Values as scripts write them, to MessagePack and back to text, and patterns that a reply is held against.
  *
  * A value is JSON, with nil, b"bytes" for bin, x"c403..." for raw MessagePack, @250 for the moment 250 ms after the
- * script's start, $name for what was captured under it, bin(9) for that many zero bytes and deep(9) for arrays nested
- * so deep. A number with a dot or an exponent is a float. In a pattern moreover: _ is anything, $name captures where
- * nothing was captured yet and must be equal afterwards, >$name is a greater integer (>$name $other captures it too),
- * id43 is an id that the server made, and a * ends a map or an array that may hold more. Tests only; one thread. A
- * script that is badly written ends the program with its place. */
+ * script's start, $name for what was captured under it, bin(9) for that many zero bytes, deep(9) for arrays nested so
+ * deep, and within an array repeat(9, value). A number with a dot or an exponent is a float.
+ *
+ * In a pattern moreover: _ is anything, $name captures where nothing was captured yet and must be equal afterwards,
+ * >$name is a greater integer (>$name $other captures it too), id43 is an id that the server made, near $name one in
+ * the same bucket, and a * ends a map or an array that may hold more.
+ *
+ * Tests only; one thread. A script that is badly written ends the program with its place. */
 #ifndef SCENARIO_VALUE_H
 #define SCENARIO_VALUE_H
 
