@@ -93,7 +93,7 @@ class Hostile(ServerTest):
         healthy.call("server.ping")
         before = process.resident()
         self.feed(process, inputs)
-        self.assertLess(process.resident() - before, 16 << 20)
+        self.assert_grew_less(process, before, 16 << 20)
         healthy.call("server.ping")
         self.assert_ends_well(process)
 
