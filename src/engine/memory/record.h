@@ -1,8 +1,8 @@
 /* A session as it lies in memory: one block, immutable once it is published but for one word.
  *
  *     version 8 | last_active_at and marks 8 | created_at and flags 8 | terms 4 | data size 3, id size 1
- *     then, only where set: absolute_expires_at 8, status_at 8, own timeouts 24, user, client, reason, replaced_by, meta
- *     then id, then data
+ *     then, only where set: absolute_expires_at 8, status_at 8, own timeouts 24, user, client, reason, replaced_by,
+ * meta then id, then data
  *
  * A plain session with timeouts that its terms hold takes exactly 32 bytes beyond id and data. The word `active` is
  * written under the shard's lock only and read by anyone; everything else is written before the record is published.
@@ -41,11 +41,21 @@ enum {
 };
 #define RECORD_HAS_ANY 0xff0
 
-static inline unsigned record_flags(const struct record *record) { return (unsigned)(record->born & 0xffff); }
-static inline enum status record_status(const struct record *record) { return (enum status)(record->born & 15); }
-static inline int64_t record_created_at(const struct record *record) { return (int64_t)(record->born >> 16); }
-static inline bool record_is_alias(const struct record *record) { return record->born & RECORD_IS_ALIAS; }
-static inline size_t record_data_size(const struct record *record) { return record->sizes >> 8; }
+static inline unsigned record_flags(const struct record *record) {
+    return (unsigned)(record->born & 0xffff);
+}
+static inline enum status record_status(const struct record *record) {
+    return (enum status)(record->born & 15);
+}
+static inline int64_t record_created_at(const struct record *record) {
+    return (int64_t)(record->born >> 16);
+}
+static inline bool record_is_alias(const struct record *record) {
+    return record->born & RECORD_IS_ALIAS;
+}
+static inline size_t record_data_size(const struct record *record) {
+    return record->sizes >> 8;
+}
 
 static inline uint64_t record_active(const struct record *record) {
     return atomic_load_explicit(&((struct record *)record)->active, memory_order_acquire);

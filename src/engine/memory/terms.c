@@ -22,8 +22,9 @@ static struct terms *terms_writable(struct terms_table *table, uint32_t number) 
     return (struct terms *)terms_at(table, number);
 }
 
-static uint64_t terms_hash(const struct namespace *namespace, int64_t idle_ms, int64_t absolute_ms, int64_t abandon_ms) {
-    uint64_t hash = hash_mix((uint64_t)(uintptr_t)namespace + (uint64_t)idle_ms);
+static uint64_t terms_hash(const struct namespace *namespace, int64_t idle_ms, int64_t absolute_ms,
+                           int64_t abandon_ms) {
+    uint64_t hash = hash_mix((uint64_t)(uintptr_t) namespace + (uint64_t)idle_ms);
     hash = hash_mix(hash + (uint64_t)absolute_ms);
     return hash_mix(hash + (uint64_t)abandon_ms);
 }
@@ -60,8 +61,8 @@ uint32_t terms_make_base(struct terms_table *table, struct namespace *namespace,
 
 static void index_add(struct terms_table *table, uint32_t number) {
     const struct terms *terms = terms_at(table, number);
-    uint64_t hash = terms_hash(terms->namespace, terms->idle_timeout_ms, terms->absolute_timeout_ms,
-                               terms->abandon_timeout_ms);
+    uint64_t hash =
+        terms_hash(terms->namespace, terms->idle_timeout_ms, terms->absolute_timeout_ms, terms->abandon_timeout_ms);
     uint32_t at = (uint32_t)hash & (table->index_capacity - 1);
     while (table->index[at]) at = (at + 1) & (table->index_capacity - 1);
     table->index[at] = number + 1;

@@ -14,8 +14,8 @@
 #include "engine/memory/slab.h"
 #include <stdatomic.h>
 
-#define TERMS_CHUNK      256      /* tuples taken at a time */
-#define TERMS_CHUNKS_MAX 8192     /* 2 million: the shared ones, and a base for each namespace */
+#define TERMS_CHUNK      256  /* tuples taken at a time */
+#define TERMS_CHUNKS_MAX 8192 /* 2 million: the shared ones, and a base for each namespace */
 #define TERMS_SHARED_MAX 65536
 #define TERMS_NONE       UINT32_MAX
 

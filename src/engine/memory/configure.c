@@ -1,0 +1,112 @@
+/* CONFIGURE: a namespace's policy and purging, and the list of all names. See memory.h.
+ *
+ * A policy is replaced whole, so that whoever reads one sees it whole; sessions keep the timeouts that they were made
+ * with. What a policy says about retention holds for the dead that are there already. */
+#include "engine/memory/memory.h"
+
+#include <stdlib.h>
+
+static void configure_answer(struct verb *verb, const struct namespace *namespace) {
+    struct namespace_state *state = &verb->namespace_state;
+    int64_t bytes = atomic_load_explicit(&((struct namespace *)namespace)->bytes, memory_order_relaxed);
+    verb->is_found = true;
+    state->name = namespace_name(namespace);
+    state->policy = namespace_policy(namespace);
+    state->sessions =
+        (uint64_t)(namespace_count(namespace, STATUS_ACTIVE) + namespace_count(namespace, STATUS_PENDING));
+    state->bytes = bytes > 0 ? (uint64_t)bytes : 0;
+    state->is_purging = namespace->is_purging;
+    state->purge_interval_ms = namespace->purge_interval_ms;
+}
+
+/* Under the registry's lock. False where memory is lacking. */
+static bool change_policy(struct context *context, struct namespace *namespace, const struct policy_change *change) {
+    struct memory_engine *engine = context->engine;
+    struct policy policy = *namespace_policy(namespace);
+    int64_t retention_ms = policy.retention_ms;
+    assert(engine->policy_apply);
+    engine->policy_apply(&policy, change);
+    if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &policy)) return false;
+    /* The dead are armed for the retention that they died under; a shorter one is to give memory back now. */
+    if (policy.retention_ms < retention_ms && atomic_load(&namespace->bytes) > 0) sweep_request(context, namespace);
+    return true;
+}
+
+static void change_purging(struct context *context, struct namespace *namespace, const struct verb *verb) {
+    if (verb->configure.sets_purging) namespace->is_purging = verb->configure.is_purging;
+    if (verb->configure.purge_interval_ms) namespace->purge_interval_ms = verb->configure.purge_interval_ms;
+    namespace->purge_at = context->now_ms + namespace->purge_interval_ms;
+    registry_refresh(&context->engine->registry);
+}
+
+/* Changes what is asked; false: the name was dropped before the lock was taken. */
+static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct memory_engine *engine = context->engine;
+    env_point(engine->env);
+    lock_take(&engine->registry.lock);
+    bool is_there = !namespace->is_dropped;
+    if (is_there && verb->configure.change && !change_policy(context, namespace, verb->configure.change))
+        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+    if (is_there && (verb->configure.sets_purging || verb->configure.purge_interval_ms))
+        change_purging(context, namespace, verb);
+    if (is_there && !verb->error.code) configure_answer(verb, namespace);
+    lock_release(&engine->registry.lock);
+    sweep_wake(context);
+    loop_wake(context, 0, atomic_load(&engine->registry.purge_at));
+    return is_there;
+}
+
+static int name_compare(const void *a, const void *b) {
+    struct bytes x = namespace_name(*(struct namespace *const *)a), y = namespace_name(*(struct namespace *const *)b);
+    int order = memcmp(x.data, y.data, x.size < y.size ? x.size : y.size);
+    if (order) return order;
+    return x.size < y.size ? -1 : x.size > y.size;
+}
+
+/* The namespaces stay readable until the turn's end, so their names can be handed out without the lock. */
+static void list_names(struct context *context, struct verb *verb) {
+    struct registry *registry = &context->engine->registry;
+    env_point(context->engine->env);
+    lock_take(&registry->lock);
+    uint32_t count = atomic_load(&registry->count), filled = 0;
+    struct namespace **all = malloc((count ? count : 1) * sizeof(*all));
+    for (struct namespace *namespace = registry->first; all && namespace; namespace = namespace->next)
+        if (!namespace->is_dropped) all[filled++] = namespace;
+    lock_release(&registry->lock);
+    if (!all) {
+        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+        return;
+    }
+    assert(filled == count);
+    qsort(all, filled, sizeof(*all), name_compare);
+    for (uint32_t i = 0; i < filled; i++)
+        if (!verb->configure.each(verb->configure.context, namespace_name(all[i]))) break;
+    free(all);
+}
+
+static void read_state(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct memory_engine *engine = context->engine;
+    env_point(engine->env);
+    lock_take(&engine->registry.lock);
+    if (!namespace->is_dropped) configure_answer(verb, namespace);
+    lock_release(&engine->registry.lock);
+}
+
+void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct memory_engine *engine = context->engine;
+    verb->error = error_make(ERROR_NONE, NULL);
+    verb->is_found = false;
+    verb->depends_on = 0;
+    if (verb->configure.each) {
+        list_names(context, verb);
+        return;
+    }
+    if (!verb->configure.change && !verb->configure.sets_purging && !verb->configure.purge_interval_ms) {
+        if (namespace) read_state(context, verb, namespace);
+        return;
+    }
+    do {
+        namespace = registry_make(&engine->registry, context->loop->index, verb->namespace,
+                                  atomic_load(&engine->max_namespaces), &verb->error);
+    } while (namespace && !configure_change(context, verb, namespace));
+}

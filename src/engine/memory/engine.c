@@ -1,0 +1,330 @@
+/* The memory engine as engine.h shows it: opening, closing, batches, figures. See memory.h for its inside.
+ *
+ * A batch has three phases. The first two only ask the processor for memory (buckets, then records); the third executes
+ * in order and looks everything up again, so that create, get, destroy and set of one id in one batch behave as four.
+ * A get out of a million sessions costs two cache misses alone and a fraction of that in a batch. */
+#include "engine/memory/memory.h"
+
+#include <stdlib.h>
+
+#define BATCH_MAX 64 /* verbs whose memory is asked for at a time; more would push each other out of the cache */
+
+/* What the first phase leaves in a verb's private words for the third. */
+enum { PRIVATE_HASH, PRIVATE_NAMESPACE, PRIVATE_GENERATION };
+
+static const struct policy schema_policy = POLICY_DEFAULTS;
+
+static struct memory_engine *of(struct engine *self) {
+    return (struct memory_engine *)self;
+}
+
+/* ---- batches */
+
+/* The namespace of the last verb: verbs of one batch mostly name the same. */
+struct recent {
+    struct bytes name;
+    struct namespace *namespace;
+    uint64_t generation;
+};
+
+static struct namespace *recent_find(struct memory_engine *engine, struct recent *recent, struct bytes name) {
+    uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
+    if (recent->generation == generation && recent->name.data && bytes_equal(recent->name, name))
+        return recent->namespace;
+    recent->namespace = registry_find(&engine->registry, name);
+    recent->name = name;
+    recent->generation = generation;
+    return recent->namespace;
+}
+
+static bool verb_has_id(const struct verb *verb) {
+    return verb->kind == VERB_GET || verb->kind == VERB_UPDATE || verb->kind == VERB_TOUCH || verb->kind == VERB_MOVE;
+}
+
+static void batch_prepare(struct memory_engine *engine, struct recent *recent, struct verb *verbs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        struct verb *verb = &verbs[i];
+        if (!verb_has_id(verb)) continue;
+        struct namespace *namespace = recent_find(engine, recent, verb->namespace);
+        verb->private[PRIVATE_NAMESPACE] = (uintptr_t) namespace;
+        verb->private[PRIVATE_GENERATION] = recent->generation;
+        if (!namespace) continue;
+        uint64_t hash = id_hash(engine, namespace, verb->id);
+        verb->private[PRIVATE_HASH] = hash;
+        table_prefetch(&shard_of(engine, hash)->table, hash);
+    }
+}
+
+static void batch_prefetch_records(struct memory_engine *engine, const struct verb *verbs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        if (!verb_has_id(&verbs[i]) || !verbs[i].private[PRIVATE_NAMESPACE]) continue;
+        uint64_t hash = verbs[i].private[PRIVATE_HASH];
+        struct table_find find = table_find(&shard_of(engine, hash)->table, hash);
+        const char *record = table_next(&find);
+        if (!record) continue;
+        __builtin_prefetch(record);
+        __builtin_prefetch(record + 64);
+    }
+}
+
+static void verb_refuse(struct verb *verb) {
+    verb->error = error_make(ERROR_UNKNOWN_METHOD, "This engine has no pools.");
+    verb->is_found = false;
+    verb->depends_on = 0;
+}
+
+static void verb_execute(struct context *context, struct recent *recent, struct verb *verb) {
+    struct memory_engine *engine = context->engine;
+    struct namespace *namespace = NULL;
+    uint64_t hash = 0;
+    if (verb_has_id(verb)) {
+        namespace = (struct namespace *)(uintptr_t)verb->private[PRIVATE_NAMESPACE];
+        hash = verb->private[PRIVATE_HASH];
+        uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
+        if (verb->private[PRIVATE_GENERATION] != generation) {
+            namespace = recent_find(engine, recent, verb->namespace);
+            if (namespace) hash = id_hash(engine, namespace, verb->id);
+        }
+    } else if (verb->namespace.data) {
+        namespace = recent_find(engine, recent, verb->namespace);
+    }
+    switch (verb->kind) {
+    case VERB_GET: verb_get(context, verb, namespace, hash); return;
+    case VERB_UPDATE: verb_update(context, verb, namespace, hash); return;
+    case VERB_TOUCH: verb_touch(context, verb, namespace, hash); return;
+    case VERB_MOVE: verb_move(context, verb, namespace); return;
+    case VERB_SCAN: verb_scan(context, verb, namespace); return;
+    case VERB_END_ALL: verb_end_all(context, verb, namespace); return;
+    case VERB_CONFIGURE: verb_configure(context, verb, namespace); return;
+    case VERB_ACQUIRE:
+    case VERB_RETURN:
+    case VERB_KIND_COUNT: break;
+    }
+    verb_refuse(verb);
+}
+
+static void memory_submit(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
+                          size_t count, int64_t now_ms) {
+    struct memory_engine *engine = of(self);
+    struct context context = {engine, &engine->loops[loop_index], now_ms};
+    struct recent recent = {.name = BYTES_ABSENT};
+    assert(loop_index < engine->loop_count && reclaim_is_inside(&engine->reclaim, loop_index));
+    for (size_t done = 0; done < count;) {
+        size_t batch = count - done < BATCH_MAX ? count - done : BATCH_MAX;
+        batch_prepare(engine, &recent, verbs + done, batch);
+        if (batch > 1) batch_prefetch_records(engine, verbs + done, batch);
+        for (size_t i = 0; i < batch; i++) {
+            verb_execute(&context, &recent, &verbs[done + i]);
+            states[done + i] = SUBMIT_DONE;
+        }
+        done += batch;
+    }
+}
+
+static void memory_enter(struct engine *self, unsigned loop_index) {
+    reclaim_enter(&of(self)->reclaim, loop_index);
+}
+
+static void memory_leave(struct engine *self, unsigned loop_index) {
+    reclaim_leave(&of(self)->reclaim, loop_index);
+}
+
+/* ---- figures */
+
+/* What is taken once and for all. */
+static uint64_t fixed_bytes(const struct memory_engine *engine) {
+    return sizeof(*engine) + engine->shard_count * (sizeof(struct shard) + sizeof(int64_t)) +
+           engine->loop_count * (sizeof(struct loop) + LEAVE_MAX * sizeof(struct record *));
+}
+
+uint64_t memory_used(struct memory_engine *engine) {
+    return slab_stats_get(&engine->slab).bytes_used + fixed_bytes(engine);
+}
+
+static void stats_add_shards(struct memory_engine *engine, struct engine_stats *out) {
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        struct shard *shard = &engine->shards[i];
+        out->tombstones += atomic_load_explicit(&shard->tombstone_count, memory_order_relaxed);
+        group_table_take(engine, &shard->groups);
+        out->groups += shard->groups.count;
+        lock_release(&shard->groups.lock);
+    }
+}
+
+static void stats_add_namespaces(struct memory_engine *engine, struct engine_stats *out) {
+    env_point(engine->env);
+    lock_take(&engine->registry.lock);
+    out->namespaces = atomic_load(&engine->registry.count);
+    for (struct namespace *namespace = engine->registry.first; namespace; namespace = namespace->next) {
+        if (namespace->is_dropped) continue;
+        for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++) {
+            uint64_t count = (uint64_t)namespace_count(namespace, status);
+            if (status_is_living(status))
+                out->sessions += count;
+            else
+                out->sessions_dead += count;
+        }
+    }
+    lock_release(&engine->registry.lock);
+}
+
+static uint64_t counter_of(_Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+static void stats_add_loop(struct loop_counters *counters, struct engine_stats *out) {
+    out->created_total += counter_of(&counters->created);
+    out->replaced_total += counter_of(&counters->replaced);
+    out->removed_total += counter_of(&counters->removed);
+    out->expired_total += counter_of(&counters->expired);
+    out->touched_total += counter_of(&counters->touched);
+    out->revoked_total += counter_of(&counters->revoked);
+    out->update_retries_total += counter_of(&counters->retries);
+    out->wheel_fired_total += counter_of(&counters->fired);
+    int64_t lag_ms = atomic_load_explicit(&counters->lag_ms, memory_order_relaxed);
+    if (lag_ms > out->reaper_lag_ms) out->reaper_lag_ms = lag_ms;
+}
+
+static void memory_stats(struct engine *self, struct engine_stats *out) {
+    struct memory_engine *engine = of(self);
+    int64_t record_bytes = 0;
+    *out = (struct engine_stats){0};
+    stats_add_shards(engine, out);
+    stats_add_namespaces(engine, out);
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        stats_add_loop(&engine->loops[i].counters, out);
+        record_bytes += atomic_load_explicit(&engine->loops[i].counters.record_bytes, memory_order_relaxed);
+    }
+    out->bytes_records = record_bytes > 0 ? (uint64_t)record_bytes : 0;
+    out->bytes_used = memory_used(engine);
+    out->bytes_retired = reclaim_bytes(&engine->reclaim);
+    out->bytes_mapped = slab_stats_get(&engine->slab).bytes_mapped;
+}
+
+static void memory_set_limits(struct engine *self, const struct engine_limits *limits) {
+    atomic_store(&of(self)->max_memory, limits->max_memory);
+    atomic_store(&of(self)->max_namespaces, limits->max_namespaces);
+}
+
+/* ---- opening and closing */
+
+static void memory_free(void *context, void *pointer, size_t size, unsigned kind) {
+    struct memory_engine *engine = context;
+    if (kind == RETIRE_NAMESPACE)
+        registry_free(&engine->registry, pointer);
+    else
+        slab_free(&engine->slab, pointer, size);
+}
+
+static void shard_close(struct memory_engine *engine, struct shard *shard) {
+    for (struct table_walk walk = table_walk_at(&shard->table, 0); table_walk_is_in(&walk); table_walk_bucket(&walk))
+        for (struct record *record; (record = table_walk_next(&walk));)
+            slab_free(&engine->slab, record, record_size(record));
+    group_table_fini(&shard->groups, &engine->slab);
+    tombstone_fini(&shard->tombstones);
+    table_fini(&shard->table);
+}
+
+static void memory_close(struct engine *self) {
+    struct memory_engine *engine = of(self);
+    reclaim_fini(&engine->reclaim);
+    for (uint32_t i = 0; i < engine->shard_count; i++) shard_close(engine, &engine->shards[i]);
+    registry_fini(&engine->registry);
+    terms_fini(&engine->terms);
+    slab_fini(&engine->slab);
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        free(engine->loops[i].leaving);
+        free(engine->loops[i].scratch.data);
+        free(engine->loops[i].internal_scratch.data);
+    }
+    free(engine->loops);
+    free(engine->due);
+    free(engine->shards);
+    free(engine);
+}
+
+static const struct engine_vtable memory_vtable = {.name = "memory",
+                                                   .features =
+                                                       ENGINE_ATOMIC_MOVE | ENGINE_EXACT_EXPIRY | ENGINE_ORDERED_SCAN,
+                                                   .enter = memory_enter,
+                                                   .leave = memory_leave,
+                                                   .submit = memory_submit,
+                                                   .set_done = NULL,
+                                                   .advance = memory_advance,
+                                                   .stats = memory_stats,
+                                                   .set_limits = memory_set_limits,
+                                                   .check = memory_check,
+                                                   .close = memory_close};
+
+static void shard_open(struct memory_engine *engine, uint32_t index, int64_t now_ms) {
+    struct shard *shard = &engine->shards[index];
+    shard->index = index;
+    wheel_init(&shard->wheel, now_ms, (uint32_t)hash_mix(index));
+    table_init(&shard->table, &(struct table_options){.shard = index,
+                                                      .shard_bits = engine->shard_bits,
+                                                      .arena = index,
+                                                      .retire_kind = RETIRE_BLOCK,
+                                                      .wheel = &shard->wheel,
+                                                      .slab = &engine->slab,
+                                                      .reclaim = &engine->reclaim});
+    tombstone_init(&shard->tombstones, &engine->slab, index);
+    atomic_init(&engine->due[index], INT64_MAX);
+}
+
+/* Zeroed memory in the alignment of a cache line pair. */
+static void *aligned_zeroed(size_t size) {
+    void *memory = aligned_alloc(128, (size + 127) / 128 * 128);
+    if (memory) memset(memory, 0, size);
+    return memory;
+}
+
+static bool loops_open(struct memory_engine *engine) {
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        struct loop *loop = &engine->loops[i];
+        loop->index = i;
+        atomic_init(&loop->wake_at, INT64_MAX);
+        loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
+        if (!loop->leaving) return false;
+    }
+    return true;
+}
+
+static bool parts_open(struct memory_engine *engine, const struct engine_options *options) {
+    engine->shards = aligned_zeroed(engine->shard_count * sizeof(struct shard));
+    engine->loops = aligned_zeroed(engine->loop_count * sizeof(struct loop));
+    engine->due = malloc(engine->shard_count * sizeof(*engine->due));
+    if (!engine->shards || !engine->loops || !engine->due || !loops_open(engine)) return false;
+    if (!reclaim_init(&engine->reclaim, engine->loop_count, memory_free, engine)) return false;
+    for (uint32_t i = 0; i < engine->shard_count; i++) shard_open(engine, i, options->now_ms);
+    return true;
+}
+
+static void parts_free(struct memory_engine *engine) {
+    for (unsigned i = 0; engine->loops && i < engine->loop_count; i++) free(engine->loops[i].leaving);
+    free(engine->loops);
+    free(engine->shards);
+    free(engine->due);
+    free(engine);
+}
+
+struct engine *memory_engine_open(const struct engine_options *options) {
+    assert(options->loop_count >= 1 && options->loop_count <= 64 && options->shard_bits <= 16);
+    struct memory_engine *engine = aligned_zeroed(sizeof(*engine));
+    if (!engine) return NULL;
+    engine->base.vtable = &memory_vtable;
+    engine->env = options->env;
+    engine->loop_count = options->loop_count;
+    engine->shard_bits = options->shard_bits ? options->shard_bits : SHARD_BITS_DEFAULT;
+    engine->shard_count = 1u << engine->shard_bits;
+    engine->policy_apply = options->policy_apply;
+    atomic_init(&engine->last_version, version_of_moment(options->now_ms));
+    slab_init(&engine->slab);
+    hash_key_init(&engine->hash_key, options->env);
+    terms_init(&engine->terms, &engine->slab);
+    registry_init(&engine->registry, &engine->hash_key, engine->env, &engine->slab, &engine->reclaim, &engine->terms,
+                  options->default_policy ? options->default_policy : &schema_policy);
+    memory_set_limits(&engine->base, &options->limits);
+    if (parts_open(engine, options)) return &engine->base;
+    parts_free(engine);
+    return NULL;
+}

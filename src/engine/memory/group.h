@@ -1,0 +1,124 @@
+/* Groups: which sessions a user or a client has, the oldest first.
+ *
+ * A group is an object in the shard of hash(namespace, kind, name), under that shard's group lock, which is never taken
+ * together with another lock. It does not hold records but entries of 16 bytes: the id's hash and created_at. An entry
+ * is put in before its record is published and taken out after the record is gone, so it may name a record that is not
+ * there yet, not there any more, or not of this group; whoever reads a group looks the records up and skips those.
+ * Two entries may be equal while one operation leaves and another one enters; each takes out one.
+ *
+ * Entries lie in leaves of at most 128 behind an array of leaves, so that a group of a million costs an insertion or
+ * removal no more than a few hundred bytes of moving. An entry known to be dead for good is marked, so that a limit
+ * that is reached again and again looks at each dead session once. A group without entries does not exist. */
+#ifndef ENGINE_MEMORY_GROUP_H
+#define ENGINE_MEMORY_GROUP_H
+
+#include "base/lock.h"
+#include "engine/memory/slab.h"
+#include "sessiond/bytes.h"
+#include <stdatomic.h>
+#include <stdbool.h>
+
+struct namespace;
+
+#define GROUP_LEAF_MAX   128
+#define GROUP_ENTRY_DEAD UINT64_C(1) /* in `born` */
+
+struct group_entry {
+    uint64_t born; /* created_at << 16 | mark */
+    uint64_t hash; /* of the id */
+};
+
+struct group_leaf {
+    uint16_t count, capacity;
+    uint16_t dead_count;
+    struct group_entry entries[];
+};
+
+struct group {
+    struct group *next; /* of its chain */
+    struct namespace *namespace;
+    uint64_t hash;
+    struct group_leaf **leaves; /* leaf_capacity of them; a group of one leaf has it in `only` */
+    struct group_leaf *only;
+    _Atomic uint32_t ending; /* revoke_alls that are at work on it; see end_all.c */
+    uint32_t leaf_count, leaf_capacity;
+    uint32_t count, dead_count; /* entries, and those of them that are marked */
+    uint8_t kind, name_size;
+    uint8_t name[];
+};
+
+/* The groups of one shard. All zero is empty. */
+struct group_table {
+    struct lock lock; /* of everything here and in the groups, but `ending`, which anyone may read who has an entry */
+    uint32_t count, capacity;
+    struct group **chains;
+};
+
+/* What names a group. */
+struct group_key {
+    struct namespace *namespace;
+    struct bytes name;
+    uint64_t hash; /* of all three */
+    unsigned kind;
+};
+
+/* Where an entry stands in a group. */
+struct group_position {
+    uint32_t leaf, index;
+};
+
+static inline struct group_entry group_entry_of(int64_t created_at, uint64_t hash) {
+    return (struct group_entry){(uint64_t)created_at << 16, hash};
+}
+static inline int64_t group_entry_created_at(struct group_entry entry) {
+    return (int64_t)(entry.born >> 16);
+}
+static inline bool group_entry_is_dead(struct group_entry entry) {
+    return entry.born & GROUP_ENTRY_DEAD;
+}
+
+/* The same id and created_at; marks do not count. */
+static inline bool group_entry_equal(struct group_entry a, struct group_entry b) {
+    return a.born >> 16 == b.born >> 16 && a.hash == b.hash;
+}
+
+/* All: the table's lock is held. */
+
+struct group *group_find(const struct group_table *table, const struct group_key *key);
+
+/* The group, made empty if there is none; NULL where memory is lacking. It must be given an entry or group_tidy. */
+struct group *group_make(struct group_table *table, struct slab *slab, unsigned arena, const struct group_key *key);
+
+/* Frees the group if it has no entry and no revoke_all is at work on it. */
+void group_tidy(struct group_table *table, struct slab *slab, struct group *group);
+
+/* False where memory is lacking: nothing changed. */
+bool group_insert(struct slab *slab, unsigned arena, struct group *group, struct group_entry entry);
+
+/* Takes out one entry equal to `entry`: a marked one if wants_dead and there is one, else an unmarked one if there is
+ * one. False: there is none. */
+bool group_remove(struct slab *slab, unsigned arena, struct group *group, struct group_entry entry, bool wants_dead);
+
+static inline struct group_leaf *group_leaf(const struct group *group, uint32_t leaf) {
+    return group->leaf_count == 1 ? group->only : group->leaves[leaf];
+}
+
+/* The first position whose entry is not before `entry` (in the order of created_at, then hash), which may be the end.
+ */
+struct group_position group_seek(const struct group *group, struct group_entry entry);
+
+/* Marks the entry at a position as dead for good. */
+void group_mark_dead(struct group *group, struct group_position position);
+
+/* Copies up to `max` entries behind `after` (before it, backwards, unless is_ascending); NULL: from the start. Answers
+ * how many. */
+uint32_t group_copy(const struct group *group, const struct group_entry *after, bool is_ascending,
+                    struct group_entry *out, uint32_t max);
+
+/* Frees all groups of a table. */
+void group_table_fini(struct group_table *table, struct slab *slab);
+
+/* Tests: asserts every invariant of the group. */
+void group_check(const struct group *group);
+
+#endif

@@ -1,0 +1,291 @@
+/* The limits: what a write has to be given before it may be published. See memory.h.
+ *
+ * max_memory and max_bytes bound growth, max_sessions living sessions of a namespace, max_sessions_per_user those of a
+ * user. Each is decided before anything changes, by reserving: a reservation counts as if it were published, so that of
+ * two writes that race for the last place one is refused, and never both admitted. Memory that other threads take
+ * between the look and the allocation can pass max_memory by their one record each. No answer depends on whether the
+ * reaper has been there: who is refused has what is due worked off first, and asks again. */
+#include "engine/memory/memory.h"
+
+#define REAP_FOR_LIMIT  100000 /* records */
+#define EVICT_TRIES_MAX 100000 /* each ends or settles one session of the group, or waits */
+#define ALLOWANCE_MAX   (INT64_C(1) << 20)
+#define ALLOWANCE_SHARE 8
+
+/* ---- memory */
+
+static bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
+    struct memory_engine *engine = context->engine;
+    struct loop *loop = context->loop;
+    uint64_t max = atomic_load_explicit(&engine->max_memory, memory_order_relaxed);
+    if (!max) return true;
+    if (loop->memory_allowance >= bytes) {
+        loop->memory_allowance -= bytes;
+        return true;
+    }
+    /* The shard's table may have to grow by about a sixth for it. */
+    uint64_t needed = (uint64_t)bytes + table_bytes(&shard_of(engine, hash)->table) / 4;
+    uint64_t used = memory_used(engine);
+    if (used + needed > max) return false;
+    /* Far from the limit the sum over all arenas need not be taken for each record. */
+    int64_t room = (int64_t)(max - used - needed) / (int64_t)(ALLOWANCE_SHARE * engine->loop_count);
+    loop->memory_allowance = room < ALLOWANCE_MAX / ALLOWANCE_SHARE ? 0 : room > ALLOWANCE_MAX ? ALLOWANCE_MAX : room;
+    return true;
+}
+
+/* ---- the namespace's own */
+
+/* Adds to a reservation if that, and what is there, keeps within the limit. */
+static bool reserve(_Atomic int64_t *reserved, int64_t amount, int64_t there, uint64_t max) {
+    int64_t after = atomic_fetch_add(reserved, amount) + amount;
+    if (after + there <= (int64_t)max) return true;
+    atomic_fetch_sub(reserved, amount);
+    return false;
+}
+
+static int64_t living_count(const struct namespace *namespace) {
+    return namespace_count(namespace, STATUS_ACTIVE) + namespace_count(namespace, STATUS_PENDING);
+}
+
+static bool take_bytes(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
+    struct namespace *namespace = needs->namespace;
+    uint64_t max = needs->policy->max_bytes;
+    if (needs->growth_bytes <= 0) return true;
+    if (!memory_allows(context, needs->hash, needs->growth_bytes)) {
+        reap_due(context, REAP_FOR_LIMIT);
+        if (!memory_allows(context, needs->hash, needs->growth_bytes)) {
+            *error = error_make(ERROR_NO_MEMORY, "The server is at max_memory; destroy sessions or try again later.");
+            return false;
+        }
+    }
+    places->growth_bytes = needs->growth_bytes;
+    if (!max) return true;
+    places->holds_bytes = reserve(&namespace->reserved_bytes, needs->growth_bytes, atomic_load(&namespace->bytes), max);
+    if (!places->holds_bytes) {
+        reap_due(context, REAP_FOR_LIMIT);
+        places->holds_bytes =
+            reserve(&namespace->reserved_bytes, needs->growth_bytes, atomic_load(&namespace->bytes), max);
+    }
+    if (places->holds_bytes) return true;
+    *error = error_make(ERROR_LIMIT, "The namespace's sessions take as many bytes as its max_bytes allows.");
+    error->limit = (int64_t)max;
+    return false;
+}
+
+static bool take_session(struct context *context, const struct needs *needs, struct places *places,
+                         struct error *error) {
+    struct namespace *namespace = needs->namespace;
+    uint64_t max = needs->policy->max_sessions;
+    if (!needs->takes_session || !max) return true;
+    places->holds_session = reserve(&namespace->reserved, 1, living_count(namespace), max);
+    if (!places->holds_session) {
+        reap_due(context, REAP_FOR_LIMIT);
+        places->holds_session = reserve(&namespace->reserved, 1, living_count(namespace), max);
+    }
+    if (places->holds_session) return true;
+    *error = error_make(ERROR_LIMIT, "The namespace has as many living sessions as its max_sessions allows.");
+    error->limit = (int64_t)max;
+    return false;
+}
+
+/* ---- the group's */
+
+/* What a look through a group's entries found. */
+struct census {
+    uint32_t living;    /* entries that count: alive, or not published yet */
+    struct record *due; /* one whose deadline has passed but that is not marked yet */
+    uint64_t due_hash;
+    struct record *victim; /* whom to end for the new one; NULL: nobody can be */
+    uint64_t victim_hash;
+    int64_t victim_active_at;
+};
+
+/* Whether a record that is not alive will stay so at any clock: it is not if only this loop's time says it. */
+static bool is_dead_for_good(const struct memory_engine *engine, const struct record *record, uint64_t active) {
+    return !status_is_living(record_status(record)) || active & RECORD_MARK_REAPED ||
+           record->version <= namespace_epoch(record_terms(engine, record)->namespace);
+}
+
+/* Looks at one entry that is not marked. True: it is dead for good. */
+static bool census_entry(struct context *context, const struct group_key *key, struct group_entry entry,
+                         bool prefers_idle, struct census *census) {
+    struct record *record = group_entry_record(context->engine, key, entry);
+    census->living++;
+    if (!record) return false;
+    struct session view;
+    int64_t now_ms = context->now_ms;
+    uint64_t tombstone, active = record_active(record);
+    if (record_judge(context->engine, record, active, &now_ms, &view, &tombstone) != JUDGED_ALIVE) {
+        census->living--;
+        if (is_dead_for_good(context->engine, record, active)) return true;
+        census->due = record;
+        census->due_hash = entry.hash;
+        return false;
+    }
+    if (!census->victim || (prefers_idle && view.last_active_at < census->victim_active_at)) {
+        census->victim = record;
+        census->victim_hash = entry.hash;
+        census->victim_active_at = view.last_active_at;
+    }
+    return false;
+}
+
+/* Looks through all entries that are not marked, and marks those dead for good. Under the group's lock; records are
+ * looked up without one. */
+static void group_census(struct context *context, struct group *group, const struct group_key *key, bool prefers_idle,
+                         struct census *census) {
+    struct group_entry last = {0, 0};
+    bool has_last = false;
+    *census = (struct census){0};
+    for (uint32_t i = 0; i < group->leaf_count; i++) {
+        struct group_leaf *leaf = group_leaf(group, i);
+        bool is_all_dead = leaf->dead_count == leaf->count;
+        for (uint32_t j = is_all_dead ? leaf->count - 1u : 0; j < leaf->count; j++) {
+            struct group_entry entry = leaf->entries[j];
+            bool is_copy = has_last && group_entry_equal(last, entry);
+            if (!group_entry_is_dead(entry)) {
+                /* A second entry for one id is that of a write under way: it counts, whatever the record is now. */
+                if (is_copy)
+                    census->living++;
+                else if (census_entry(context, key, entry, prefers_idle, census))
+                    group_mark_dead(group, (struct group_position){i, j});
+            }
+            last = entry;
+            has_last = true;
+        }
+    }
+}
+
+/* Marks a record whose deadline has passed, so that no loop with a clock a little behind can touch it back to life. */
+static void settle_death(struct context *context, uint64_t hash, struct record *record) {
+    struct shard *shard = shard_of(context->engine, hash);
+    struct session view;
+    int64_t now_ms = context->now_ms;
+    uint64_t tombstone;
+    shard_take(context->engine, shard);
+    uint64_t active = record_active(record);
+    if (table_slot_of(&shard->table, hash, record) && !is_dead_for_good(context->engine, record, active) &&
+        record_judge(context->engine, record, active, &now_ms, &view, &tombstone) != JUDGED_ALIVE)
+        shard_mark_reaped(context, record, &view);
+    shard_release(shard);
+}
+
+enum entering { ENTERED, FULL, LACKING };
+
+/* One attempt to enter a group: under its lock once. */
+static enum entering group_try_enter(struct context *context, const struct group_key *key, struct group_entry entry,
+                                     uint64_t max, bool prefers_idle, struct group **entered, struct census *census) {
+    struct memory_engine *engine = context->engine;
+    struct group_table *table = group_table_of(engine, key);
+    enum entering result = FULL;
+    *census = (struct census){0};
+    group_table_take(engine, table);
+    struct group *group = group_make(table, &engine->slab, context->loop->index, key);
+    if (!group) {
+        lock_release(&table->lock);
+        return LACKING;
+    }
+    if (max && group->count - group->dead_count >= max) {
+        group_census(context, group, key, prefers_idle, census);
+        if (census->due) census->living++; /* until it is settled */
+    }
+    if (!max || group->count - group->dead_count < max || (!census->due && census->living < max))
+        result = group_insert(&engine->slab, context->loop->index, group, entry) ? ENTERED : LACKING;
+    *entered = group;
+    group_tidy(table, &engine->slab, group);
+    lock_release(&table->lock);
+    return result;
+}
+
+static void refuse_group(struct error *error, int64_t max) {
+    *error =
+        error_make(ERROR_LIMIT, "The user has as many living sessions as max_sessions_per_user allows; end one first.");
+    error->limit = max;
+}
+
+static const struct bytes limit_reason = BYTES_LITERAL("session_limit");
+
+/* Makes room in a full group, or waits. False: there is none to be made. */
+static bool group_make_room(struct context *context, const struct needs *needs, const struct group_key *key,
+                            const struct census *census, unsigned tries) {
+    if (census->due) {
+        settle_death(context, census->due_hash, census->due);
+        return true;
+    }
+    if (needs->policy->session_limit_policy == SESSION_LIMIT_POLICY_REJECT) return false;
+    if (census->victim)
+        session_revoke(context, needs->namespace, key, census->victim_hash, census->victim, limit_reason);
+    else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
+        lock_pause();
+    else
+        sched_yield();
+    return true;
+}
+
+static bool take_group(struct context *context, const struct needs *needs, unsigned k, struct places *places,
+                       struct error *error) {
+    struct place *place = &places->groups[k];
+    struct group_key key = group_key_of(context->engine, needs->namespace, GROUP_USER + k, needs->groups[k]);
+    uint64_t max = needs->is_limited[k] ? needs->policy->max_sessions_per_user : 0;
+    bool prefers_idle = needs->policy->session_limit_policy == SESSION_LIMIT_POLICY_EVICT_IDLE;
+    struct census census;
+    place->kind = key.kind;
+    place->entry = group_entry_of(needs->created_at, needs->hash);
+    place->is_limited = needs->is_limited[k];
+    place->name_size = (uint8_t)key.name.size;
+    memcpy(place->name, key.name.data, key.name.size);
+    for (unsigned tries = 0; tries < EVICT_TRIES_MAX; tries++) {
+        switch (group_try_enter(context, &key, place->entry, max, prefers_idle, &place->group, &census)) {
+        case ENTERED: place->is_held = true; return true;
+        case LACKING:
+            *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+            return false;
+        case FULL: break;
+        }
+        if (!group_make_room(context, needs, &key, &census, tries)) break;
+    }
+    refuse_group(error, (int64_t)max);
+    return false;
+}
+
+/* ---- all of them */
+
+bool places_match(const struct places *places, const struct needs *needs) {
+    for (unsigned k = 0; k < 2; k++) {
+        const struct place *place = &places->groups[k];
+        if (place->is_held != (needs->groups[k].data != NULL)) return false;
+        if (!place->is_held) continue;
+        if (!bytes_equal(bytes_of(place->name, place->name_size), needs->groups[k])) return false;
+        if (!group_entry_equal(place->entry, group_entry_of(needs->created_at, needs->hash))) return false;
+        if (needs->is_limited[k] && !place->is_limited) return false;
+    }
+    if (needs->takes_session && needs->policy->max_sessions && !places->holds_session) return false;
+    return needs->growth_bytes <= places->growth_bytes;
+}
+
+bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
+    bool is_given = take_bytes(context, needs, places, error) && take_session(context, needs, places, error);
+    for (unsigned k = 0; is_given && k < 2; k++)
+        if (needs->groups[k].data) is_given = take_group(context, needs, k, places, error);
+    if (!is_given) places_give_back(context, needs->namespace, places);
+    return is_given;
+}
+
+void places_settle(struct namespace *namespace, struct places *places) {
+    if (places->holds_session) atomic_fetch_sub(&namespace->reserved, 1);
+    if (places->holds_bytes) atomic_fetch_sub(&namespace->reserved_bytes, places->growth_bytes);
+    places->holds_session = places->holds_bytes = false;
+    places->growth_bytes = 0;
+    places->groups[0].is_held = places->groups[1].is_held = false;
+}
+
+void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
+    for (unsigned k = 2; k-- > 0;) {
+        struct place *place = &places->groups[k];
+        if (!place->is_held) continue;
+        struct group_key key =
+            group_key_of(context->engine, namespace, place->kind, bytes_of(place->name, place->name_size));
+        group_leave(context, &key, place->entry, false);
+    }
+    places_settle(namespace, places);
+}

@@ -1,0 +1,149 @@
+/* Finding what stands under an id, and judging whether it is alive: see memory.h.
+ *
+ * All judgement of a stored session is in record_judge, so that a read, a write, a limit, a list and the reaper cannot
+ * disagree. It depends on the record, its namespace and the time, never on whether the reaper has been there, with one
+ * exception: a record that was counted as dead (its mark says so) stays dead for a loop whose clock is a little behind.
+ */
+#include "engine/memory/memory.h"
+
+static enum judged judge_alias(const struct session *view, uint64_t epoch, int64_t now_ms, uint64_t *tombstone) {
+    bool is_outdated = view->version <= epoch;
+    if (!is_outdated && now_ms < view->absolute_expires_at) return JUDGED_ALIAS;
+    /* What is left of tombstone_ms counts from the regenerate, unless a clear came while it was readable. */
+    *tombstone = is_outdated && view->absolute_expires_at > version_time(epoch) ? epoch : view->version;
+    return JUDGED_FORGOTTEN;
+}
+
+/* One that is dead by its status or deadline, or outdated. */
+static enum judged judge_dead(const struct namespace *namespace, const struct session *view, uint64_t epoch,
+                              int64_t now_ms, uint64_t *tombstone) {
+    int64_t status_at = session_status_at(view, now_ms);
+    int64_t forgotten_at = status_at + namespace_policy(namespace)->retention_ms;
+    int64_t purged_at = atomic_load_explicit(&((struct namespace *)namespace)->purged_at, memory_order_acquire);
+    bool is_purged =
+        status_at <= purged_at &&
+        view->version <= atomic_load_explicit(&((struct namespace *)namespace)->purge_version, memory_order_acquire);
+    if (is_purged && purged_at < forgotten_at) forgotten_at = purged_at;
+    *tombstone = version_of_moment(status_at);
+    if (view->version <= epoch) {
+        /* It was still to be seen when the namespace was cleared: that was its end. */
+        if (status_at > version_time(epoch) || forgotten_at > version_time(epoch)) *tombstone = epoch;
+        return JUDGED_FORGOTTEN;
+    }
+    return is_purged || now_ms >= forgotten_at ? JUDGED_FORGOTTEN : JUDGED_DEAD;
+}
+
+enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
+                         int64_t *now_ms, struct session *view, uint64_t *tombstone) {
+    const struct terms *terms = record_terms(engine, record);
+    uint64_t epoch = namespace_epoch(terms->namespace);
+    record_view_life(record, terms, active, view);
+    *tombstone = 0;
+    if (view->is_alias) return judge_alias(view, epoch, *now_ms, tombstone);
+    if (active & RECORD_MARK_REAPED && session_deadline(view) > *now_ms) *now_ms = session_deadline(view);
+    if (session_is_alive(view, *now_ms)) {
+        if (view->version > epoch) return JUDGED_ALIVE;
+        *tombstone = epoch;
+        return JUDGED_FORGOTTEN;
+    }
+    return judge_dead(terms->namespace, view, epoch, *now_ms, tombstone);
+}
+
+int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,
+                   const struct session *view, int64_t now_ms) {
+    switch (judged) {
+    case JUDGED_ALIVE: {
+        int64_t deadline = session_deadline(view);
+        return deadline ? deadline : INT64_MAX;
+    }
+    case JUDGED_ALIAS: return view->absolute_expires_at;
+    case JUDGED_DEAD:
+        return session_status_at(view, now_ms) +
+               namespace_policy(record_terms(engine, record)->namespace)->retention_ms;
+    case JUDGED_FORGOTTEN: break;
+    }
+    return now_ms;
+}
+
+struct record *record_find(struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
+                           struct bytes id, _Atomic uint64_t **slot) {
+    struct table_find find = table_find(&shard_of(engine, hash)->table, hash);
+    for (struct record *record; (record = table_next(&find));) {
+        if ((record->sizes & 0xff) != id.size) continue;
+        if (memcmp(record_id(record).data, id.data, id.size) != 0) continue;
+        if (record_terms(engine, record)->namespace != namespace) continue;
+        if (slot) *slot = find.slot;
+        return record;
+    }
+    return NULL;
+}
+
+bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms) {
+    int64_t tombstone_ms = namespace_policy(namespace)->tombstone_ms;
+    return version && tombstone_ms && now_ms < version_time(version) + tombstone_ms;
+}
+
+/* Judges the record that was found, or looks for a tombstone (under the lock). */
+static void sight_judge(struct context *context, struct namespace *namespace, uint64_t hash, bool is_locked,
+                        struct sight *sight) {
+    uint64_t tombstone = 0;
+    sight->now_ms = context->now_ms;
+    sight->judged = JUDGED_FORGOTTEN;
+    if (sight->record) {
+        sight->active = record_active(sight->record);
+        sight->judged =
+            record_judge(context->engine, sight->record, sight->active, &sight->now_ms, &sight->view, &tombstone);
+        sight->version = sight->record->version;
+        switch (sight->judged) {
+        case JUDGED_ALIVE: sight->presence = PRESENCE_ALIVE; return;
+        case JUDGED_DEAD: sight->presence = PRESENCE_DEAD; return;
+        case JUDGED_ALIAS: sight->presence = PRESENCE_TOMBSTONE; return;
+        case JUDGED_FORGOTTEN: break;
+        }
+    } else if (is_locked) {
+        tombstone = tombstone_find(&shard_of(context->engine, hash)->tombstones, hash);
+    }
+    bool counts = tombstone_counts(namespace, tombstone, context->now_ms);
+    sight->presence = counts ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+    sight->version = counts ? tombstone : 0;
+}
+
+void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,
+                bool is_sure, struct sight *sight) {
+    struct shard *shard = shard_of(context->engine, hash);
+    sight->slot = NULL;
+    sight->record = record_find(context->engine, namespace, hash, id, is_locked ? &sight->slot : NULL);
+    bool has_tombstones = atomic_load_explicit(&shard->tombstone_count, memory_order_acquire) > 0;
+    if (!sight->record && !is_locked && (is_sure || has_tombstones)) {
+        /* The record may have gone, or come, between the two looks: only both under the lock are one look. */
+        shard_take(context->engine, shard);
+        sight->record = record_find(context->engine, namespace, hash, id, NULL);
+        sight_judge(context, namespace, hash, true, sight);
+        shard_release(shard);
+    } else {
+        sight_judge(context, namespace, hash, is_locked, sight);
+    }
+    if (sight->presence == PRESENCE_ALIVE || sight->presence == PRESENCE_DEAD)
+        record_view_bytes(sight->record, &sight->view);
+}
+
+bool sight_holds(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
+                 struct sight *sight) {
+    struct sight now;
+    now.slot = NULL;
+    now.record = NULL;
+    if (namespace_is_dropped(namespace)) return false;
+    if (sight->record) {
+        /* The same record is still there: no need to compare ids again. */
+        now.slot = table_slot_of(&shard_of(context->engine, hash)->table, hash, sight->record);
+        if (!now.slot) return false;
+        now.record = sight->record;
+    } else {
+        if (record_find(context->engine, namespace, hash, id, NULL)) return false;
+    }
+    sight_judge(context, namespace, hash, true, &now);
+    if (now.presence != sight->presence || (now.record && now.active != sight->active)) return false;
+    sight->slot = now.slot;
+    sight->version = now.version;
+    return true;
+}

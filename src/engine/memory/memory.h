@@ -1,0 +1,344 @@
+/* The memory engine's inside: what its files share. Nothing above includes this.
+ *
+ * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
+ * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
+ * groups); update.c and move.c run rules; limit.c decides limits; scan.c lists and counts; end_all.c ends groups and
+ * namespaces; configure.c changes policies; reap.c works off what is due; check.c asserts that all of it is consistent.
+ *
+ * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
+ * wheel and the word `active` of its records), a shard's `groups.lock`, the registry's, the terms table's (which alone
+ * may be taken inside another, because nothing is taken inside it). Before each taking stands env_point.
+ *
+ * Everything runs inside a turn of the loop whose `struct loop` is passed. */
+#ifndef ENGINE_MEMORY_MEMORY_H
+#define ENGINE_MEMORY_MEMORY_H
+
+#include "engine/memory/group.h"
+#include "engine/memory/namespace.h"
+#include "engine/memory/reclaim.h"
+#include "engine/memory/record.h"
+#include "engine/memory/table.h"
+#include "engine/memory/tombstone.h"
+#include "engine/memory/wheel.h"
+
+enum retire_kind { RETIRE_BLOCK, RETIRE_NAMESPACE };
+
+#define SHARD_BITS_DEFAULT 10
+#define REAP_BATCH         32  /* buckets taken under one lock */
+#define LEAVE_MAX          512 /* records taken out under one lock that have groups to leave */
+
+struct shard {
+    struct table table; /* first: its root is what every look-up reads */
+    struct lock lock __attribute__((aligned(64)));
+    uint32_t index;
+    _Atomic uint32_t tombstone_count; /* of the set; so that a look at an id that is missing need not take the lock */
+    struct tombstones tombstones;
+    struct group_table groups __attribute__((aligned(64)));
+    struct wheel wheel;
+} __attribute__((aligned(128)));
+
+/* Counters of one loop; written by it alone, read by anyone. */
+struct loop_counters {
+    _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired;
+    _Atomic int64_t record_bytes; /* what this loop added, minus what it took away */
+    _Atomic int64_t lag_ms;
+};
+
+struct loop {
+    unsigned index;
+    struct scratch scratch;          /* of the verb's rule */
+    struct scratch internal_scratch; /* of revocations inside it */
+    _Atomic int64_t wake_at;         /* advance is to be called then, as the loop was last told */
+    _Atomic uint64_t swept;          /* sweep generation that is through in this loop's shards */
+    uint64_t sweeping;               /* the one under way; 0: none */
+    uint32_t sweep_shard;
+    uint64_t sweep_hash;     /* where it goes on in that shard */
+    bool sweep_is_inside;    /* sweep_hash holds */
+    struct record **leaving; /* LEAVE_MAX: taken out, still in their groups */
+    uint32_t leaving_count;
+    int64_t memory_allowance; /* bytes that may be taken before max_memory is looked at again */
+    struct loop_counters counters __attribute__((aligned(64)));
+} __attribute__((aligned(128)));
+
+struct memory_engine {
+    struct engine base;
+    const struct env *env;
+    unsigned loop_count, shard_bits;
+    uint32_t shard_count;
+    struct shard *shards;
+    _Atomic int64_t
+        *due; /* of each shard: when something is due in it; together, so that they are quickly looked through */
+    struct loop *loops;
+    struct slab slab;
+    struct reclaim reclaim;
+    struct terms_table terms;
+    struct registry registry;
+    struct hash_key hash_key;
+    void (*policy_apply)(struct policy *policy, const struct policy_change *change);
+    _Atomic uint64_t max_memory;
+    _Atomic uint32_t max_namespaces;
+    _Atomic uint64_t sweep_wanted __attribute__((aligned(64))); /* newest generation of sweeps */
+    _Atomic uint64_t last_version __attribute__((aligned(64)));
+};
+
+/* What an operation works with. */
+struct context {
+    struct memory_engine *engine;
+    struct loop *loop;
+    int64_t now_ms;
+};
+
+static inline void counter_add(_Atomic uint64_t *counter, uint64_t amount) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
+}
+
+static inline struct shard *shard_of(struct memory_engine *engine, uint64_t hash) {
+    return &engine->shards[engine->shard_bits ? hash >> (64 - engine->shard_bits) : 0];
+}
+
+static inline unsigned shard_owner(const struct memory_engine *engine, const struct shard *shard) {
+    return shard->index % engine->loop_count;
+}
+
+static inline void shard_take(struct memory_engine *engine, struct shard *shard) {
+    env_point(engine->env);
+    lock_take(&shard->lock);
+}
+
+static inline void shard_release(struct shard *shard) {
+    lock_release(&shard->lock);
+}
+
+static inline uint64_t id_hash(const struct memory_engine *engine, const struct namespace *namespace, struct bytes id) {
+    return hash_bytes(&engine->hash_key, id) ^ namespace->key;
+}
+
+static inline const struct terms *record_terms(const struct memory_engine *engine, const struct record *record) {
+    return terms_at(&engine->terms, record->terms);
+}
+
+/* A new version: above all before, and not below the moment's own. */
+uint64_t version_take(struct memory_engine *engine, int64_t now_ms);
+
+/* The smallest version of a moment; 0 for one before 2020. */
+static inline uint64_t version_of_moment(int64_t moment) {
+    return moment > VERSION_EPOCH_MS ? (uint64_t)(moment - VERSION_EPOCH_MS) * (uint64_t)VERSIONS_PER_MS : 0;
+}
+
+/* Bytes in use, all told; any thread. */
+uint64_t memory_used(struct memory_engine *engine);
+
+/* ---- look.c: what stands under an id */
+
+enum judged {
+    JUDGED_ALIVE,
+    JUDGED_DEAD,     /* within its retention */
+    JUDGED_ALIAS,    /* an old id within its grace */
+    JUDGED_FORGOTTEN /* physically there, for nobody to see */
+};
+
+/* Judges a record; fills the life part of `view`, and for FORGOTTEN the version that its tombstone would have. *now_ms
+ * is moved to the deadline where it was reaped by a clock that was ahead. */
+enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
+                         int64_t *now_ms, struct session *view, uint64_t *tombstone);
+
+/* When the reaper has to look at the record again, after it was judged so; INT64_MAX: never. */
+int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,
+                   const struct session *view, int64_t now_ms);
+
+/* The record of that id; NULL: none. Lock-free. `slot`, if not NULL, gets where it stands, for holders of the lock. */
+struct record *record_find(struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
+                           struct bytes id, _Atomic uint64_t **slot);
+
+/* Whether a tombstone of that version still counts. */
+bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms);
+
+struct sight {
+    struct record *record;  /* NULL: none, physically */
+    _Atomic uint64_t *slot; /* under the lock only */
+    enum presence presence;
+    enum judged judged;  /* with a record */
+    uint64_t active;     /* the word that was read */
+    uint64_t version;    /* of the record or the tombstone; 0: neither */
+    int64_t now_ms;      /* at which it was judged */
+    struct session view; /* whole for ALIVE and DEAD */
+};
+
+/* Looks. Without the lock an id that is found missing is looked at once more under it, unless the shard has no
+ * tombstones and is_sure is not asked for. */
+void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,
+                bool is_sure, struct sight *sight);
+
+/* Under the lock: whether what was seen before still stands, for whoever is to act on it. Finds sight->slot. */
+/* ... A dropped namespace holds nothing: nothing may be published into it behind its sweep. */
+bool sight_holds(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
+                 struct sight *sight);
+
+/* ---- publish.c: changes of a shard; its lock is held unless said otherwise */
+
+/* A block with the draft in it, not published; NULL where memory is lacking. No lock. */
+struct record *record_new(struct context *context, struct namespace *namespace, const struct session *draft,
+                          const struct record *old);
+void record_free(struct context *context, struct record *record); /* one that was never published. No lock needed */
+
+/* Puts `fresh` (its version is set) in the place of what `sight` holds. False: memory is lacking, nothing changed. */
+bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
+                   struct record *fresh);
+
+/* Takes a record out of its slot, with its counts. Then it leaves its groups, without the lock, and is retired. */
+void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record);
+void record_retire(struct context *context, struct record *record);
+
+/* A tombstone, where the namespace has them and it still counts. */
+void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
+                uint64_t version);
+
+/* Counts a record whose deadline passed as dead and marks it. */
+void shard_mark_reaped(struct context *context, struct record *record, const struct session *view);
+
+/* Sees to it that the shard is looked at by `due_at`. */
+void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int64_t due_at);
+void shard_note_due(struct context *context, struct shard *shard, int64_t due_at);
+/* When its tombstones are to be swept; INT64_MAX: there are none. */
+int64_t shard_tombstones_due(struct memory_engine *engine, const struct shard *shard);
+
+/* What the record is counted as; STATUS_NONE: an alias. */
+enum status record_counted_status(const struct memory_engine *engine, const struct record *record);
+
+/* ---- member.c: the use of groups. Group locks are taken inside; no lock may be held */
+
+struct group_key group_key_of(const struct memory_engine *engine, struct namespace *namespace, unsigned kind,
+                              struct bytes name);
+/* The table of a group's shard. Take its lock with group_table_take. */
+struct group_table *group_table_of(struct memory_engine *engine, const struct group_key *key);
+void group_table_take(struct memory_engine *engine, struct group_table *table);
+/* Takes one entry out. */
+void group_leave(struct context *context, const struct group_key *key, struct group_entry entry, bool wants_dead);
+/* All groups that the record names. It was taken out of the table. */
+void record_leave_groups(struct context *context, uint64_t hash, const struct record *record);
+/* The record of an entry, if there is one in that group; lock-free. */
+struct record *group_entry_record(struct memory_engine *engine, const struct group_key *key, struct group_entry entry);
+
+/* ---- limit.c: places that a write takes before it is published */
+
+struct place {
+    bool is_held;
+    bool is_limited; /* the limit had to be asked */
+    unsigned kind;
+    struct group *group; /* stays while the entry does */
+    struct group_entry entry;
+    uint8_t name_size;
+    uint8_t name[LIMIT_MAX_ID];
+};
+
+/* What a write holds until it is published or given up. */
+struct places {
+    struct place groups[2]; /* user, client */
+    bool holds_session;     /* of max_sessions */
+    int64_t growth_bytes;   /* allowed; of max_bytes where holds_bytes */
+    bool holds_bytes;
+};
+
+/* What a write needs: which groups it enters, and whether it makes something live that did not. */
+struct needs {
+    struct namespace *namespace;
+    const struct policy *policy;
+    uint64_t hash;
+    struct bytes groups[2]; /* entered; absent: not */
+    bool is_limited[2];     /* that group's limit decides */
+    int64_t created_at;
+    bool takes_session;   /* one more living session in the namespace */
+    int64_t growth_bytes; /* above 0: refused where memory or max_bytes do not allow it */
+};
+
+static inline void places_init(struct places *places) {
+    places->groups[0].is_held = places->groups[1].is_held = false;
+    places->holds_session = places->holds_bytes = false;
+    places->growth_bytes = 0;
+}
+
+/* Whether the places held are the ones needed. */
+bool places_match(const struct places *places, const struct needs *needs);
+
+/* Takes what is needed; on false *error says why not and nothing is held. No lock may be held. */
+bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error);
+
+/* Gives back what was not used. No lock may be held. */
+void places_give_back(struct context *context, struct namespace *namespace, struct places *places);
+
+/* After publishing: the entries stay, the rest is given back. */
+void places_settle(struct namespace *namespace, struct places *places);
+
+/* ---- update.c, move.c */
+
+/* Runs a rule on one id and publishes. `namespace` NULL: looked up, and made if the rule wants to write. is_internal: a
+ * revocation inside another verb. */
+struct update {
+    struct bytes namespace_name;
+    struct namespace *namespace;
+    struct bytes id;
+    uint64_t hash;
+    update_rule rule;
+    const void *arguments;
+    bool is_internal;
+    /* answered */
+    struct error error;
+    enum outcome outcome;
+    bool is_found;
+    uint64_t depends_on;
+    struct session *session; /* where the session goes */
+};
+void update_run(struct context *context, struct update *update);
+
+/* Runs a rule on what was seen; resets its scratch before. */
+enum outcome rule_run(struct context *context, const struct namespace *namespace, const struct sight *sight,
+                      update_rule rule, const void *arguments, bool is_internal, struct session *draft,
+                      struct error *error);
+/* Cuts the moments of a rule's draft to what a record holds. */
+void draft_normalise(struct session *draft);
+
+/* Reads one without a lock; fills all of `out` if true. */
+bool session_read(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
+                  bool include_dead, struct session *out);
+
+/* Takes out the entries of a record that was replaced. No lock may be held. */
+void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,
+                  const struct bytes leaves[2]);
+
+/* Revokes one session if `group` still has it. True: it was this call. */
+bool session_revoke(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
+                    const struct record *record, struct bytes reason);
+
+void verb_update(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
+void verb_move(struct context *context, struct verb *verb, struct namespace *namespace);
+void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
+void verb_touch(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
+void verb_scan(struct context *context, struct verb *verb, struct namespace *namespace);
+void verb_end_all(struct context *context, struct verb *verb, struct namespace *namespace);
+void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace);
+
+/* Which groups a change from `old` (physically there, or NULL) to `draft` enters and leaves. */
+void needs_of(struct context *context, struct namespace *namespace, uint64_t hash, const struct sight *old,
+              const struct session *draft, struct needs *needs, struct bytes leaves[2]);
+
+/* ---- reap.c */
+
+/* Works off what is due in all shards, about `budget` records: whoever needs a count that does not lag. */
+void reap_due(struct context *context, unsigned budget);
+
+/* Has the loop called again by that moment. */
+void loop_wake(struct context *context, unsigned loop_index, int64_t at_ms);
+
+/* Purges the namespaces whose interval has come. */
+void purge_periodically(struct context *context);
+
+/* Has all shards looked through for what the namespace has outdated. The registry's lock is held. */
+void sweep_request(struct context *context, struct namespace *namespace);
+void sweep_wake(struct context *context); /* after it, without the lock */
+
+int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget);
+
+/* ---- check.c */
+void memory_check(struct engine *self);
+
+#endif

@@ -1,0 +1,131 @@
+/* Namespaces and their registry: names to policies, counters, and the two moments that outdate records without touching
+ * them (the epoch of a clear, the moment of a purge).
+ *
+ * Looking a name up takes no lock; making and dropping one takes the registry's. Each namespace has a random key that
+ * is mixed into the hash of its ids, so that a dropped namespace and a later one of the same name never meet in the
+ * table. A namespace that was dropped lives until its last record is swept and every reader has left its turn.
+ *
+ * Any thread, inside a turn, unless a function says otherwise. */
+#ifndef ENGINE_MEMORY_NAMESPACE_H
+#define ENGINE_MEMORY_NAMESPACE_H
+
+#include "base/hash.h"
+#include "engine/memory/reclaim.h"
+#include "engine/memory/terms.h"
+#include "sessiond/engine.h"
+
+/* The epoch of a dropped namespace: every record is older. */
+#define EPOCH_DROPPED (UINT64_C(1) << 62)
+/* Stands in the epoch while a clear takes its version; see namespace_raise_epoch. */
+#define EPOCH_RISING (UINT64_C(1) << 63)
+
+struct namespace {
+    uint64_t key;                    /* constant; xor'ed into the hash of every id */
+    _Atomic(struct policy *) policy; /* a slab block, replaced whole */
+    _Atomic uint64_t epoch;          /* records with a version up to this are destroyed */
+    _Atomic int64_t purged_at;       /* dead records with a status_at up to this are forgotten; 0: none ... */
+    _Atomic uint64_t purge_version;  /* ... if their version is up to this: not one that was born dead since */
+    _Atomic uint32_t recent_terms;   /* the tuple that was asked for last */
+    uint32_t base_terms;             /* constant */
+    uint8_t name_size;
+    uint8_t name[LIMIT_MAX_NAMESPACE];
+
+    /* Counters, changed by whoever publishes, marks or removes a record, under that record's shard's lock. Apart from
+     * the fields above, which every read looks at. */
+    _Atomic int64_t count[STATUS_END] __attribute__((aligned(64))); /* records by what they were last counted as */
+    _Atomic int64_t pending[STATUS_END]; /* of those: outdated by a clear or purge and not yet swept */
+    _Atomic int64_t bytes;               /* of its records */
+    _Atomic int64_t reserved;            /* places of max_sessions taken by writes that are under way */
+    _Atomic int64_t reserved_bytes;      /* the same of max_bytes */
+
+    /* The registry's lock. */
+    struct namespace *next; /* of all, dropped ones included */
+    uint32_t terms_first;   /* the terms table's lock: all its tuples */
+    bool is_purging;
+    bool is_dropped;
+    int64_t purge_interval_ms;
+    int64_t purge_at;          /* next periodic purge */
+    uint64_t sweep_generation; /* when this sweep is through nothing outdated is left; 0: nothing is */
+}
+__attribute__((aligned(64)));
+
+/* Open addressing, replaced whole when it grows; readers without a lock. */
+struct namespace_map {
+    uint32_t capacity; /* a power of two */
+    uint32_t used;     /* slots that are not NULL, removed ones included */
+    _Atomic(struct namespace *) slots[];
+};
+
+struct registry {
+    _Atomic(struct namespace_map *) map; /* NULL: empty */
+    _Atomic uint32_t count;              /* named ones */
+    _Atomic uint64_t generation;         /* changes with every name that comes or goes */
+    _Atomic int64_t tombstone_max_ms;    /* the longest tombstone_ms of any namespace */
+    _Atomic int64_t purge_at;            /* the earliest periodic purge; INT64_MAX: none */
+    struct lock lock;
+    struct namespace *first;
+    const struct hash_key *hash_key;
+    const struct env *env;
+    struct slab *slab;
+    struct reclaim *reclaim;
+    struct terms_table *terms;
+    struct policy default_policy;
+};
+
+/* The map's slot of a name that was dropped: look-ups go on behind it. */
+#define NAMESPACE_REMOVED ((struct namespace *)8)
+
+void registry_init(struct registry *registry, const struct hash_key *hash_key, const struct env *env, struct slab *slab,
+                   struct reclaim *reclaim, struct terms_table *terms, const struct policy *default_policy);
+/* Frees all namespaces. No other call may run. */
+void registry_fini(struct registry *registry);
+
+/* The namespace of that name, or NULL. */
+struct namespace *registry_find(const struct registry *registry, struct bytes name);
+
+/* The namespace of that name, made if there is none. NULL: *error says why not. */
+struct namespace *registry_make(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
+                                struct error *error);
+
+/* Takes the name away and outdates all its records; the lock is held. */
+void registry_unlink(struct registry *registry, struct namespace *namespace);
+
+/* Takes a dropped namespace out of the list; the lock is held. Retire it then. */
+void registry_forget(struct registry *registry, struct namespace *namespace);
+
+/* Frees a namespace that no reader can see; reclaim calls it. */
+void registry_free(struct registry *registry, struct namespace *namespace);
+
+/* Publishes a policy (a copy of `policy`) and retires the old one; the lock is held. False where memory is lacking. */
+bool registry_set_policy(struct registry *registry, unsigned reader, struct namespace *namespace,
+                         const struct policy *policy);
+
+/* Works out purge_at and tombstone_max_ms again; the lock is held. */
+void registry_refresh(struct registry *registry);
+
+static inline const struct policy *namespace_policy(const struct namespace *namespace) {
+    return atomic_load_explicit(&namespace->policy, memory_order_acquire);
+}
+
+static inline uint64_t namespace_epoch(const struct namespace *namespace) {
+    return atomic_load_explicit(&namespace->epoch, memory_order_acquire) & ~EPOCH_RISING;
+}
+
+static inline bool namespace_is_dropped(const struct namespace *namespace) {
+    return namespace_epoch(namespace) == EPOCH_DROPPED;
+}
+
+/* For whoever has taken a version and is about to publish: waits until no clear stands between taking its own version
+ * and telling it. After that a record that the clear should have outdated is seen to be outdated. */
+static inline void namespace_settle_epoch(const struct namespace *namespace) {
+    while (atomic_load_explicit(&namespace->epoch, memory_order_acquire) & EPOCH_RISING) lock_pause();
+}
+
+static inline struct bytes namespace_name(const struct namespace *namespace) {
+    return bytes_of(namespace->name, namespace->name_size);
+}
+
+/* Records counted as that status and not outdated; never below 0. */
+int64_t namespace_count(const struct namespace *namespace, enum status status);
+
+#endif

@@ -1,0 +1,186 @@
+/* Putting records into a shard and taking them out, with all that hangs on it: see memory.h.
+ *
+ * Always true under a shard's lock: each record in the table is counted once in its namespace (an alias not at all),
+ * under the status that it was last counted as; its bytes are in the namespace's; its bucket is armed no later than the
+ * record is due; and the engine's note of when the shard is due is no later than the earliest armed bucket. */
+#include "engine/memory/memory.h"
+
+uint64_t version_take(struct memory_engine *engine, int64_t now_ms) {
+    uint64_t floor = version_of_moment(now_ms), last = atomic_load(&engine->last_version), next;
+    do {
+        next = last + 1 > floor ? last + 1 : floor;
+    } while (!atomic_compare_exchange_weak(&engine->last_version, &last, next));
+    return next;
+}
+
+/* ---- blocks */
+
+static bool terms_fit(const struct memory_engine *engine, uint32_t number, const struct session *draft) {
+    const struct terms *terms = terms_at(&engine->terms, number);
+    return terms->is_shared && terms->idle_timeout_ms == draft->idle_timeout_ms &&
+           terms->absolute_timeout_ms == draft->absolute_timeout_ms &&
+           terms->abandon_timeout_ms == draft->abandon_timeout_ms;
+}
+
+/* The tuple for a draft; TERMS_NONE: there is no place for one. */
+static uint32_t terms_choose(struct memory_engine *engine, struct namespace *namespace, const struct session *draft,
+                             const struct record *old) {
+    if (old && terms_fit(engine, old->terms, draft)) return old->terms;
+    uint32_t recent = atomic_load_explicit(&namespace->recent_terms, memory_order_relaxed);
+    if (terms_fit(engine, recent, draft)) return recent;
+    uint32_t number = terms_intern(&engine->terms, namespace, &namespace->terms_first, draft->idle_timeout_ms,
+                                   draft->absolute_timeout_ms, draft->abandon_timeout_ms);
+    if (number != TERMS_NONE) atomic_store_explicit(&namespace->recent_terms, number, memory_order_relaxed);
+    return number;
+}
+
+struct record *record_new(struct context *context, struct namespace *namespace, const struct session *draft,
+                          const struct record *old) {
+    struct memory_engine *engine = context->engine;
+    uint32_t terms = terms_choose(engine, namespace, draft, old);
+    bool has_own = terms == TERMS_NONE;
+    struct record *record = slab_alloc(&engine->slab, context->loop->index, record_size_of(draft, has_own));
+    if (!record) return NULL;
+    /* One that is born dead is counted as such from the start. */
+    bool is_dead = !draft->is_alias && status_is_living(draft->status) && !session_is_alive(draft, context->now_ms);
+    record_fill(record, draft, has_own ? namespace->base_terms : terms, has_own, is_dead ? RECORD_MARK_REAPED : 0);
+    return record;
+}
+
+void record_free(struct context *context, struct record *record) {
+    slab_free(&context->engine->slab, record, record_size(record));
+}
+
+void record_retire(struct context *context, struct record *record) {
+    reclaim_retire(&context->engine->reclaim, context->loop->index, record, record_size(record), RETIRE_BLOCK);
+}
+
+/* ---- counts */
+
+enum status record_counted_status(const struct memory_engine *engine, const struct record *record) {
+    if (record_is_alias(record)) return STATUS_NONE;
+    uint64_t active = record_active(record);
+    if (!status_is_living(record_status(record)) || !(active & RECORD_MARK_REAPED)) return record_status(record);
+    struct session view;
+    record_view_life(record, record_terms(engine, record), active, &view);
+    return session_status(&view, INT64_MAX);
+}
+
+static void count_change(struct namespace *namespace, enum status status, int64_t change) {
+    if (status != STATUS_NONE) atomic_fetch_add_explicit(&namespace->count[status], change, memory_order_relaxed);
+}
+
+/* A record that a clear or purge had outdated is no longer pending once it is not counted any more. */
+static void count_pending_out(struct namespace *namespace, const struct record *record, enum status status) {
+    _Atomic int64_t *pending = &namespace->pending[status];
+    bool is_outdated = record->version <= namespace_epoch(namespace) ||
+                       (!status_is_living(status) &&
+                        record->version <= atomic_load_explicit(&namespace->purge_version, memory_order_acquire));
+    if (!is_outdated || status == STATUS_NONE) return;
+    int64_t before = atomic_load_explicit(pending, memory_order_relaxed);
+    while (before > 0 && !atomic_compare_exchange_weak_explicit(pending, &before, before - 1, memory_order_relaxed,
+                                                                memory_order_relaxed)) {
+    }
+}
+
+/* Counts a record in (sign 1) or out (sign -1). */
+static void record_count(struct context *context, const struct record *record, int sign) {
+    struct namespace *namespace = record_terms(context->engine, record)->namespace;
+    struct loop_counters *counters = &context->loop->counters;
+    enum status status = record_counted_status(context->engine, record);
+    int64_t bytes = sign * (int64_t)slab_size(record_size(record));
+    if (sign < 0) count_pending_out(namespace, record, status);
+    count_change(namespace, status, sign);
+    atomic_fetch_add_explicit(&namespace->bytes, bytes, memory_order_relaxed);
+    atomic_store_explicit(&counters->record_bytes,
+                          atomic_load_explicit(&counters->record_bytes, memory_order_relaxed) + bytes,
+                          memory_order_relaxed);
+}
+
+/* Another record in the same place: most often nothing changes but bytes. */
+static void record_recount(struct context *context, const struct record *old, const struct record *fresh) {
+    bool is_plain = status_is_living(record_status(old)) && record_status(old) == record_status(fresh) &&
+                    !record_is_alias(old) && !record_is_alias(fresh) &&
+                    !((record_active(old) | record_active(fresh)) & RECORD_MARK_REAPED) &&
+                    slab_size(record_size(old)) == slab_size(record_size(fresh)) &&
+                    old->version > namespace_epoch(record_terms(context->engine, old)->namespace);
+    if (is_plain) return;
+    record_count(context, old, -1);
+    record_count(context, fresh, 1);
+}
+
+void shard_mark_reaped(struct context *context, struct record *record, const struct session *view) {
+    struct namespace *namespace = record_terms(context->engine, record)->namespace;
+    struct loop_counters *counters = &context->loop->counters;
+    count_change(namespace, record_status(record), -1);
+    record_set_active(record, record_active(record) | RECORD_MARK_REAPED);
+    count_change(namespace, record_counted_status(context->engine, record), 1);
+    counter_add(&counters->expired, 1);
+    atomic_store_explicit(&counters->lag_ms, context->now_ms - session_deadline(view), memory_order_relaxed);
+}
+
+/* ---- dues */
+
+void loop_wake(struct context *context, unsigned loop_index, int64_t at_ms) {
+    const struct env *env = context->engine->env;
+    _Atomic int64_t *wake_at = &context->engine->loops[loop_index].wake_at;
+    int64_t told = atomic_load(wake_at);
+    while (at_ms < told)
+        if (atomic_compare_exchange_weak(wake_at, &told, at_ms)) {
+            env->wake(env->context, loop_index);
+            return;
+        }
+}
+
+void shard_note_due(struct context *context, struct shard *shard, int64_t due_at) {
+    struct memory_engine *engine = context->engine;
+    if (due_at >= atomic_load_explicit(&engine->due[shard->index], memory_order_relaxed)) return;
+    atomic_store(&engine->due[shard->index], due_at);
+    loop_wake(context, shard_owner(engine, shard), due_at);
+}
+
+void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int64_t due_at) {
+    if (due_at == INT64_MAX) return;
+    uint32_t bucket = table_bucket_of(&shard->table, hash);
+    if (wheel_arm(&shard->wheel, &shard->table, bucket, due_at)) shard_note_due(context, shard, due_at);
+}
+
+/* ---- in and out */
+
+bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
+                   struct record *fresh) {
+    struct loop_counters *counters = &context->loop->counters;
+    if (sight->record) {
+        table_replace(&shard->table, sight->slot, fresh);
+        record_recount(context, sight->record, fresh);
+        counter_add(&counters->replaced, 1);
+    } else {
+        if (!table_insert(&shard->table, context->loop->index, hash, fresh)) return false;
+        record_count(context, fresh, 1);
+        counter_add(&counters->created, 1);
+    }
+    if (record_active(fresh) & RECORD_MARK_REAPED) counter_add(&counters->expired, 1);
+    if (shard->tombstones.count && tombstone_remove(&shard->tombstones, hash))
+        atomic_store_explicit(&shard->tombstone_count, shard->tombstones.count, memory_order_release);
+    struct session view;
+    int64_t now_ms = context->now_ms;
+    uint64_t tombstone;
+    enum judged judged = record_judge(context->engine, fresh, record_active(fresh), &now_ms, &view, &tombstone);
+    shard_arm(context, shard, hash, record_due(context->engine, fresh, judged, &view, now_ms));
+    return true;
+}
+
+void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record) {
+    table_remove(&shard->table, slot);
+    record_count(context, record, -1);
+    counter_add(&context->loop->counters.removed, 1);
+}
+
+void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
+                uint64_t version) {
+    if (!tombstone_counts(namespace, version, context->now_ms)) return;
+    tombstone_put(&shard->tombstones, hash, version); /* false only where the system itself has no page left */
+    atomic_store_explicit(&shard->tombstone_count, shard->tombstones.count, memory_order_release);
+    /* Not a moment for each: they are swept in rounds, when the oldest have been worthless for a while. */
+    shard_note_due(context, shard, shard_tombstones_due(context->engine, shard));
+}

@@ -1,0 +1,111 @@
+/* GET and TOUCH: see memory.h.
+ *
+ * A GET takes no lock: what it finds was published whole, and stays valid until the turn ends. A touch moves one word
+ * under the shard's lock, because a store without it would be lost to a set that publishes its copy at that moment. */
+#include "engine/memory/memory.h"
+
+static void verb_answer(struct verb *verb, bool is_found, uint64_t depends_on) {
+    verb->is_found = is_found;
+    verb->depends_on = depends_on;
+    verb->error.code = ERROR_NONE;
+}
+
+/* An alias answers its target as it is now, under the id that was asked: a fixated old id never learns its successor.
+ */
+static bool alias_view(struct context *context, struct namespace *namespace, const struct record *alias,
+                       struct session *out) {
+    struct memory_engine *engine = context->engine;
+    struct session view;
+    record_view_bytes(alias, &view);
+    uint64_t hash = id_hash(engine, namespace, view.replaced_by), tombstone;
+    struct record *target = record_find(engine, namespace, hash, view.replaced_by, NULL);
+    int64_t now_ms = context->now_ms;
+    if (!target || record_judge(engine, target, record_active(target), &now_ms, out, &tombstone) != JUDGED_ALIVE)
+        return false;
+    record_view_bytes(target, out);
+    out->id = view.id;
+    return true;
+}
+
+bool session_read(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
+                  bool include_dead, struct session *out) {
+    struct record *record = record_find(context->engine, namespace, hash, id, NULL);
+    int64_t now_ms = context->now_ms;
+    uint64_t tombstone;
+    if (!record) return false;
+    switch (record_judge(context->engine, record, record_active(record), &now_ms, out, &tombstone)) {
+    case JUDGED_ALIVE: break;
+    case JUDGED_DEAD:
+        if (!include_dead) return false;
+        break;
+    case JUDGED_ALIAS: return alias_view(context, namespace, record, out);
+    case JUDGED_FORGOTTEN: return false;
+    }
+    record_view_bytes(record, out);
+    return true;
+}
+
+/* Moves last_active_at of what is alive. Fills sight; the session is its view. */
+static void session_touch(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
+                          struct sight *sight) {
+    struct shard *shard = shard_of(context->engine, hash);
+    const struct policy *policy = namespace_policy(namespace);
+    shard_take(context->engine, shard);
+    sight_take(context, namespace, hash, id, true, false, sight);
+    if (sight->presence == PRESENCE_ALIVE) {
+        int64_t touched_at = session_touched_at(&sight->view, policy->touch_after_ms, sight->now_ms);
+        if (touched_at != sight->view.last_active_at) {
+            /* Its bucket stays armed for the earlier deadline; when that comes the reaper arms it again. */
+            record_set_active(sight->record, (uint64_t)touched_at << 16 | (sight->active & 0xffff));
+            sight->view.last_active_at = touched_at;
+            counter_add(&context->loop->counters.touched, 1);
+        }
+    }
+    shard_release(shard);
+}
+
+void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
+    if (!namespace) {
+        verb_answer(verb, false, 0);
+        return;
+    }
+    if (!verb->get.is_touch) {
+        bool is_found = session_read(context, namespace, hash, verb->id, verb->get.include_dead, &verb->session);
+        verb_answer(verb, is_found, is_found ? verb->session.version : 0);
+        return;
+    }
+    bool include_dead = verb->get.include_dead;
+    struct sight sight;
+    session_touch(context, namespace, hash, verb->id, &sight);
+    bool is_found = sight.presence == PRESENCE_ALIVE || (include_dead && sight.presence == PRESENCE_DEAD);
+    if (is_found) verb->session = sight.view;
+    /* An alias may be read, not written: its target is not touched through it. */
+    if (sight.record && sight.judged == JUDGED_ALIAS)
+        is_found = alias_view(context, namespace, sight.record, &verb->session);
+    verb_answer(verb, is_found, is_found ? verb->session.version : sight.version);
+}
+
+void verb_touch(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
+    verb_answer(verb, false, 0);
+    if (!namespace) return;
+    struct sight sight;
+    session_touch(context, namespace, hash, verb->id, &sight);
+    verb->depends_on = sight.version;
+    switch (sight.presence) {
+    case PRESENCE_NONE: return;
+    case PRESENCE_ALIVE:
+        verb->is_found = true;
+        verb->session = sight.view;
+        return;
+    case PRESENCE_DEAD:
+        verb->error = error_make(ERROR_GONE, "The session is no longer alive and a touch cannot bring it back; make a "
+                                             "new session.");
+        verb->error.status = session_status(&sight.view, sight.now_ms);
+        verb->error.version = sight.view.version;
+        return;
+    case PRESENCE_TOMBSTONE:
+        verb->error = error_make(ERROR_GONE, "The session was destroyed and its id takes no writes now; make a new "
+                                             "session.");
+        return;
+    }
+}
