@@ -26,6 +26,7 @@
 #define TICK_MS               1000        /* housekeeping of a loop */
 #define DRAIN_TICK_MS         20          /* how often a draining loop looks for connections that owe nothing */
 #define ADVANCE_BUDGET        1000        /* records that one turn works off */
+#define DRAIN_PATIENCE_MS     1000        /* how long a draining loop waits for a busy connection to fall silent */
 #define WRITE_ROUNDS_MAX      4           /* pages of output in one turn, for one connection */
 #define SLOW_READER_BYTES_MIN (64 * 1024) /* what a reader must take in slow_reader_timeout_ms */
 #define LINGER_MS             2000        /* how long a refused peer may still send before it is cut */
@@ -84,8 +85,8 @@ struct shell_loop {
     struct server_loop *core;
     struct metrics *metrics;
     bool is_in_turn, is_draining, is_finished;
-    int64_t drain_until;
-    struct list silent; /* peers that have not sent a whole request; oldest first */
+    int64_t drain_began_at; /* server time, ms */
+    struct list silent;     /* peers that have not sent a whole request; oldest first */
     struct list spoken;
     struct list lingering; /* oldest first */
     struct list flying;
@@ -156,6 +157,10 @@ void peer_pump(struct peer *peer, enum conn_state state, int64_t now_ms);
 bool peer_is_slow(struct peer *peer, int64_t now_ms);
 /* A request of it is executing, or an answer waits to be written. */
 bool peer_is_owed(const struct peer *peer);
+/* It has sent nothing for a drain tick, and nothing of it waits to be read. */
+bool peer_is_quiet(const struct peer *peer, int64_t now_ms);
+/* Ends it gently, when nothing is left to write: tells the other side, which may close then, or is cut. */
+void peer_linger(struct peer *peer);
 
 /* ---- listener.c */
 bool listener_open_all(struct shell *shell, char *error, size_t error_size);

@@ -133,15 +133,22 @@ static void on_tick(uv_timer_t *handle) {
 
 /* ---------------------------------------------------------------- draining */
 
-static void cut_all(struct list *list, bool is_late) {
+/* A connection that is quiet is closed. One that is not is told by a half-close that its answers end here, once it had
+ * time to hear of it from a BUSY; closing over bytes that it still sends could take its last answers with it. */
+static void drain_list(struct list *list, int64_t began_at, int64_t now_ms) {
     for (struct list *link = list->next, *next; link != list; link = next) {
         struct peer *peer = LIST_ENTRY(link, struct peer, link);
         next = link->next;
-        if (is_late)
-            peer_cut(peer, CUT_DRAIN);
-        else if (!peer_is_owed(peer))
+        if (peer_is_owed(peer)) continue;
+        if (peer_is_quiet(peer, now_ms))
             peer_cut(peer, CUT_DONE);
+        else if (now_ms - began_at >= DRAIN_PATIENCE_MS)
+            peer_linger(peer);
     }
+}
+
+static void cut_all(struct list *list) {
+    for (struct peer *peer; (peer = first_of(list));) peer_cut(peer, CUT_DRAIN);
 }
 
 /* Loop 0 ends last: it has the signals. */
@@ -155,19 +162,24 @@ static bool is_drained(struct shell_loop *loop) {
 static void on_drain_tick(uv_timer_t *handle) {
     struct shell_loop *loop = handle->data;
     loop_enter_turn(loop);
-    bool is_late = loop_now_ms(loop) >= loop->drain_until;
-    cut_all(&loop->silent, is_late);
-    cut_all(&loop->spoken, is_late);
-    cut_all(&loop->lingering, is_late);
+    int64_t now_ms = loop_now_ms(loop);
+    drain_list(&loop->silent, loop->drain_began_at, now_ms);
+    drain_list(&loop->spoken, loop->drain_began_at, now_ms);
+    cut_older(&loop->lingering, LINGER_MS, CUT_DONE, now_ms);
+    if (now_ms - loop->drain_began_at >= limit_of(&loop->shell->limits.drain_timeout_ms)) {
+        cut_all(&loop->silent);
+        cut_all(&loop->spoken);
+        cut_all(&loop->lingering);
+    }
     if (is_drained(loop)) uv_stop(&loop->uv);
 }
 
-/* Between the signal and the first look at the connections lies a turn, in which what the system has already received
- * is read and answered. */
+/* From now on the tick looks only at who may go. Between the signal and its first look lies a turn, in which what the
+ * system has already received is read and answered. */
 static void loop_drain(struct shell_loop *loop) {
     if (loop->is_draining) return;
     loop->is_draining = true;
-    loop->drain_until = loop_now_ms(loop) + limit_of(&loop->shell->limits.drain_timeout_ms);
+    loop->drain_began_at = loop_now_ms(loop);
     uv_timer_start(&loop->tick, on_drain_tick, DRAIN_TICK_MS, DRAIN_TICK_MS);
 }
 

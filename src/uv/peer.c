@@ -9,6 +9,7 @@
 #include "config/address.h"
 
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -153,8 +154,9 @@ static void on_shut_down(uv_shutdown_t *request, int status) {
 
 /* The last word is written. Closing while the peer still sends would have the system answer with a reset, and a reset
  * can overtake that word: so it is told that nothing more comes, and what it sends meanwhile is thrown away. */
-static void peer_linger(struct peer *peer) {
+void peer_linger(struct peer *peer) {
     if (peer->is_lingering || peer->is_closed) return;
+    assert(!peer->is_flying); /* the two requests share their memory */
     if (uv_shutdown(&peer->shutdown, &peer->stream, on_shut_down) < 0) {
         peer_cut(peer, CUT_DONE);
         return;
@@ -242,6 +244,13 @@ bool peer_is_slow(struct peer *peer, int64_t now_ms) {
 
 bool peer_is_owed(const struct peer *peer) {
     return peer->is_flying || (peer->conn && !peer->is_lingering && conn_is_owed(peer->conn));
+}
+
+bool peer_is_quiet(const struct peer *peer, int64_t now_ms) {
+    uv_os_fd_t fd;
+    int unread = 0;
+    if (uv_fileno(&peer->handle, &fd) == 0) ioctl(fd, FIONREAD, &unread);
+    return unread == 0 && now_ms - peer->active_at >= DRAIN_TICK_MS;
 }
 
 /* ---------------------------------------------------------------- both */

@@ -78,6 +78,22 @@ class MaxConnections(ServerTest):
         wait_for(lambda: process.file_count() <= before, "all sockets are closed")
 
 
+class Descriptors(ServerTest):
+    def test_running_out_of_them_stops_accepting_and_nothing_else(self):
+        process = self.serve("--threads=1")
+        first = self.client(process)
+        first.call("server.ping")
+        everything = resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, (process.file_count() + 2, everything[1]))
+        waiting = [self.client(process) for _ in range(10)]
+        process.wait_for_log("event=accept_failed")
+        for _ in range(100):
+            first.call("server.ping")
+        resource.prlimit(process.process.pid, resource.RLIMIT_NOFILE, everything)
+        for client in waiting:
+            client.call("server.ping")
+
+
 class Timeouts(ServerTest):
     def test_who_never_speaks_is_closed_and_who_spoke_is_not(self):
         process = self.serve("--handshake-timeout-ms=200", "--threads=1")

@@ -50,6 +50,25 @@ class Drain(ServerTest):
             self.assertGreater(error["retry_after_ms"], 0)
         self.assertEqual(process.wait(), 0, process.log())
 
+    def test_who_never_pauses_cannot_hold_up_the_end(self):
+        process = self.serve("--threads=1", "--drain-timeout-ms=60000")
+        client = self.client(process)
+        client.call("server.ping")
+        process.signal(signal.SIGTERM)
+        began, refused = time.monotonic(), 0
+        while True:
+            client.send(client.request("server.ping"))
+            message = client.message()
+            if message is None:
+                break
+            if message[2] is not None:
+                self.assertEqual(message[2]["code"], "BUSY")
+                refused += 1
+        self.assertGreater(refused, 0)
+        client.close()
+        self.assertEqual(process.wait(), 0)
+        self.assertLess(time.monotonic() - began, 3)
+
     def test_accepts_nobody_while_it_drains(self):
         process = self.serve("--drain-timeout-ms=60000")
         fill_with_unread_answers(self.client(process))
