@@ -52,7 +52,7 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
     if (is_there && !verb->error.code) configure_answer(verb, namespace);
     lock_release(&engine->registry.lock);
     sweep_wake(context);
-    loop_wake(context, 0, atomic_load(&engine->registry.purge_at));
+    owner_wake(context, 0, atomic_load(&engine->registry.purge_at));
     return is_there;
 }
 

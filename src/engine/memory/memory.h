@@ -327,7 +327,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
 void reap_due(struct context *context, unsigned budget);
 
 /* Has the loop called again by that moment. */
-void loop_wake(struct context *context, unsigned loop_index, int64_t at_ms);
+void owner_wake(struct context *context, unsigned loop_index, int64_t at_ms);
 
 /* Purges the namespaces whose interval has come. */
 void purge_periodically(struct context *context);

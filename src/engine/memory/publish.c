@@ -121,7 +121,7 @@ void shard_mark_reaped(struct context *context, struct record *record, const str
 
 /* ---- dues */
 
-void loop_wake(struct context *context, unsigned loop_index, int64_t at_ms) {
+void owner_wake(struct context *context, unsigned loop_index, int64_t at_ms) {
     const struct env *env = context->engine->env;
     _Atomic int64_t *wake_at = &context->engine->loops[loop_index].wake_at;
     int64_t told = atomic_load(wake_at);
@@ -136,7 +136,7 @@ void shard_note_due(struct context *context, struct shard *shard, int64_t due_at
     struct memory_engine *engine = context->engine;
     if (due_at >= atomic_load_explicit(&engine->due[shard->index], memory_order_relaxed)) return;
     atomic_store(&engine->due[shard->index], due_at);
-    loop_wake(context, shard_owner(engine, shard), due_at);
+    owner_wake(context, shard_owner(engine, shard), due_at);
 }
 
 void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int64_t due_at) {

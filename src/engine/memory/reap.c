@@ -152,7 +152,7 @@ void sweep_request(struct context *context, struct namespace *namespace) {
 void sweep_wake(struct context *context) {
     uint64_t wanted = atomic_load(&context->engine->sweep_wanted);
     for (unsigned i = 0; i < context->engine->loop_count; i++)
-        if (atomic_load(&context->engine->loops[i].swept) < wanted) loop_wake(context, i, context->now_ms);
+        if (atomic_load(&context->engine->loops[i].swept) < wanted) owner_wake(context, i, context->now_ms);
 }
 
 /* What all loops have swept holds nothing outdated any more. */

@@ -4,6 +4,7 @@
  * chunk are free). A page that changes sides is in nobody's list at that moment. Pages are asked for outside the
  * arena's lock; two threads may then fetch one each, and both are used. */
 #include "engine/memory/slab.h"
+#include "base/check.h"
 
 #include <assert.h>
 #include <stdbool.h>
@@ -26,15 +27,15 @@ enum {
     CHUNK_PAGES = CHUNK_BYTES / PAGE_BYTES,
     CLASS_LINEAR_COUNT = 64,   /* steps of 8 up to 512 */
     CLASS_LINEAR_MAX = 512,    /* bytes */
-    ARENA_EMPTY_MAX = 4,       /* empty pages that an arena keeps */
-    DIRTY_PAGES_MAX = 64,      /* free pages that stay backed by memory */
+    ARENA_EMPTY_MAX = 1,       /* empty pages that an arena keeps */
+    DIRTY_PAGES_MAX = 32,      /* free pages that stay backed by memory */
     SPARE_PAGES = CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
     HUGE_CHUNKS_MIN = 8        /* from then on chunks ask for huge pages; before, a small server stays small */
 };
 
 #define LARGE_BYTES_MAX ((size_t)1 << 39) /* no machine has that, and the sanitizers abort on much more */
 
-_Static_assert(CLASS_LINEAR_COUNT + 5 * 16 == SLAB_CLASS_COUNT, "classes up to SLAB_BLOCK_MAX");
+_Static_assert(CLASS_LINEAR_COUNT + 3 * 16 == SLAB_CLASS_COUNT, "classes up to SLAB_BLOCK_MAX");
 
 /* A page's description, at the head of its chunk. Fields but `arena` belong to the arena's lock while the page has
  * blocks, and to nobody while it changes hands; `arena` is constant while it has blocks. */
@@ -66,7 +67,7 @@ _Static_assert(sizeof(struct slab_chunk) % 64 == 0, "blocks of the first page ke
 
 static unsigned class_of(size_t size) {
     if (size <= CLASS_LINEAR_MAX) return (unsigned)((size + 7) / 8) - 1;
-    unsigned top = 63 - (unsigned)__builtin_clzl(size - 1); /* 9 to 13 */
+    unsigned top = 63 - (unsigned)__builtin_clzl(size - 1); /* 9 to 11 */
     return CLASS_LINEAR_COUNT + (top - 9) * 16 + (unsigned)(((size - 1) >> (top - 4)) & 15);
 }
 
@@ -103,7 +104,22 @@ static size_t page_room(const struct slab_page *page) {
     return page_number(page) ? PAGE_BYTES : PAGE_BYTES - sizeof(struct slab_chunk);
 }
 
-/* ---- chunks: the slab's lock */
+/* ---- chunks: the slab's lock, where nothing else is said */
+
+/* A new chunk, in no list; NULL where the system refuses. No lock is held: the first touch of a huge page makes the
+ * system clear 2 MiB, and nobody else should wait for that. */
+static struct slab_chunk *chunk_make(bool is_huge) {
+    char *start = mmap(NULL, 2 * (size_t)CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    char *aligned = (char *)(((uintptr_t)start + CHUNK_BYTES - 1) & ~(uintptr_t)(CHUNK_BYTES - 1));
+    size_t before = (size_t)(aligned - start);
+    if (before) munmap(start, before);
+    if (before != CHUNK_BYTES) munmap(aligned + CHUNK_BYTES, CHUNK_BYTES - before);
+    if (is_huge) madvise(aligned, CHUNK_BYTES, MADV_HUGEPAGE);
+    struct slab_chunk *chunk = (struct slab_chunk *)aligned;
+    chunk->free = ALL_PAGES;
+    return chunk;
+}
 
 static void open_link(struct slab *slab, struct slab_chunk *chunk) {
     chunk->open_previous = NULL;
@@ -120,30 +136,13 @@ static void open_unlink(struct slab *slab, struct slab_chunk *chunk) {
         slab->open_chunks = chunk->open_next;
 }
 
-/* 2 MiB aligned to 2 MiB; NULL where the system refuses. */
-static void *chunk_map(void) {
-    char *start = mmap(NULL, 2 * (size_t)CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) return NULL;
-    char *aligned = (char *)(((uintptr_t)start + CHUNK_BYTES - 1) & ~(uintptr_t)(CHUNK_BYTES - 1));
-    size_t before = (size_t)(aligned - start);
-    if (before) munmap(start, before);
-    if (before != CHUNK_BYTES) munmap(aligned + CHUNK_BYTES, CHUNK_BYTES - before);
-    return aligned;
-}
-
-static bool chunk_add(struct slab *slab) {
-    struct slab_chunk *chunk = chunk_map();
-    if (!chunk) return false;
-    if (slab->chunk_count >= HUGE_CHUNKS_MIN) madvise(chunk, CHUNK_BYTES, MADV_HUGEPAGE);
-    chunk->free = ALL_PAGES;
+static void chunk_add(struct slab *slab, struct slab_chunk *chunk) {
     chunk->next = slab->chunks;
     if (chunk->next) chunk->next->previous = chunk;
     slab->chunks = chunk;
     open_link(slab, chunk);
     slab->chunk_count++;
     slab->free_pages += CHUNK_PAGES;
-    atomic_fetch_add_explicit(&slab->bytes_mapped, CHUNK_BYTES, memory_order_relaxed);
-    return true;
 }
 
 /* Takes a wholly free chunk out of everything; the caller unmaps it outside the lock. */
@@ -158,24 +157,39 @@ static void chunk_detach(struct slab *slab, struct slab_chunk *chunk) {
     slab->chunk_count--;
     slab->free_pages -= CHUNK_PAGES;
     slab->dirty_pages -= (uint32_t)__builtin_popcount(chunk->dirty);
-    atomic_fetch_sub_explicit(&slab->bytes_mapped, CHUNK_BYTES, memory_order_relaxed);
+}
+
+/* Brings bytes_mapped up to date: what is mapped, without the free pages that no memory stands behind. */
+static void mapped_count(struct slab *slab) {
+    uint64_t pages = (uint64_t)slab->chunk_count * CHUNK_PAGES - slab->free_pages + slab->dirty_pages;
+    atomic_store_explicit(&slab->bytes_mapped, pages * PAGE_BYTES, memory_order_relaxed);
+}
+
+/* Takes a free page out of its chunk, if there is one; first one that is backed, since it costs no page faults. */
+static struct slab_page *free_page_take(struct slab *slab) {
+    struct slab_chunk *chunk = slab->open_chunks;
+    if (!chunk) return NULL;
+    unsigned number = (unsigned)__builtin_ctz(chunk->dirty ? chunk->dirty : chunk->free);
+    slab->dirty_pages -= chunk->dirty >> number & 1;
+    slab->free_pages--;
+    chunk->free &= ~(UINT32_C(1) << number);
+    chunk->dirty &= ~(UINT32_C(1) << number);
+    if (!chunk->free) open_unlink(slab, chunk);
+    mapped_count(slab);
+    return &chunk->pages[number];
 }
 
 /* A free page, in no list and without a class; NULL where memory is lacking. No lock is held. */
 static struct slab_page *page_take(struct slab *slab) {
-    struct slab_page *page = NULL;
     lock_take(&slab->lock);
-    if (slab->open_chunks || chunk_add(slab)) {
-        struct slab_chunk *chunk = slab->open_chunks;
-        /* One that is backed first: it costs no page faults. */
-        unsigned number = (unsigned)__builtin_ctz(chunk->dirty ? chunk->dirty : chunk->free);
-        slab->dirty_pages -= chunk->dirty >> number & 1;
-        slab->free_pages--;
-        chunk->free &= ~(UINT32_C(1) << number);
-        chunk->dirty &= ~(UINT32_C(1) << number);
-        if (!chunk->free) open_unlink(slab, chunk);
-        page = &chunk->pages[number];
-    }
+    struct slab_page *page = free_page_take(slab);
+    bool is_huge = slab->chunk_count >= HUGE_CHUNKS_MIN;
+    lock_release(&slab->lock);
+    if (page) return page;
+    struct slab_chunk *chunk = chunk_make(is_huge);
+    lock_take(&slab->lock);
+    if (chunk) chunk_add(slab, chunk);
+    page = free_page_take(slab); /* also where the system refused: somebody may have given one back meanwhile */
     lock_release(&slab->lock);
     return page;
 }
@@ -207,6 +221,7 @@ static void page_give(struct slab *slab, struct slab_page *page) {
         chunk_detach(slab, chunk);
         surplus = chunk;
     }
+    mapped_count(slab);
     lock_release(&slab->lock);
     if (surplus) munmap(surplus, CHUNK_BYTES);
 }
@@ -295,7 +310,7 @@ static struct slab_page *page_push(struct slab_arena *arena, struct slab_page *p
 
 static void *large_alloc(struct slab *slab, size_t size) {
     if (size > LARGE_BYTES_MAX) return NULL;
-    void *block = aligned_alloc(64, (size + 63) & ~(size_t)63);
+    void *block = size % 64 ? malloc(size) : aligned_alloc(64, size);
     if (block) atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed);
     return block;
 }
@@ -357,27 +372,27 @@ struct slab_stats slab_stats_get(struct slab *slab) {
 /* ---- checking */
 
 static void page_check(const struct slab_page *page) {
-    assert(page->used <= page->carved && page->carved <= page->capacity);
-    assert((size_t)page->capacity * page->block_bytes <= page_room(page));
+    CHECK(page->used <= page->carved && page->carved <= page->capacity);
+    CHECK((size_t)page->capacity * page->block_bytes <= page_room(page));
     unsigned free_blocks = 0;
     for (char *block = page->free; block; free_blocks++) {
-        assert(page_of(block) == page && (size_t)(block - page_start(page)) % page->block_bytes == 0);
+        CHECK(page_of(block) == page && (size_t)(block - page_start(page)) % page->block_bytes == 0);
         UNPOISON(block, sizeof(void *));
         void *next;
         memcpy(&next, block, sizeof next);
         POISON(block, sizeof(void *));
         block = next;
     }
-    assert(free_blocks == (unsigned)page->carved - page->used);
+    CHECK(free_blocks == (unsigned)page->carved - page->used);
 }
 
 static void arena_check(const struct slab_arena *arena, unsigned number) {
     unsigned empty_count = 0;
     for (const struct slab_page *page = arena->empty; page; page = page->next) empty_count++;
-    assert(empty_count == arena->empty_count && empty_count <= ARENA_EMPTY_MAX);
+    CHECK(empty_count == arena->empty_count && empty_count <= ARENA_EMPTY_MAX);
     for (unsigned i = 0; i < SLAB_CLASS_COUNT; i++) {
         for (const struct slab_page *page = arena->partial[i]; page; page = page->next) {
-            assert(page->size_class == i && page->arena == number && page->used < page->capacity);
+            CHECK(page->size_class == i && page->arena == number && page->used < page->capacity);
             page_check(page);
         }
     }
@@ -386,12 +401,13 @@ static void arena_check(const struct slab_arena *arena, unsigned number) {
 void slab_check(struct slab *slab) {
     uint32_t chunk_count = 0, free_pages = 0, dirty_pages = 0;
     for (const struct slab_chunk *chunk = slab->chunks; chunk; chunk = chunk->next) {
-        assert((chunk->dirty & ~chunk->free) == 0);
+        CHECK((chunk->dirty & ~chunk->free) == 0);
         chunk_count++;
         free_pages += (uint32_t)__builtin_popcount(chunk->free);
         dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
     }
-    assert(chunk_count == slab->chunk_count && free_pages == slab->free_pages && dirty_pages == slab->dirty_pages);
-    assert(atomic_load(&slab->bytes_mapped) == (uint64_t)chunk_count * CHUNK_BYTES);
+    CHECK(chunk_count == slab->chunk_count && free_pages == slab->free_pages && dirty_pages == slab->dirty_pages);
+    CHECK(atomic_load(&slab->bytes_mapped) ==
+          ((uint64_t)chunk_count * CHUNK_PAGES - free_pages + dirty_pages) * PAGE_BYTES);
     for (unsigned i = 0; i < SLAB_ARENA_COUNT; i++) arena_check(&slab->arenas[i], i);
 }

@@ -1,5 +1,6 @@
 /* The table's slow half: inserting, replacing the array, checking; see table.h. */
 #include "engine/memory/table.h"
+#include "base/check.h"
 #include "engine/memory/wheel.h"
 
 #include <string.h>
@@ -188,22 +189,24 @@ static uint32_t chain_check(const struct table_array *array, uint32_t number, ui
         for (unsigned i = 0; i < TABLE_SLOTS; i++) {
             uint64_t word = atomic_load(&bucket->slots[i]);
             if (!word) continue;
-            assert(table_bucket_of_tag((uint32_t)(word >> TABLE_POINTER_BITS), array->bucket_count) == number);
-            assert(table_slot_record(word));
+            CHECK(table_bucket_of_tag((uint32_t)(word >> TABLE_POINTER_BITS), array->bucket_count) == number);
+            CHECK(table_slot_record(word));
             count++;
         }
         if (!(at = atomic_load(&bucket->overflow))) return count;
-        assert(at >= array->bucket_count && at < array->bucket_count + array->overflow_used);
-        assert(array->buckets[at].armed == 0 && ++*overflow_used <= array->overflow_used);
+        CHECK(at >= array->bucket_count && at < array->bucket_count + array->overflow_used);
+        CHECK(array->buckets[at].armed == 0);
+        ++*overflow_used;
+        CHECK(*overflow_used <= array->overflow_used);
     }
 }
 
 void table_check(const struct table *table) {
     const struct table_array *array = table_array(table);
     uint32_t count = 0, overflow_used = 0;
-    assert(array->bucket_count == table_bucket_count(table) && array->overflow_used <= array->overflow_count);
+    CHECK(array->bucket_count == table_bucket_count(table) && array->overflow_used <= array->overflow_count);
     for (uint32_t number = 0; number < array->bucket_count; number++)
         count += chain_check(array, number, &overflow_used);
-    assert(count == table->count && overflow_used == array->overflow_used);
+    CHECK(count == table->count && overflow_used == array->overflow_used);
     if (table->wheel) wheel_check(table->wheel, table);
 }

@@ -67,7 +67,7 @@ struct table {
 struct table_options {
     unsigned shard;       /* this shard's number: the top shard_bits of all its hashes */
     unsigned shard_bits;  /* 0 to 24 */
-    unsigned arena;       /* for slab_alloc */
+    unsigned arena;       /* for slab_alloc; one for all tables wastes least, since arrays are few and large */
     unsigned retire_kind; /* for reclaim_retire */
     struct wheel *wheel;  /* initialised before; NULL: none */
     struct slab *slab;

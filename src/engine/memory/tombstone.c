@@ -1,5 +1,6 @@
 /* The set of tombstones; see tombstone.h. */
 #include "engine/memory/tombstone.h"
+#include "base/check.h"
 
 #include <assert.h>
 #include <string.h>
@@ -155,8 +156,8 @@ void tombstone_check(const struct tombstones *set) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < set->capacity; i++) {
         if (!set->entries[i].version) continue;
-        assert(place_of(set, set->entries[i].hash) == i && set->entries[i].version >= set->oldest);
+        CHECK(place_of(set, set->entries[i].hash) == i && set->entries[i].version >= set->oldest);
         count++;
     }
-    assert(count == set->count && (!set->capacity || count < set->capacity));
+    CHECK(count == set->count && (!set->capacity || count < set->capacity));
 }

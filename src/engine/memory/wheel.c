@@ -1,9 +1,13 @@
 /* The timing wheel; see wheel.h. */
 #include "engine/memory/wheel.h"
+#include "base/check.h"
 
 #include <string.h>
 
-enum { MOVES_MAX = 1024 }; /* entries that one wheel_advance moves down: about 10 microseconds */
+enum {
+    MOVES_MAX = 1024, /* entries that one wheel_advance moves down: some 10 microseconds */
+    MOVES_AHEAD = 32  /* of them looked at ahead */
+};
 
 #define LINK_NONE  UINT32_MAX
 #define LINK_FIRST (1u << 31) /* in `previous`: it is the first of the slot whose level and number stand below */
@@ -112,14 +116,29 @@ int64_t wheel_next_due(const struct wheel *wheel) {
     return INT64_MAX;
 }
 
+/* The first entries of a slot, at most `max`; asks the processor for their buckets, which are cold after hours. */
+static unsigned slot_look(const struct wheel *wheel, const struct table_array *array, unsigned level, uint32_t *buckets,
+                          unsigned max) {
+    uint32_t bucket = wheel->slots[level][digit_of(cursor_tick(wheel), level)] - 1;
+    unsigned count = 0;
+    for (; count < max && bucket != LINK_NONE; bucket = array->links[bucket].next) {
+        __builtin_prefetch(&array->buckets[bucket]);
+        buckets[count++] = bucket;
+    }
+    return count;
+}
+
 /* Moves what stands under the cursor on the upper levels down. False: `moves` ran out first. */
 static bool wheel_move_down(struct wheel *wheel, struct table_array *array, unsigned *moves) {
+    uint32_t buckets[MOVES_AHEAD];
     for (unsigned level; (level = level_to_move(wheel));) {
-        if (!*moves) return false;
-        --*moves;
-        uint32_t bucket = wheel->slots[level][digit_of(cursor_tick(wheel), level)] - 1;
-        entry_unlink(wheel, array, bucket);
-        entry_link(wheel, array, bucket);
+        if (*moves < MOVES_AHEAD) return false;
+        unsigned count = slot_look(wheel, array, level, buckets, MOVES_AHEAD);
+        *moves -= count;
+        for (unsigned i = 0; i < count; i++) {
+            entry_unlink(wheel, array, buckets[i]);
+            entry_link(wheel, array, buckets[i]);
+        }
     }
     return true;
 }
@@ -156,13 +175,13 @@ unsigned wheel_advance(struct wheel *wheel, struct table *table, int64_t now_ms,
 static uint32_t slot_check(const struct wheel *wheel, const struct table_array *array, unsigned level, unsigned slot) {
     uint32_t count = 0, cursor = cursor_tick(wheel), first = wheel->slots[level][slot];
     uint32_t previous = LINK_FIRST | level << WHEEL_LEVEL_BITS | slot;
-    assert(!first == !(wheel->occupied[level] >> slot & 1));
+    CHECK(!first == !(wheel->occupied[level] >> slot & 1));
     for (uint32_t bucket = first - 1; bucket != LINK_NONE; bucket = array->links[bucket].next) {
-        assert(bucket < array->bucket_count && array->links[bucket].previous == previous);
+        CHECK(bucket < array->bucket_count && array->links[bucket].previous == previous);
         uint32_t armed = array->buckets[bucket].armed, tick = armed & WHEEL_TICK_MASK;
-        assert(armed & WHEEL_ARMED && ((tick - cursor) & WHEEL_TICK_MASK) <= WHEEL_HORIZON_MS);
-        assert(digit_of(tick, level) == slot);
-        assert(level == level_of(tick, cursor) || slot == digit_of(cursor, level)); /* or it is still to be moved */
+        CHECK(armed & WHEEL_ARMED && ((tick - cursor) & WHEEL_TICK_MASK) <= WHEEL_HORIZON_MS);
+        CHECK(digit_of(tick, level) == slot);
+        CHECK(level == level_of(tick, cursor) || slot == digit_of(cursor, level)); /* or it is still to be moved */
         previous = bucket;
         count++;
     }
@@ -175,5 +194,5 @@ void wheel_check(const struct wheel *wheel, const struct table *table) {
     for (unsigned level = 0; level < WHEEL_LEVELS; level++)
         for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) linked += slot_check(wheel, array, level, slot);
     for (uint32_t bucket = 0; bucket < array->bucket_count; bucket++) armed += array->buckets[bucket].armed != 0;
-    assert(linked == armed && linked == wheel->count);
+    CHECK(linked == armed && linked == wheel->count);
 }
