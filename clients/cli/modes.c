@@ -25,7 +25,7 @@ static const struct column {
 } columns[] = {
     {"requests_total", "requests/s", AS_RATE}, {"errors_total", "errors/s", AS_RATE},
     {"bytes_in_total", "in B/s", AS_RATE},     {"bytes_out_total", "out B/s", AS_RATE},
-    {"sessions", "sessions", AS_NUMBER},       {"memory_bytes", "memory", AS_BYTES},
+    {"sessions", "sessions", AS_NUMBER},       {"bytes_used", "memory", AS_BYTES},
     {"connections", "connections", AS_NUMBER},
 };
 enum { COLUMN_COUNT = sizeof columns / sizeof *columns };
