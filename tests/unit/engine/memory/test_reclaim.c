@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 enum { READERS = 5, BLOCKS = 20000 };
 
@@ -126,6 +128,29 @@ Test(reclaim, frees_what_is_left_at_its_own_end) {
     reclaim_retire(&second, 1, block_of(9), 5, 0);
     reclaim_fini(&second);
     cr_assert_eq(freed_count, 1);
+}
+
+/* Takes all memory that a limit leaves, down to blocks of 1 KiB. */
+static void exhaust_memory(void) {
+    struct rlimit limit = {200 << 20, 200 << 20};
+    cr_assert_eq(setrlimit(RLIMIT_AS, &limit), 0);
+    for (size_t size = 16 << 20; size >= 1024; size /= 2)
+        for (void *hog; (hog = malloc(size));) *(void *volatile *)hog = hog; /* or the compiler leaves the malloc out */
+}
+
+Test(reclaim, keeps_and_counts_for_ever_what_it_has_no_memory_to_note) {
+#if defined(__SANITIZE_ADDRESS__)
+    cr_skip_test("AddressSanitizer does not live under a limit of address space");
+#endif
+    exhaust_memory();
+    reclaim_enter(&reclaim, 0);
+    for (unsigned i = 0; i < 1000; i++) reclaim_retire(&reclaim, 0, block_of(i), 1, 0);
+    reclaim_leave(&reclaim, 0);
+    unsigned freed = freed_count;
+    uint64_t bytes = reclaim_bytes(&reclaim);
+    cr_assert(freed >= 254 && freed < 1000, "a chunk was held ready for this: %u freed", freed);
+    cr_assert_eq(bytes, 1000 - freed);
+    cr_assert_not(reclaim_is_waiting(&reclaim, 0));
 }
 
 /* The model: what a reader may see is what was not retired before its turn began. */
