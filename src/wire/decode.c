@@ -26,13 +26,18 @@ struct reading {
 
 /* ---- what can be wrong with one value */
 
-/* The value is of another type than its argument takes, or it is not all there. */
+/* No value stands there to be refused: the bytes end, or it is 0xc1. Nothing is said then, since a message that comes
+ * in pieces passes here once for each piece. */
+static bool is_lacking(struct reading *reading, enum mp_type type) {
+    if (type != MP_END && type != MP_NEVER) return false;
+    reading->cursor.error = type == MP_END ? MP_TRUNCATED : MP_MALFORMED;
+    return true;
+}
+
+/* The value is of another type than its argument takes. */
 static bool refuse_type(struct reading *reading) {
     enum mp_type type = mp_peek(&reading->cursor);
-    if (type == MP_END || type == MP_NEVER) {
-        reading->cursor.error = type == MP_END ? MP_TRUNCATED : MP_MALFORMED;
-        return false;
-    }
+    if (is_lacking(reading, type)) return false;
     return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is %s", refusal_type_name(type));
 }
 
@@ -256,9 +261,7 @@ static const struct argument *argument_find(const struct argument_map *map, stru
 static const struct argument *read_argument_name(struct reading *reading, const struct argument_map *map) {
     enum mp_type type = mp_peek(&reading->cursor);
     if (type != MP_STR && type != MP_BIN) {
-        if (type == MP_END || type == MP_NEVER)
-            refuse_type(reading);
-        else
+        if (!is_lacking(reading, type))
             refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the name of an option is a str, here it is %s",
                            refusal_type_name(type));
         return NULL;
@@ -388,7 +391,8 @@ static inline bool read_positional(struct reading *reading, const struct argumen
 static bool read_options(struct reading *reading, const struct op_shape *shape, union op_args *args) {
     if (mp_read_nil(&reading->cursor)) return true;
     enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_MAP && type != MP_ARRAY && type != MP_END && type != MP_NEVER)
+    if (is_lacking(reading, type)) return false;
+    if (type != MP_MAP && type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the options are a map, here they are %s",
                               refusal_type_name(type));
     struct argument_map map = {&shape->arguments[shape->positional_count], shape->count - shape->positional_count, args,
@@ -403,13 +407,10 @@ static bool read_params(struct reading *reading, union op_args *args) {
     const struct op_shape *shape = &op_shapes[reading->subject.op];
     memset(args, 0, shape->args_size);
     enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_ARRAY) {
-        static const struct argument params = {.name = "params", .name_size = 6, .type = ARGUMENT_IDS};
-        reading->subject.argument = &params;
-        if (type == MP_END || type == MP_NEVER) return refuse_type(reading);
+    if (is_lacking(reading, type)) return false;
+    if (type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "params is an array of the arguments, here it is %s", refusal_type_name(type));
-    }
     uint32_t count = mp_read_array(&reading->cursor);
     if (!is_read(reading)) return false;
     if (count < shape->positional_count)
@@ -454,10 +455,7 @@ static bool read_method_number(struct reading *reading) {
 static inline bool read_method(struct reading *reading, struct frame *frame) {
     enum mp_type type = mp_peek(&reading->cursor);
     if (type == MP_INTEGER || type == MP_FLOAT) return read_method_number(reading);
-    if (type == MP_END || type == MP_NEVER) {
-        reading->cursor.error = type == MP_END ? MP_TRUNCATED : MP_MALFORMED;
-        return false;
-    }
+    if (is_lacking(reading, type)) return false;
     if (type != MP_STR && type != MP_BIN)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "The method is a name like \"session.get\" or its number, here it is %s",

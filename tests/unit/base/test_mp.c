@@ -265,6 +265,15 @@ Test(mp, lacks_bytes_wherever_a_value_is_cut) {
     buf_fini(&buf);
 }
 
+Test(mp, disbelieves_a_count_within_a_value_before_it_looks_at_the_elements) {
+    struct mp_cursor cursor = mp_cursor_of(BYTES(0x91, 0xdd, 0xff, 0xff, 0xff, 0xff, 0xc1));
+    mp_read_value(&cursor, 9);
+    cr_assert_eq(cursor.error, MP_TRUNCATED);
+    cursor = mp_cursor_of(BYTES(0x91, 0x82, 0x01, 0x02, 0xc1));
+    mp_read_value(&cursor, 9);
+    cr_assert_eq(cursor.error, MP_TRUNCATED);
+}
+
 Test(mp, measures_depth_as_the_containers_around_a_scalar) {
     for (unsigned depth = 0; depth <= MP_DEPTH_MAX; depth++) {
         uint8_t bytes[MP_DEPTH_MAX + 1];

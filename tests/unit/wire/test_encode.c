@@ -141,6 +141,26 @@ Test(encode, writes_only_the_fields_that_are_asked_for) {
     buf_fini(&out);
 }
 
+Test(encode, writes_a_map_of_16_fields_with_the_longer_head) {
+    struct buf out = BUF_EMPTY;
+    struct session session = plain_session();
+    session.user = session.client = session.reason = session.replaced_by = BYTES_LITERAL("x");
+    session.meta = session.data;
+    session.status = STATUS_ENDED;
+    session.status_at = session.absolute_expires_at = NOW;
+    session.abandon_timeout_ms = 5;
+    uint64_t fields = 0;
+    for (uint32_t count = 0; count < FIELD_END; count++) {
+        codec_write_record(&out, &session, fields, NOW);
+        cr_assert_eq(out.data[0], count < 16 ? 0x80 | count : 0xde, "%u fields begin with %02x", count, out.data[0]);
+        struct mp_cursor cursor = mp_cursor_of(buf_bytes(&out));
+        cr_assert_eq(mp_read_map(&cursor), count);
+        fields |= FIELD_BIT(count + 1);
+        buf_clear(&out);
+    }
+    buf_fini(&out);
+}
+
 /* A str as msgpack-c reads it. */
 static void expect_object(const msgpack_object *object, struct bytes expected) {
     cr_assert_eq(object->type, MSGPACK_OBJECT_STR);
