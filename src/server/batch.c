@@ -94,8 +94,7 @@ static void answer_at(struct conn *conn, struct request *request, struct replay_
 }
 
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay) {
-    if (request->error.code == ERROR_NONE && request->verb->error.code != ERROR_NONE)
-        request->error = request->verb->error;
+    if (request->verb && request->verb->error.code != ERROR_NONE) request->error = request->verb->error;
     struct buf *out = answer_buffer(conn, request);
     answer_at(conn, request, replay, out, out->size);
 }
@@ -232,15 +231,16 @@ static void request_init(struct request *request, struct verb *verb, struct conn
     verb->error.code = ERROR_NONE;
 }
 
-/* Begins a request, unless it has an error already. */
-static void request_begin(struct batch *batch, struct request *request, struct batch_item *item) {
-    item->is_submitted = false;
-    if (request->error.code != ERROR_NONE) return;
-    enum op_step step = op_defs[request->op].begin(request);
+/* Begins a request, unless it has an error already. One that asks nothing of the engine loses its verb: that becomes
+ * the next request's. */
+static void request_begin(struct batch *batch, struct request *request) {
+    enum op_step step = STEP_ERROR;
+    if (request->error.code == ERROR_NONE) step = op_defs[request->op].begin(request);
     assert((step == STEP_ERROR) == (request->error.code != ERROR_NONE));
-    if (step != STEP_SUBMIT) return;
-    item->is_submitted = true;
-    batch->verb_count++;
+    if (step == STEP_SUBMIT)
+        batch->verb_count++;
+    else
+        request->verb = NULL;
 }
 
 static void batch_submit(struct server_loop *loop, struct batch *batch, int64_t now_ms) {
@@ -276,11 +276,11 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
         struct request *request = &batch->requests[i];
         struct batch_item *item = &batch->items[i];
         if (i > 0 && i >= rereadable_from && conn_must_wait(conn)) break;
-        if (item->is_submitted && batch->states[request->verb - batch->verbs] == SUBMIT_PENDING) {
+        if (request->verb && batch->states[request->verb - batch->verbs] == SUBMIT_PENDING) {
             request_wait(conn, request, item);
             continue;
         }
-        if (item->is_submitted) note_record(loop->server, request->verb);
+        if (request->verb) note_record(loop->server, request->verb);
         batch_answer(conn, request, item->replay);
     }
     metric_add(&loop->metrics, METRIC_REREAD_TOTAL, batch->count - i);
@@ -288,18 +288,18 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
 }
 
 /* Executes a streaming request alone: its answer is written while the engine runs. */
-static void execute_streaming(struct conn *conn, struct request *request, struct batch_item *item) {
+static void execute_streaming(struct conn *conn, struct request *request) {
     struct batch *batch = &conn->loop->batch;
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
     request->out = out;
     request->output_mark = start + conn->loop->output_mark;
     request->streamed_count = 0;
-    request_begin(batch, request, item);
+    request_begin(batch, request);
     batch_submit(conn->loop, batch, request->now_ms);
-    if (item->is_submitted) {
+    if (request->verb) {
         assert(batch->states[0] == SUBMIT_DONE);
-        if (request->error.code == ERROR_NONE) request->error = request->verb->error;
+        request->error = request->verb->error;
     }
     answer_at(conn, request, NULL, out, start);
 }
@@ -354,10 +354,10 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     }
     *size = item->frame.size;
     if (op_is_streaming(request->op)) {
-        execute_streaming(conn, request, item);
+        execute_streaming(conn, request);
         return ADD_ENOUGH;
     }
-    request_begin(batch, request, item);
+    request_begin(batch, request);
     batch->record_replies += answers_record(request->op);
     batch->count++;
     return ADDED;

@@ -53,7 +53,9 @@ bool conn_is_idle(const struct conn *conn) {
     return conn->waiting_count == 0 && conn->input.size == 0 && conn_output_pending(conn) == 0;
 }
 
-bool conn_is_owed(const struct conn *conn) { return conn->waiting_count > 0 || conn_output_pending(conn) > 0; }
+bool conn_is_owed(const struct conn *conn) {
+    return conn->waiting_count > 0 || conn_output_pending(conn) > 0;
+}
 
 void conn_set_namespace(struct conn *conn, struct bytes name) {
     assert(name.size <= sizeof conn->namespace);

@@ -52,7 +52,6 @@ struct batch_item {
     struct bytes frame;          /* the whole message, borrowed as the arguments are */
     struct replay_entry *replay; /* reserved for this request; NULL: it has no op_id */
     bool is_rereadable;          /* executing it again later instead is the same to everybody */
-    bool is_submitted;           /* it has a verb */
 };
 
 struct batch {

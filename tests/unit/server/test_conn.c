@@ -76,6 +76,17 @@ Test(conn, what_the_engine_refuses_is_answered_with_its_details) {
                "null]\n");
 }
 
+Test(conn, what_asks_nothing_of_the_engine_is_not_touched_by_the_error_of_what_follows) {
+    rig_add(&rig, 1, "server.ping", "[]");
+    rig_add(&rig, 2, "session.get", "[null, 'x']");
+    rig_add(&rig, 3, "session.set", "['web', 'refuse', 1]");
+    rig_feed(&rig);
+    char *text = rig_take(&rig);
+    cr_assert_eq(strncmp(text, "[1, 1, null, {'now'", 19), 0, "%s", text);
+    cr_assert(strstr(text, "[1, 2, {'code': 'BAD_REQUEST'"), "%s", text);
+    free(text);
+}
+
 Test(conn, a_streamed_answer_stands_behind_those_before_it) {
     rig_add(&rig, 1, "session.set", "['web', 'x', 1]");
     rig_add(&rig, 2, "session.get_many", "['web', ['x', 'none'], {'fields': ['data']}]");

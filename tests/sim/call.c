@@ -1,0 +1,242 @@
+/* Calls to bytes. Options are written in the order below, each only where it is given. */
+#include "call.h"
+
+#include "base/mp.h"
+#include "wire/codec.h"
+
+struct options {
+    struct buf body;
+    uint32_t count;
+    uint64_t *chance;
+};
+
+static void write_text(struct buf *out, uint64_t *chance, const char *text) {
+    if (chance_of(chance, 20))
+        mp_write_bin(out, bytes_of_string(text));
+    else
+        mp_write_string(out, text);
+}
+
+static void write_number(struct buf *out, uint64_t *chance, int64_t value) {
+    if (chance_of(chance, 20) && value > -(INT64_C(1) << 53) && value < (INT64_C(1) << 53))
+        mp_write_double(out, (double)value);
+    else
+        mp_write_int(out, value);
+}
+
+static void option_name(struct options *options, const char *name) {
+    write_text(&options->body, options->chance, name);
+    options->count++;
+}
+
+static void option_text(struct options *options, const char *name, const struct text *text) {
+    if (!text->is_given) return;
+    option_name(options, name);
+    if (text->is_nil)
+        mp_write_nil(&options->body);
+    else
+        write_text(&options->body, options->chance, text->bytes);
+}
+
+static void option_string(struct options *options, const char *name, const char *text) {
+    if (!text[0]) return;
+    option_name(options, name);
+    write_text(&options->body, options->chance, text);
+}
+
+static void option_number(struct options *options, const char *name, const struct number *number) {
+    if (!number->is_given) return;
+    option_name(options, name);
+    if (number->is_nil)
+        mp_write_nil(&options->body);
+    else
+        write_number(&options->body, options->chance, number->value);
+}
+
+static void option_uint(struct options *options, const char *name, bool is_given, uint64_t value) {
+    if (!is_given) return;
+    option_name(options, name);
+    mp_write_uint(&options->body, value);
+}
+
+static void option_bool(struct options *options, const char *name, bool is_given, bool value) {
+    if (!is_given) return;
+    option_name(options, name);
+    mp_write_bool(&options->body, value);
+}
+
+static void option_blob(struct options *options, const char *name, const struct blob *blob) {
+    if (!blob->is_given) return;
+    option_name(options, name);
+    if (blob->is_nil)
+        mp_write_nil(&options->body);
+    else
+        mp_write_raw(&options->body, blob->value);
+}
+
+/* Names of the bits that are set: of fields or statuses. */
+static void option_names(struct options *options, const char *name, uint64_t bits, const char *(*name_of)(unsigned)) {
+    if (!bits) return;
+    option_name(options, name);
+    mp_write_array(&options->body, (uint32_t)__builtin_popcountll(bits));
+    for (unsigned i = 0; i < 64; i++)
+        if (bits >> i & 1) mp_write_string(&options->body, name_of(i));
+}
+static const char *name_of_field(unsigned field) {
+    return field_name((enum field)field);
+}
+static const char *name_of_status(unsigned status) {
+    return status_name((enum status)status);
+}
+
+static void option_timeouts(struct options *options, const struct call *call) {
+    struct options members = {.body = BUF_EMPTY, .chance = options->chance};
+    option_number(&members, "idle_timeout_ms", &call->idle);
+    option_number(&members, "absolute_timeout_ms", &call->absolute);
+    option_number(&members, "abandon_timeout_ms", &call->abandon);
+    if (members.count) {
+        option_name(options, "timeouts");
+        mp_write_map(&options->body, members.count);
+        mp_write_raw(&options->body, buf_bytes(&members.body));
+    }
+    buf_fini(&members.body);
+}
+
+static void write_ids(const struct call *call, uint64_t *chance, struct buf *out) {
+    mp_write_array(out, call->id_count);
+    for (unsigned i = 0; i < call->id_count; i++) write_text(out, chance, call->ids[i]);
+}
+
+static void option_ids(struct options *options, const char *name, const struct call *call) {
+    if (!call->id_count) return;
+    option_name(options, name);
+    write_ids(call, options->chance, &options->body);
+}
+
+static void option_patch(struct options *options, const struct call *call) {
+    struct buf *out = &options->body;
+    if (call->set_count) {
+        option_name(options, "set");
+        mp_write_map(out, call->set_count);
+        for (unsigned i = 0; i < call->set_count; i++)
+            mp_write_string(out, call->set[i].key), mp_write_raw(out, call->set[i].value);
+    }
+    if (call->unset_count) {
+        option_name(options, "unset");
+        mp_write_array(out, call->unset_count);
+        for (unsigned i = 0; i < call->unset_count; i++) write_text(out, options->chance, call->unset[i]);
+    }
+    if (!call->incr_count) return;
+    option_name(options, "incr");
+    mp_write_map(out, call->incr_count);
+    for (unsigned i = 0; i < call->incr_count; i++) {
+        mp_write_string(out, call->incr[i].key);
+        call->incr[i].is_real ? mp_write_double(out, call->incr[i].real) : mp_write_int(out, call->incr[i].whole);
+    }
+}
+
+static void option_policy(struct options *options, const struct policy_change *change) {
+    static const struct {
+        const char *name;
+        size_t offset;
+    } durations[] = {{"idle_timeout_ms", offsetof(struct policy, idle_timeout_ms)},
+                     {"absolute_timeout_ms", offsetof(struct policy, absolute_timeout_ms)},
+                     {"max_idle_timeout_ms", offsetof(struct policy, max_idle_timeout_ms)},
+                     {"max_absolute_timeout_ms", offsetof(struct policy, max_absolute_timeout_ms)},
+                     {"abandon_timeout_ms", offsetof(struct policy, abandon_timeout_ms)},
+                     {"retention_ms", offsetof(struct policy, retention_ms)},
+                     {"tombstone_ms", offsetof(struct policy, tombstone_ms)},
+                     {"touch_after_ms", offsetof(struct policy, touch_after_ms)}};
+    static const char *const limit_policies[] = {"reject", "evict_oldest", "evict_idle"};
+    for (unsigned i = 0; i < sizeof durations / sizeof durations[0]; i++) {
+        int64_t value;
+        memcpy(&value, (const char *)&change->values + durations[i].offset, sizeof value);
+        struct number number = {change->given >> i & 1, change->nil >> i & 1, value};
+        option_number(options, durations[i].name, &number);
+    }
+    option_bool(options, "strict_ids", change->given & POLICY_STRICT_IDS, change->values.strict_ids);
+    option_uint(options, "max_sessions", change->given & POLICY_MAX_SESSIONS, change->values.max_sessions);
+    option_uint(options, "max_sessions_per_user", change->given & POLICY_MAX_SESSIONS_PER_USER,
+                change->values.max_sessions_per_user);
+    if (change->given & POLICY_SESSION_LIMIT_POLICY)
+        option_string(options, "session_limit_policy", limit_policies[change->values.session_limit_policy]);
+}
+
+static const char *const modes[] = {"upsert", "create", "update", "if_version"};
+
+static void write_options(struct options *options, const struct call *call) {
+    if (call->op == OP_SESSION_CREATE) option_string(options, "id", call->id);
+    if (call->op == OP_SERVER_HELLO) option_string(options, "namespace", call->namespace);
+    option_bool(options, "touch", call->touch, true);
+    option_bool(options, "include_dead", call->include_dead, true);
+    option_bool(options, "revive", call->revive, true);
+    option_bool(options, "create", call->create, true);
+    option_bool(options, "keep_data", call->drops_data, false);
+    option_bool(options, "restart_lifetime", call->restarts, true);
+    option_string(options, "new_id", call->new_id);
+    option_text(options, "user", &call->user);
+    option_text(options, "client", &call->client);
+    if (call->op == OP_SESSION_CREATE) option_blob(options, "data", &call->data);
+    option_blob(options, "meta", &call->meta);
+    option_timeouts(options, call);
+    option_number(options, "absolute_expires_at", &call->deadline);
+    option_number(options, "created_at", &call->created_at);
+    option_number(options, "extend_ms", &call->extend);
+    option_number(options, "grace_ms", &call->grace);
+    if (call->op == OP_SESSION_SET && call->mode != SET_MODE_UPSERT) option_string(options, "mode", modes[call->mode]);
+    option_uint(options, call->op == OP_SESSION_GET ? "if_version" : "version", call->has_version, call->version);
+    option_names(options, "fields", call->fields, name_of_field);
+    option_names(options, "status", call->statuses, name_of_status);
+    option_uint(options, "limit", call->limit > 0, call->limit);
+    if (call->oldest_first) option_string(options, "order", "oldest");
+    option_string(options, "prefix", call->prefix);
+    option_string(options, "reason", call->reason);
+    if (call->op == OP_SESSION_REVOKE_ALL) option_ids(options, "except", call);
+    option_patch(options, call);
+    if (call->target == PATCH_TARGET_META) option_string(options, "target", "meta");
+    if (!bytes_is_absent(call->cursor)) option_name(options, "cursor"), mp_write_str(&options->body, call->cursor);
+    option_uint(options, "op_id", call->op_id != 0, call->op_id);
+}
+
+static bool has_namespace(enum op op) {
+    return op > OP_SERVER_STATS && op != OP_NAMESPACE_LIST;
+}
+static bool has_id(enum op op) {
+    return op == OP_SESSION_GET || op == OP_SESSION_TAKE || (op >= OP_SESSION_SET && op <= OP_SESSION_EXPIRE);
+}
+
+void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
+    struct options options = {.body = BUF_EMPTY, .chance = chance};
+    if (call->op == OP_NAMESPACE_CONFIGURE)
+        option_policy(&options, &call->change);
+    else
+        write_options(&options, call);
+    bool has_data = call->op == OP_SESSION_SET, has_ids = call->op == OP_SESSION_GET_MANY,
+         has_policy = call->op == OP_NAMESPACE_CONFIGURE;
+    bool has_options = options.count > 0 || has_policy || chance_of(chance, 10);
+    mp_write_array(out, call->is_notification ? 3 : 4);
+    mp_write_uint(out, call->is_notification ? 2 : 0);
+    if (!call->is_notification) mp_write_uint(out, call->msgid);
+    if (chance_of(chance, 30))
+        mp_write_uint(out, op_infos[call->op].wire_id);
+    else
+        mp_write_string(out, op_infos[call->op].method);
+    bool takes_options =
+        call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST && call->op != OP_NAMESPACE_DESCRIBE;
+    mp_write_array(out, (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_data + has_ids +
+                                   (has_options && takes_options)));
+    if (has_namespace(call->op)) {
+        if (call->is_default_namespace)
+            mp_write_nil(out);
+        else
+            write_text(out, chance, call->namespace);
+    }
+    if (has_id(call->op)) write_text(out, chance, call->id);
+    if (has_data) mp_write_raw(out, call->data.value);
+    if (has_ids) write_ids(call, chance, out);
+    if (has_options && takes_options) {
+        mp_write_map(out, options.count);
+        mp_write_raw(out, buf_bytes(&options.body));
+    }
+    buf_fini(&options.body);
+}

@@ -1,0 +1,83 @@
+/* One operation with its arguments, as the simulator draws it: what is encoded for the server and what the model is
+ * told.
+ *
+ * Plain values, no pointers into anything that moves: data and meta lie in the seed's arena. */
+#ifndef SIM_CALL_H
+#define SIM_CALL_H
+
+#include "base/buf.h"
+#include "sessiond/protocol.h"
+
+#define ID_TEXT_MAX 64
+#define IDS_MAX     6
+#define CLAUSES_MAX 3
+
+struct text {
+    bool is_given, is_nil;
+    char bytes[16];
+};
+struct number {
+    bool is_given, is_nil;
+    int64_t value;
+};
+struct blob {
+    bool is_given, is_nil;
+    struct bytes value; /* encoded */
+};
+struct increment {
+    char key[8];
+    bool is_real;
+    int64_t whole;
+    double real;
+};
+
+struct call {
+    enum op op;
+    uint32_t msgid;
+    bool is_notification;
+    char namespace[16];
+    bool is_default_namespace;                 /* nil is sent; `namespace` is the connection's default */
+    char id[ID_TEXT_MAX], new_id[ID_TEXT_MAX]; /* "": not given */
+    struct text user, client;
+    struct blob data, meta;
+    struct number idle, absolute, abandon, deadline, created_at, extend, grace;
+    enum set_mode mode;
+    bool has_version;
+    uint64_t version;
+    bool touch, include_dead, revive, create, drops_data, restarts;
+    uint64_t fields; /* 0: not given */
+    char ids[IDS_MAX][ID_TEXT_MAX];
+    unsigned id_count;
+    uint64_t statuses; /* 0: not given */
+    unsigned limit;    /* 0: not given */
+    bool oldest_first;
+    char prefix[8], reason[16];
+    uint64_t op_id; /* 0: none */
+    struct {
+        char key[8];
+        struct bytes value;
+    } set[CLAUSES_MAX];
+    char unset[CLAUSES_MAX][8];
+    struct increment incr[CLAUSES_MAX];
+    unsigned set_count, unset_count, incr_count;
+    enum patch_target target;
+    struct policy_change change;
+    struct bytes cursor; /* of session.list */
+};
+
+/* Appends the request. `chance` chooses among encodings that mean the same: str or bin, integer or integral float, name
+ * or number of the method. */
+void call_encode(const struct call *call, uint64_t *chance, struct buf *out);
+
+/* A number below `bound` from a seed's stream. */
+static inline uint64_t chance_below(uint64_t *chance, uint64_t bound) {
+    *chance = *chance * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    uint64_t x = *chance ^ (*chance >> 29);
+    x = (x * UINT64_C(0xbf58476d1ce4e5b9)) >> 20;
+    return x % bound;
+}
+static inline bool chance_of(uint64_t *chance, unsigned percent) {
+    return chance_below(chance, 100) < percent;
+}
+
+#endif

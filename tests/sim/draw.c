@@ -1,0 +1,346 @@
+/* Drawing: small sets of names so that requests collide, small durations so that deadlines do, and moments at and
+ * beside whatever is due. */
+#include "world.h"
+
+#include "base/mp.h"
+#include "wire/codec.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static uint64_t below(struct world *world, uint64_t bound) {
+    return chance_below(&world->chance, bound);
+}
+static bool of(struct world *world, unsigned percent) {
+    return chance_of(&world->chance, percent);
+}
+
+/* ---------------------------------------------------------------- values */
+
+static void draw_id(struct world *world, const char *namespace, char *id) {
+    const struct model *model = &world->model;
+    if (model->record_count && of(world, 35)) {
+        const struct record *record = &model->records[below(world, model->record_count)];
+        if (strcmp(model->namespaces[record->namespace].name, namespace) == 0) {
+            strcpy(id, record->id);
+            return;
+        }
+    }
+    snprintf(id, ID_TEXT_MAX, "%s%c", of(world, 10) ? "an-id-that-is-somewhat-longer-" : "",
+             'a' + (int)below(world, 6));
+}
+
+static void draw_text(struct world *world, struct text *text, char first, unsigned percent) {
+    if (!of(world, percent)) return;
+    text->is_given = true;
+    text->is_nil = of(world, 20);
+    if (!text->is_nil) snprintf(text->bytes, sizeof text->bytes, "%c%u", first, (unsigned)below(world, 3));
+}
+
+static void draw_value(struct world *world, struct buf *out) {
+    char filler[16];
+    switch (below(world, 9)) {
+    case 0: mp_write_int(out, (int64_t)below(world, 1000) - 500); break;
+    case 1: mp_write_int(out, INT64_MAX - (int64_t)below(world, 3)); break;
+    case 2: mp_write_int(out, INT64_MIN + (int64_t)below(world, 3)); break;
+    case 3: mp_write_uint(out, UINT64_MAX - below(world, 3)); break;
+    case 4: mp_write_double(out, (double)below(world, 100) / 8); break;
+    case 5: mp_write_nil(out); break;
+    case 6: mp_write_array(out, 2), mp_write_int(out, 1), mp_write_map(out, 0); break;
+    default: snprintf(filler, sizeof filler, "text %u", (unsigned)below(world, 100)); mp_write_string(out, filler);
+    }
+}
+
+static void draw_key(struct world *world, char *key) {
+    snprintf(key, 8, "k%u", (unsigned)below(world, 5));
+}
+
+/* A map of a few keys; sometimes a long one, and, where `any`, sometimes no map at all. */
+static struct bytes draw_map(struct world *world, bool any) {
+    struct buf out = BUF_EMPTY;
+    char key[8];
+    static const uint8_t filler[3000];
+    if (any && of(world, 8)) {
+        draw_value(world, &out);
+    } else {
+        bool is_long = of(world, 6);
+        unsigned first = (unsigned)below(world, 5), count = (unsigned)below(world, 4);
+        mp_write_map(&out, count + is_long);
+        for (unsigned i = 0; i < count; i++) {
+            snprintf(key, sizeof key, "k%u", (first + i) % 5);
+            mp_write_string(&out, key);
+            draw_value(world, &out);
+        }
+        if (is_long) mp_write_string(&out, "long"), mp_write_bin(&out, bytes_of(filler, below(world, sizeof filler)));
+    }
+    struct bytes copy = model_copy(&world->model, buf_bytes(&out));
+    buf_fini(&out);
+    return copy;
+}
+
+static void draw_blob(struct world *world, struct blob *blob, unsigned percent) {
+    if (!of(world, percent)) return;
+    blob->is_given = true;
+    blob->is_nil = of(world, 20);
+    if (!blob->is_nil) blob->value = draw_map(world, false);
+}
+
+static int64_t draw_duration(struct world *world) {
+    static const int64_t durations[] = {0, 1, 16, 100, 1000, 5000, 60000, 86400000};
+    return of(world, 70) ? (int64_t)below(world, 3000) + 1 : durations[below(world, 8)];
+}
+
+static void draw_number(struct world *world, struct number *number, unsigned percent, int64_t value) {
+    if (!of(world, percent)) return;
+    number->is_given = true;
+    number->is_nil = of(world, 15);
+    number->value = value;
+}
+
+static void draw_timeouts(struct world *world, struct call *call, unsigned percent) {
+    draw_number(world, &call->idle, percent, draw_duration(world));
+    draw_number(world, &call->absolute, percent, draw_duration(world));
+    draw_number(world, &call->abandon, percent / 2, draw_duration(world));
+}
+
+/* A deadline for a caller to give: mostly ahead, sometimes just behind, sometimes long past. */
+static int64_t draw_deadline(struct world *world) {
+    if (of(world, 5)) return (int64_t)below(world, 3) - 1;
+    if (of(world, 15)) return world->now_ms - (int64_t)below(world, 500);
+    return world->now_ms + (int64_t)below(world, 5000);
+}
+
+static uint64_t draw_fields(struct world *world, bool with_id) {
+    if (of(world, 60)) return 0;
+    uint64_t fields = with_id ? FIELD_BIT(FIELD_ID) : 0;
+    for (enum field field = FIELD_NONE + 1; field < FIELD_END; field++)
+        if (of(world, 30)) fields |= FIELD_BIT(field);
+    return fields ? fields : FIELD_BIT(FIELD_DATA);
+}
+
+/* The version that the session has, where it was seen, or another one. */
+static void draw_version(struct world *world, struct call *call, unsigned percent) {
+    if (!of(world, percent)) return;
+    unsigned namespace = model_namespace(&world->model, call->namespace);
+    struct record *record = model_living(&world->model, namespace, call->id, world->now_ms);
+    call->has_version = true;
+    call->version = record && record->version && of(world, 70) ? record->version : 1 + below(world, 9);
+}
+
+/* ---------------------------------------------------------------- operations */
+
+static void draw_create(struct world *world, struct call *call) {
+    if (of(world, 70)) draw_id(world, call->namespace, call->id);
+    draw_text(world, &call->user, 'u', 50);
+    draw_text(world, &call->client, 'c', 30);
+    if (of(world, 70)) call->data = (struct blob){true, false, draw_map(world, true)};
+    draw_blob(world, &call->meta, 30);
+    draw_timeouts(world, call, 25);
+    draw_number(world, &call->deadline, world->is_exact ? 0 : 15, draw_deadline(world));
+    if (!world->is_exact) draw_number(world, &call->created_at, 10, world->now_ms + 10 - (int64_t)below(world, 2000));
+    call->revive = of(world, 25);
+    call->fields = draw_fields(world, !call->id[0]);
+}
+
+static void draw_set(struct world *world, struct call *call) {
+    call->data = (struct blob){true, false, draw_map(world, true)};
+    call->mode = of(world, 60) ? SET_MODE_UPSERT : (enum set_mode)below(world, 4);
+    draw_version(world, call, call->mode == SET_MODE_IF_VERSION ? 95 : 3);
+    draw_text(world, &call->user, 'u', 30);
+    draw_text(world, &call->client, 'c', 20);
+    draw_blob(world, &call->meta, 20);
+    draw_timeouts(world, call, 20);
+    draw_number(world, &call->deadline, world->is_exact ? 0 : 10, draw_deadline(world));
+}
+
+static void draw_patch(struct world *world, struct call *call) {
+    if (of(world, 60)) {
+        call->set_count = 1 + (unsigned)below(world, 2);
+        for (unsigned i = 0; i < call->set_count; i++) {
+            struct buf value = BUF_EMPTY;
+            snprintf(call->set[i].key, 8, "k%u", (unsigned)(below(world, 3) * 2 + i));
+            draw_value(world, &value);
+            call->set[i].value = model_copy(&world->model, buf_bytes(&value));
+            buf_fini(&value);
+        }
+    }
+    if (of(world, 30)) call->unset_count = 1, draw_key(world, call->unset[0]);
+    if (of(world, 50)) {
+        call->incr_count = 1;
+        draw_key(world, call->incr[0].key);
+        call->incr[0].is_real = of(world, 20);
+        call->incr[0].real = (double)below(world, 64) / 4 - 4;
+        call->incr[0].whole = of(world, 10) ? INT64_MAX : (int64_t)below(world, 20) - 10;
+    }
+    call->target = of(world, 20) ? PATCH_TARGET_META : PATCH_TARGET_DATA;
+    call->create = of(world, 40);
+    draw_version(world, call, 10);
+    draw_timeouts(world, call, 10);
+}
+
+static void draw_ids(struct world *world, struct call *call, unsigned count) {
+    call->id_count = count;
+    for (unsigned i = 0; i < count; i++) draw_id(world, call->namespace, call->ids[i]);
+}
+
+static void draw_regenerate(struct world *world, struct call *call) {
+    if (of(world, 60)) draw_id(world, call->namespace, call->new_id);
+    call->drops_data = of(world, 25);
+    call->restarts = of(world, 25);
+    draw_text(world, &call->user, 'u', 30);
+    draw_number(world, &call->grace, 40, draw_duration(world));
+    call->grace.is_nil = false;
+    call->fields = draw_fields(world, !call->new_id[0]);
+}
+
+static void draw_group(struct world *world, struct call *call, unsigned percent) {
+    struct text *text = of(world, 70) ? &call->user : &call->client;
+    draw_text(world, text, text == &call->user ? 'u' : 'c', percent);
+    if (text->is_nil) *text = (struct text){false, false, ""};
+}
+
+static void draw_list(struct world *world, struct call *call) {
+    draw_group(world, call, 70);
+    bool is_group = call->user.is_given || call->client.is_given;
+    if (is_group ? of(world, 30) : call->op == OP_SESSION_LIST && of(world, 20))
+        call->statuses =
+            of(world, 30) ? ((UINT64_C(1) << STATUS_END) - 2) : STATUS_BIT(1 + below(world, STATUS_END - 1));
+    if (call->op == OP_SESSION_COUNT) return;
+    if (!is_group && of(world, 30)) snprintf(call->prefix, sizeof call->prefix, "%s", of(world, 50) ? "an-" : "a");
+    if (of(world, 60)) call->limit = 1 + (unsigned)below(world, 5);
+    call->oldest_first = of(world, 30);
+    call->fields = draw_fields(world, true);
+}
+
+static void draw_policy(struct world *world, struct call *call) {
+    struct policy_change *change = &call->change;
+    int64_t *durations[] = {&change->values.idle_timeout_ms, &change->values.absolute_timeout_ms,
+                            &change->values.max_idle_timeout_ms, &change->values.max_absolute_timeout_ms,
+                            &change->values.abandon_timeout_ms};
+    for (unsigned i = 0; i < 5; i++) {
+        if (!of(world, 25)) continue;
+        change->given |= UINT64_C(1) << i;
+        if (of(world, 20))
+            change->nil |= UINT64_C(1) << i;
+        else
+            *durations[i] = draw_duration(world);
+    }
+    if (of(world, 20))
+        change->given |= POLICY_TOUCH_AFTER_MS, change->values.touch_after_ms = (int64_t)below(world, 300);
+    if (of(world, 15)) change->given |= POLICY_STRICT_IDS, change->values.strict_ids = of(world, 20);
+    if (of(world, 25)) {
+        change->given |= POLICY_MAX_SESSIONS_PER_USER;
+        change->values.max_sessions_per_user = below(world, 4);
+    } else if (of(world, 15) && !world->is_exact) {
+        change->given |= POLICY_MAX_SESSIONS;
+        change->values.max_sessions = below(world, 8);
+    }
+    if (!world->is_exact || !of(world, 50)) return;
+    change->given |= POLICY_SESSION_LIMIT_POLICY;
+    change->values.session_limit_policy = (enum session_limit_policy)below(world, 3);
+}
+
+/* How long the dead and the destroyed are remembered is fixed here: a change later would meet what was already swept.
+ */
+void draw_first_policy(struct world *world, unsigned namespace, struct call *call) {
+    *call = (struct call){.op = OP_NAMESPACE_CONFIGURE};
+    strcpy(call->namespace, world->model.namespaces[namespace].name);
+    draw_policy(world, call);
+    call->change.given |= POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS | POLICY_IDLE_TIMEOUT_MS;
+    call->change.nil &= ~(uint64_t)POLICY_IDLE_TIMEOUT_MS;
+    call->change.values.retention_ms = of(world, 20) ? 0 : (int64_t)below(world, 3000);
+    call->change.values.tombstone_ms = of(world, 20) ? 0 : (int64_t)below(world, 4000);
+    call->change.values.idle_timeout_ms = draw_duration(world);
+}
+
+static void draw_arguments(struct world *world, struct call *call) {
+    switch (call->op) {
+    case OP_SESSION_CREATE: draw_create(world, call); break;
+    case OP_SESSION_SET: draw_set(world, call); break;
+    case OP_SESSION_PATCH: draw_patch(world, call); break;
+    case OP_SESSION_REGENERATE: draw_regenerate(world, call); break;
+    case OP_SESSION_TAKE: call->fields = draw_fields(world, false); break;
+    case OP_SESSION_GET_MANY:
+        draw_ids(world, call, 1 + (unsigned)below(world, IDS_MAX));
+        call->fields = draw_fields(world, false);
+        break;
+    case OP_SESSION_GET:
+        call->touch = of(world, 30);
+        call->include_dead = of(world, 40);
+        call->fields = draw_fields(world, false);
+        draw_version(world, call, 15);
+        break;
+    case OP_SESSION_TOUCH:
+        if (of(world, 70)) break;
+        draw_timeouts(world, call, 30);
+        draw_number(world, &call->deadline, 20, draw_deadline(world));
+        draw_blob(world, &call->meta, 30);
+        break;
+    case OP_SESSION_EXPIRE:
+        if (of(world, 50))
+            draw_number(world, &call->deadline, 100, draw_deadline(world));
+        else
+            draw_number(world, &call->extend, 95, draw_duration(world)), call->extend.is_nil = false;
+        break;
+    case OP_SESSION_REVOKE_ALL:
+        draw_group(world, call, 100);
+        if (!call->user.is_given && !call->client.is_given) call->user = (struct text){true, false, "u1"};
+        if (of(world, 40)) draw_ids(world, call, 1 + (unsigned)below(world, 2));
+        if (of(world, 50)) strcpy(call->reason, "logged out");
+        break;
+    case OP_SESSION_LIST:
+    case OP_SESSION_COUNT: draw_list(world, call); break;
+    case OP_NAMESPACE_CONFIGURE: draw_policy(world, call); break;
+    default: break;
+    }
+}
+
+static enum op draw_op(struct world *world) {
+    static const struct {
+        enum op op;
+        unsigned weight;
+    } ops[] = {
+        {OP_SESSION_CREATE, 14},    {OP_SESSION_GET, 20},       {OP_SESSION_SET, 18},  {OP_SESSION_PATCH, 10},
+        {OP_SESSION_TOUCH, 8},      {OP_SESSION_DESTROY, 5},    {OP_SESSION_TAKE, 2},  {OP_SESSION_REGENERATE, 7},
+        {OP_SESSION_EXPIRE, 4},     {OP_SESSION_REVOKE_ALL, 3}, {OP_SESSION_LIST, 8},  {OP_SESSION_COUNT, 4},
+        {OP_SESSION_GET_MANY, 4},   {OP_SESSION_CLEAR, 1},      {OP_SESSION_PURGE, 1}, {OP_NAMESPACE_CONFIGURE, 2},
+        {OP_NAMESPACE_DESCRIBE, 1}, {OP_NAMESPACE_LIST, 1},     {OP_SERVER_HELLO, 1},  {OP_SERVER_PING, 1}};
+    unsigned total = 0;
+    for (unsigned i = 0; i < sizeof ops / sizeof ops[0]; i++) total += ops[i].weight;
+    if (below(world, total * 4) == 0) return OP_NAMESPACE_DROP;
+    unsigned at = (unsigned)below(world, total);
+    for (unsigned i = 0;; i++) {
+        if (at < ops[i].weight) return ops[i].op;
+        at -= ops[i].weight;
+    }
+}
+
+void draw_call(struct world *world, const char *default_namespace, bool may_notify, struct call *call) {
+    *call = (struct call){.op = draw_op(world)};
+    strcpy(call->namespace, world->model.namespaces[below(world, world->model.namespace_count)].name);
+    bool takes_namespace = call->op > OP_SERVER_STATS && call->op != OP_NAMESPACE_LIST;
+    if (takes_namespace && default_namespace[0] && of(world, 40)) {
+        strcpy(call->namespace, default_namespace);
+        call->is_default_namespace = true;
+    }
+    if (call->op != OP_SESSION_CREATE) draw_id(world, call->namespace, call->id);
+    draw_arguments(world, call);
+    bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace;
+    if (is_write && call->op != OP_NAMESPACE_DROP && of(world, 25) && !call->is_default_namespace)
+        call->op_id = 1 + below(world, of(world, 20) ? 4 : UINT64_C(1) << 53);
+    /* What is made without being seen could not be known afterwards. */
+    bool makes_id =
+        (call->op == OP_SESSION_CREATE && !call->id[0]) || (call->op == OP_SESSION_REGENERATE && !call->new_id[0]);
+    call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
+}
+
+int64_t draw_moment(struct world *world) {
+    if (world->model.record_count && of(world, 40)) {
+        int64_t due =
+            model_due(&world->model, (unsigned)below(world, world->model.record_count), (unsigned)below(world, 4));
+        int64_t moment = due + (int64_t)below(world, 3) - 1;
+        if (due && moment >= world->now_ms && moment < world->now_ms + 200000000) return moment;
+    }
+    if (of(world, 2)) return world->now_ms + 60000;
+    return world->now_ms + (int64_t)below(world, of(world, 50) ? 3 : 300);
+}

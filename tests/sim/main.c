@@ -1,0 +1,56 @@
+/* The simulator: seeds to worlds, each held against the naive model.
+ *
+ *   sim [--seeds N] [--seed S] [--steps N] [--file FILE] [--verbose] [--skip-check]
+ *
+ * First the seeds of FILE (those that failed once), then N seeds from S on. Exits 1 with the first seed that fails. */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct settings {
+    uint64_t first, count;
+    const char *file;
+    struct world_options world;
+};
+
+static bool run_file(const struct settings *settings, uint64_t *answers) {
+    FILE *file = settings->file ? fopen(settings->file, "r") : NULL;
+    char line[256];
+    bool is_well = true;
+    while (file && is_well && fgets(line, sizeof line, file)) {
+        char *end;
+        uint64_t seed = strtoull(line, &end, 10);
+        struct world_options world = settings->world;
+        world.steps = (unsigned)strtoul(end, NULL, 10);
+        if (end != line) is_well = world_run(seed, &world, answers);
+    }
+    if (file) fclose(file);
+    return is_well;
+}
+
+static struct settings settings_of(int argc, char **argv) {
+    struct settings settings = {.first = 1, .count = 300, .world = {.steps = 400}};
+    for (int i = 1; i < argc; i++) {
+        const char *value = i + 1 < argc ? argv[i + 1] : "0";
+        if (strcmp(argv[i], "--verbose") == 0) settings.world.is_verbose = true;
+        if (strcmp(argv[i], "--skip-check") == 0) settings.world.skips_check = true;
+        if (strcmp(argv[i], "--seeds") == 0) settings.count = strtoull(value, NULL, 10);
+        if (strcmp(argv[i], "--seed") == 0) settings.first = strtoull(value, NULL, 10);
+        if (strcmp(argv[i], "--steps") == 0) settings.world.steps = (unsigned)strtoul(value, NULL, 10);
+        if (strcmp(argv[i], "--file") == 0) settings.file = value;
+    }
+    return settings;
+}
+
+int main(int argc, char **argv) {
+    struct settings settings = settings_of(argc, argv);
+    uint64_t answers = 0;
+    if (!run_file(&settings, &answers)) return 1;
+    for (uint64_t i = 0; i < settings.count; i++)
+        if (!world_run(settings.first + i, &settings.world, &answers)) return 1;
+    printf("%llu seeds, %llu answers, all as the model says\n", (unsigned long long)settings.count,
+           (unsigned long long)answers);
+    return answers == 0;
+}

@@ -1,0 +1,108 @@
+/* The naive model: what the documents say that a server answers, with arrays and linear searches.
+ *
+ * Written from the session model's sentences, not from the server's rules. It executes the same calls in the same order
+ * and holds each answer against its own. What only the server can choose (versions, ids made by it) it takes from the
+ * answer, after checking the rules that hold for it. One thread. */
+#ifndef SIM_MODEL_H
+#define SIM_MODEL_H
+
+#include "call.h"
+
+#define NAMESPACES_MAX 4
+#define RECORDS_MAX    8192
+
+enum kind { KIND_RECORD, KIND_TOMBSTONE, KIND_ALIAS };
+
+/* What stands, or stood, under one id. */
+struct record {
+    unsigned namespace;
+    char id[ID_TEXT_MAX];
+    enum kind kind;
+    int64_t buried_at;   /* tombstone: of the death. Alias: of the regenerate */
+    int64_t alias_until; /* alias */
+    char alias_of[ID_TEXT_MAX];
+    char user[16], client[16]; /* "": none */
+    struct bytes data, meta;   /* meta absent: none */
+    int64_t created_at, last_active_at, written_at;
+    int64_t idle_ms, absolute_ms, abandon_ms;
+    int64_t deadline; /* given by a caller; 0: none */
+    enum status status;
+    int64_t status_at;
+    char reason[32];
+    uint64_t version; /* 0: not seen yet, but above version_floor */
+    uint64_t version_floor;
+    bool outlives_purge; /* written after the namespace's last purge */
+};
+
+enum existence { EXISTS_NO, EXISTS_MAYBE, EXISTS_YES };
+
+struct namespace_model {
+    char name[16];
+    enum existence existence;
+    struct policy policy;
+    int64_t purged_at; /* dead at or before this are forgotten; 0: never purged */
+};
+
+struct arena;
+
+struct model {
+    struct namespace_model namespaces[NAMESPACES_MAX];
+    unsigned namespace_count;
+    struct record records[RECORDS_MAX];
+    unsigned record_count;
+    uint64_t version_max; /* newest that was seen */
+    int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
+    struct arena *arena;
+    char complaint[512];
+};
+
+/* One answer: the encoded error (nil: none) and the encoded result. */
+struct answer {
+    struct bytes error, result;
+};
+
+void model_open(struct model *model);
+void model_close(struct model *model);
+
+/* Executes `call` at `now_ms` and compares; an absent answer (of a notification) is not looked at. NULL: as expected;
+ * else a sentence, valid until the next call. */
+const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+
+unsigned model_namespace(const struct model *model, const char *name);
+/* What stands under an id now; NULL: nothing that still counts. */
+struct record *model_living(struct model *model, unsigned namespace, const char *id, int64_t now_ms);
+/* Sessions of a namespace that are alive at `now_ms`. */
+uint64_t model_count(const struct model *model, unsigned namespace, int64_t now_ms);
+/* Sessions that a session.list or session.count with these arguments is about. */
+uint64_t model_count_listed(const struct model *model, const struct call *call, int64_t now_ms);
+/* A moment at which something is due about the n-th record; 0: nothing. `which` picks one of several. */
+int64_t model_due(const struct model *model, unsigned n, unsigned which);
+/* Memory that lives as long as the model. */
+void *model_alloc(struct model *model, size_t size);
+struct bytes model_copy(struct model *model, struct bytes bytes);
+
+/* ---- compare.c */
+int64_t record_expires_at(const struct record *record);
+int64_t record_abandon_at(const struct record *record);
+enum status record_status(const struct record *record, int64_t now_ms);
+int64_t record_died_at(const struct record *record, int64_t now_ms);
+/* Compares an encoded record with the fields asked for; `id` is the id it should show. False: the complaint says why.
+ */
+bool compare_record(struct model *model, struct record *record, const char *id, uint64_t fields, int64_t now_ms,
+                    struct bytes encoded);
+/* A version that the server showed: of a record that was written before, or just now. */
+bool compare_version(struct model *model, struct record *record, uint64_t version);
+bool compare_error(struct model *model, const struct answer *answer, const char *code);
+/* The value of `key` in an encoded map; absent if there is none. */
+struct bytes map_value(struct bytes map, const char *key);
+int64_t integer_of(struct bytes encoded);
+bool is_nil(struct bytes encoded);
+bool complain(struct model *model, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- patch.c */
+/* The patched map, or false: BAD_REQUEST. `values` is the encoded map of the incremented keys. */
+bool model_patch(struct model *model, const struct call *call, struct bytes old, struct bytes *result,
+                 struct bytes *values);
+bool model_patch_contradicts(const struct call *call);
+
+#endif

@@ -1,0 +1,490 @@
+/* The world's steps, and the comparison of every answer. One thread; the server's loops take turns in it. */
+#define _GNU_SOURCE /* vasprintf */
+#include "world.h"
+
+#include "base/mp.h"
+#include "support/json.h"
+#include "wire/codec.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define START_MS INT64_C(1767225600000)
+
+static uint64_t below(struct world *world, uint64_t bound) {
+    return chance_below(&world->chance, bound);
+}
+static bool of(struct world *world, unsigned percent) {
+    return chance_of(&world->chance, percent);
+}
+
+/* ---------------------------------------------------------------- telling */
+
+static void note(struct world *world, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void note(struct world *world, const char *format, ...) {
+    char *line = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    if (vasprintf(&line, format, arguments) < 0) abort();
+    va_end(arguments);
+    char **place = &world->transcript[world->transcript_count++ % TRANSCRIPT_MAX];
+    free(*place);
+    *place = line;
+}
+
+static void note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes) {
+    char *text = json_of(bytes);
+    size_t size = strlen(text);
+    if (size && text[size - 1] == '\n') text[size - 1] = 0;
+    note(world, "%5u  +%-9lld conn %ld %s %.600s", world->step, (long long)(world->now_ms - START_MS),
+         (long)(peer - world->peers), arrow, text);
+    free(text);
+}
+
+static void fail(struct world *world, const char *why) {
+    if (world->has_failed) return;
+    world->has_failed = true;
+    snprintf(world->failure_text, sizeof world->failure_text, "%s", why);
+}
+
+static void tell(const struct world *world) {
+    unsigned first = world->transcript_count > TRANSCRIPT_MAX ? world->transcript_count - TRANSCRIPT_MAX : 0;
+    for (unsigned i = first; i < world->transcript_count; i++)
+        fprintf(stderr, "%s\n", world->transcript[i % TRANSCRIPT_MAX]);
+    fprintf(stderr, "seed %llu failed in step %u at +%lld: %s\n", (unsigned long long)world->seed, world->step,
+            (long long)(world->now_ms - START_MS), world->failure_text);
+}
+
+/* The world that runs, so that an assertion of the server's is told with its seed too. */
+static struct world *running;
+
+static void on_abort(int number) {
+    (void)number;
+    snprintf(running->failure_text, sizeof running->failure_text, "an assertion failed");
+    tell(running);
+}
+
+/* ---------------------------------------------------------------- turns */
+
+static void enter(struct world *world, unsigned loop) {
+    if (world->is_in_turn[loop]) return;
+    server_loop_enter(world->loops[loop]);
+    world->is_in_turn[loop] = true;
+}
+
+static void leave(struct world *world, unsigned loop) {
+    if (!world->is_in_turn[loop]) return;
+    server_loop_leave(world->loops[loop]);
+    world->is_in_turn[loop] = false;
+}
+
+/* Works off what is due on every loop. */
+static void reap_all(struct world *world) {
+    for (unsigned i = 0; i < world->loop_count; i++) {
+        enter(world, i);
+        for (int rounds = 0; server_loop_advance(world->loops[i], world->now_ms, 1000) <= world->now_ms; rounds++) {
+            leave(world, i);
+            enter(world, i);
+            if (rounds > 10000) fail(world, "a loop is never done with what is due");
+            if (rounds > 10000) return;
+        }
+        leave(world, i);
+    }
+    world->model.reaped_until = world->now_ms;
+}
+
+/* ---------------------------------------------------------------- comparing */
+
+static const struct known *find_known(const struct world *world, const struct call *call) {
+    for (unsigned i = world->known_count; i > 0; i--) {
+        const struct known *known = &world->known[(i - 1) % KNOWN_MAX];
+        if (known->op_id == call->op_id && strcmp(known->namespace, call->namespace) == 0 &&
+            world->now_ms - known->answered_at < LIMIT_OP_ID_KEEP_MS)
+            return known;
+        if (world->known_count - i + 1 >= KNOWN_MAX) break;
+    }
+    return NULL;
+}
+
+static void remember(struct world *world, const struct sent *sent, struct bytes answer) {
+    struct known *known = &world->known[world->known_count++ % KNOWN_MAX];
+    strcpy(known->namespace, sent->call->namespace);
+    known->op_id = sent->call->op_id;
+    known->tail = sent->tail;
+    known->answer = model_copy(&world->model, answer);
+    known->answered_at = world->now_ms;
+}
+
+/* NULL: the answer is as expected. `encoded` is its error and result together. */
+static const char *compare(struct world *world, const struct sent *sent, const struct answer *answer,
+                           struct bytes encoded) {
+    const struct known *known = sent->call->op_id ? find_known(world, sent->call) : NULL;
+    if (known && bytes_equal(known->tail, sent->tail))
+        return bytes_equal(known->answer, encoded) ? NULL : "a repeat should be answered as the first was";
+    if (known)
+        return compare_error(&world->model, answer, "BAD_REQUEST") ? NULL
+                                                                   : "another request under a known op_id is refused";
+    const char *complaint = model_execute(&world->model, sent->call, world->now_ms, answer);
+    if (sent->call->op_id) remember(world, sent, encoded);
+    return complaint;
+}
+
+/* Executes in the model the notifications that stand before the next answer. */
+static void skip_notifications(struct world *world, struct peer *peer, uint64_t until) {
+    while (peer->queue_begin != peer->queue_end) {
+        const struct sent *sent = &peer->queue[peer->queue_begin % QUEUE_MAX];
+        if (!sent->call->is_notification || sent->end_offset > until) return;
+        struct answer none = {BYTES_ABSENT, BYTES_ABSENT};
+        model_execute(&world->model, sent->call, world->now_ms, &none);
+        peer->queue_begin++;
+    }
+}
+
+static void take_answer(struct world *world, struct peer *peer, struct mp_cursor *cursor) {
+    const uint8_t *start = cursor->at;
+    uint32_t count = mp_read_array(cursor);
+    mp_read_int(cursor, 1, 1);
+    uint32_t msgid = (uint32_t)mp_read_int(cursor, 0, UINT32_MAX);
+    const uint8_t *behind = cursor->at;
+    struct answer answer;
+    answer.error = mp_read_value(cursor, MP_DEPTH_MAX);
+    answer.result = mp_read_value(cursor, MP_DEPTH_MAX);
+    if (cursor->error != MP_OK || count != 4) {
+        fail(world, "this is no answer");
+        return;
+    }
+    note_bytes(world, peer, "<", bytes_of(start, (size_t)(cursor->at - start)));
+    skip_notifications(world, peer, UINT64_MAX);
+    const struct sent *sent = &peer->queue[peer->queue_begin % QUEUE_MAX];
+    if (peer->queue_begin == peer->queue_end || sent->call->msgid != msgid) {
+        fail(world, "answers should come in the order of the requests, each once");
+        return;
+    }
+    peer->queue_begin++;
+    world->answers++;
+    const char *complaint = compare(world, sent, &answer, bytes_of(behind, (size_t)(cursor->at - behind)));
+    if (complaint) note_bytes(world, peer, "which answers", sent->tail), fail(world, complaint);
+}
+
+/* Compares what the server has written since the last time. */
+static void take_answers(struct world *world, struct peer *peer) {
+    struct bytes output = conn_output(peer->conn);
+    struct mp_cursor cursor = mp_cursor_of(bytes_of(output.data + peer->parsed, output.size - peer->parsed));
+    while (cursor.at != cursor.end && !world->has_failed) take_answer(world, peer, &cursor);
+    peer->parsed = output.size;
+    if (peer->state == CONN_CLOSING) fail(world, "the server should not close this connection");
+    if (peer->state != CONN_READING || world->has_failed) return;
+    skip_notifications(world, peer, peer->fed);
+    if (peer->queue_begin != peer->queue_end && peer->queue[peer->queue_begin % QUEUE_MAX].end_offset <= peer->fed)
+        fail(world, "a whole request was not answered although the connection is reading");
+}
+
+/* ---------------------------------------------------------------- a connection's steps */
+
+static void read_answers(struct world *world, struct peer *peer, size_t size) {
+    if (of(world, 30) && size == conn_output(peer->conn).size && size > 0) {
+        conn_output_fly(peer->conn);
+        conn_output_landed(peer->conn);
+    } else {
+        conn_output_sent(peer->conn, size);
+    }
+    peer->parsed -= size;
+    enter(world, peer->loop);
+    peer->state = conn_resume(peer->conn, world->now_ms);
+    take_answers(world, peer);
+}
+
+/* A prompt reader reads until nothing waits. */
+static void read_all(struct world *world, struct peer *peer) {
+    do read_answers(world, peer, conn_output(peer->conn).size);
+    while (!world->has_failed && (peer->state != CONN_READING || conn_output(peer->conn).size > 0));
+}
+
+static void deliver(struct world *world, struct peer *peer, size_t size) {
+    if (peer->state == CONN_PAUSED && of(world, 80))
+        return; /* a shell reads no more, but what it has read it may feed */
+    enter(world, peer->loop);
+    /* A copy that ends where the bytes do, and is gone afterwards: nothing may be read beyond it or kept of it. */
+    uint8_t *copy = malloc(size ? size : 1);
+    if (!copy) abort();
+    memcpy(copy, peer->outbox.data, size);
+    buf_consume(&peer->outbox, size);
+    peer->fed += size;
+    peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
+    free(copy);
+    take_answers(world, peer);
+    if (peer->is_prompt && !world->has_failed) read_all(world, peer);
+}
+
+static void append(struct world *world, struct peer *peer, const struct call *call, struct bytes tail) {
+    struct buf message = BUF_EMPTY;
+    mp_write_array(&message, call->is_notification ? 3 : 4);
+    mp_write_uint(&message, call->is_notification ? 2 : 0);
+    if (!call->is_notification) mp_write_uint(&message, call->msgid);
+    mp_write_raw(&message, tail);
+    note_bytes(world, peer, ">", buf_bytes(&message));
+    buf_append(&peer->outbox, message.data, message.size);
+    peer->issued += message.size;
+    peer->queue[peer->queue_end++ % QUEUE_MAX] = (struct sent){call, tail, peer->issued};
+    buf_fini(&message);
+}
+
+static void issue(struct world *world, struct peer *peer, const struct call *drawn) {
+    if (peer->queue_end - peer->queue_begin >= QUEUE_MAX - 1) return;
+    struct call *call = model_alloc(&world->model, sizeof *call);
+    *call = *drawn;
+    call->msgid = world->msgid++;
+    struct buf encoded = BUF_EMPTY;
+    call_encode(call, &world->chance, &encoded);
+    struct mp_cursor cursor = mp_cursor_of(buf_bytes(&encoded));
+    mp_read_array(&cursor);
+    for (int heads = call->is_notification ? 1 : 2; heads > 0; heads--) mp_read_value(&cursor, 0);
+    struct bytes tail = model_copy(&world->model, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)));
+    buf_fini(&encoded);
+    append(world, peer, call, tail);
+    if (call->op_id)
+        world->repeatable[world->repeatable_count++ % KNOWN_MAX] = peer->queue[(peer->queue_end - 1) % QUEUE_MAX];
+    if (call->op == OP_SERVER_HELLO) strcpy(peer->default_namespace, call->namespace);
+}
+
+/* Sends a request with an op_id once more, here or elsewhere, as a client does that lost the answer. */
+static void issue_repeat(struct world *world, struct peer *peer) {
+    if (world->repeatable_count == 0 || peer->queue_end - peer->queue_begin >= QUEUE_MAX - 1) return;
+    unsigned held = world->repeatable_count < KNOWN_MAX ? world->repeatable_count : KNOWN_MAX;
+    unsigned back = 1 + (unsigned)below(world, held < 12 ? held : 12);
+    const struct sent *sent = &world->repeatable[(world->repeatable_count - back) % KNOWN_MAX];
+    struct call *call = model_alloc(&world->model, sizeof *call);
+    *call = *sent->call;
+    call->msgid = world->msgid++;
+    append(world, peer, call, sent->tail);
+}
+
+static void open_peer(struct world *world, struct peer *peer) {
+    buf_fini(&peer->outbox);
+    memset(peer, 0, sizeof *peer);
+    peer->loop = (unsigned)below(world, world->loop_count);
+    peer->is_prompt = world->is_exact || of(world, 70);
+    peer->conn = conn_open(world->loops[peer->loop], world->now_ms);
+    peer->state = CONN_READING;
+}
+
+/* Ends a connection where all that was delivered is known to be executed; what was not is lost. */
+static void replace_peer(struct world *world, struct peer *peer) {
+    if (peer->state != CONN_READING) return;
+    note(world, "%5u  conn %ld closes", world->step, (long)(peer - world->peers));
+    conn_close(peer->conn);
+    open_peer(world, peer);
+}
+
+/* ---------------------------------------------------------------- the world's steps */
+
+static void pass_time(struct world *world) {
+    world->now_ms = draw_moment(world);
+}
+
+static void exact_step(struct world *world, struct peer *peer) {
+    struct call call;
+    world->now_ms++;
+    if (of(world, 30)) pass_time(world);
+    if (of(world, 20)) reap_all(world);
+    draw_call(world, peer->default_namespace, false, &call);
+    issue(world, peer, &call);
+    deliver(world, peer, peer->outbox.size);
+    if (of(world, 70)) leave(world, peer->loop);
+}
+
+static void free_step(struct world *world, struct peer *peer) {
+    struct call call;
+    unsigned choice = (unsigned)below(world, 100);
+    if (choice < 45) {
+        draw_call(world, peer->default_namespace, peer->is_prompt, &call);
+        issue(world, peer, &call);
+    } else if (choice < 48) {
+        issue_repeat(world, peer);
+    } else if (choice < 70) {
+        deliver(world, peer, of(world, 60) ? peer->outbox.size : below(world, peer->outbox.size + 1));
+    } else if (choice < 78) {
+        if (!peer->is_prompt) read_answers(world, peer, below(world, conn_output(peer->conn).size + 1));
+    } else if (choice < 89) {
+        pass_time(world);
+    } else if (choice < 92) {
+        unsigned loop = (unsigned)below(world, world->loop_count);
+        enter(world, loop);
+        server_loop_advance(world->loops[loop], world->now_ms, 1 + (unsigned)below(world, 20));
+    } else if (choice < 94) {
+        reap_all(world);
+    } else if (choice < 99) {
+        leave(world, (unsigned)below(world, world->loop_count));
+    } else {
+        replace_peer(world, peer);
+    }
+}
+
+/* Sends one request and takes its answer at once. */
+static void ask(struct world *world, struct peer *peer, const struct call *call) {
+    if (world->has_failed) return;
+    issue(world, peer, call);
+    deliver(world, peer, peer->outbox.size);
+}
+
+/* All pages of a list together hold what matches, each once. */
+static void walk(struct world *world, struct peer *peer, struct call *call) {
+    uint64_t seen = 0, matching = model_count_listed(&world->model, call, world->now_ms);
+    for (unsigned pages = 0; !world->has_failed; pages++) {
+        issue(world, peer, call);
+        enter(world, peer->loop);
+        peer->state = conn_feed(peer->conn, buf_bytes(&peer->outbox), world->now_ms);
+        peer->fed += peer->outbox.size;
+        buf_clear(&peer->outbox);
+        struct mp_cursor cursor = mp_cursor_of(conn_output(peer->conn));
+        for (mp_read_array(&cursor); cursor.error == MP_OK && mp_peek(&cursor) != MP_MAP;) mp_read_value(&cursor, 1);
+        struct bytes page = mp_read_value(&cursor, MP_DEPTH_MAX);
+        struct mp_cursor sessions = mp_cursor_of(map_value(page, "sessions"));
+        struct mp_cursor next = mp_cursor_of(map_value(page, "cursor"));
+        seen += mp_read_array(&sessions);
+        bool is_last = !next.at || mp_read_nil(&next);
+        if (!is_last) call->cursor = model_copy(&world->model, mp_read_bytes(&next));
+        take_answers(world, peer);
+        if (!world->has_failed) read_all(world, peer);
+        if (is_last) break;
+        if (pages > 10000) fail(world, "a list that never ends");
+    }
+    if (!world->has_failed && seen != matching) fail(world, "the pages of a list should hold each session once");
+}
+
+static void check_everything(struct world *world, struct peer *peer) {
+    for (unsigned i = 0; i < world->model.record_count && !world->has_failed; i++) {
+        const struct record *record = &world->model.records[i];
+        struct call call = {.op = OP_SESSION_GET, .include_dead = true};
+        strcpy(call.namespace, world->model.namespaces[record->namespace].name);
+        strcpy(call.id, record->id);
+        ask(world, peer, &call);
+    }
+    for (unsigned i = 0; i < world->model.namespace_count; i++) {
+        struct call call = {.op = OP_SESSION_LIST, .limit = 1 + (unsigned)below(world, 3)};
+        strcpy(call.namespace, world->model.namespaces[i].name);
+        struct call of_user = call, of_client = call;
+        of_user.user = (struct text){true, false, "u1"};
+        of_user.statuses = (UINT64_C(1) << STATUS_END) - 2;
+        of_client.client = (struct text){true, false, "c1"};
+        of_client.oldest_first = true;
+        walk(world, peer, &call);
+        walk(world, peer, &of_user);
+        walk(world, peer, &of_client);
+    }
+}
+
+/* With all timers run, the engine's own books agree with the model and with themselves. */
+static void check_books(struct world *world, const struct world_options *options) {
+    if (world->has_failed) return;
+    reap_all(world);
+    for (unsigned i = 0; i < world->loop_count; i++) leave(world, i);
+    struct engine_stats stats;
+    uint64_t living = 0;
+    for (unsigned i = 0; i < world->model.namespace_count; i++) living += model_count(&world->model, i, world->now_ms);
+    world->engine->vtable->stats(world->engine, &stats);
+    if (stats.sessions != living) {
+        snprintf(world->failure_text, sizeof world->failure_text, "the engine counts %llu sessions, the model %llu",
+                 (unsigned long long)stats.sessions, (unsigned long long)living);
+        world->has_failed = true;
+    }
+    if (!options->skips_check) world->engine->vtable->check(world->engine);
+}
+
+/* ---------------------------------------------------------------- beginning and end */
+
+static void world_random(void *context, void *out, size_t size) {
+    struct world *world = context;
+    for (size_t i = 0; i < size; i++) ((uint8_t *)out)[i] = (uint8_t)below(world, 256);
+}
+static void world_wake(void *context, unsigned loop_index) {
+    (void)context, (void)loop_index;
+}
+
+static void world_open(struct world *world) {
+    static const char *const names[NAMESPACES_MAX] = {"web", "api", "jobs", "old"};
+    static const uint32_t marks[] = {200, 1000, 5000, 65536};
+    world->chance = world->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
+    world->now_ms = START_MS;
+    world->env = (struct env){.context = world, .random = world_random, .wake = world_wake};
+    world->is_exact = of(world, 30);
+    world->loop_count = 1 + (unsigned)below(world, LOOPS_MAX);
+    world->peer_count = 1 + (unsigned)below(world, PEERS_MAX);
+    struct engine_options engine = {.loop_count = world->loop_count,
+                                    .shard_bits = 1 + (unsigned)below(world, 4),
+                                    .now_ms = START_MS,
+                                    .limits = {.max_memory = 0, .max_namespaces = 100},
+                                    .env = &world->env,
+                                    .policy_apply = policy_apply,
+                                    .default_policy = &policy_defaults};
+    world->engine = memory_engine_open(&engine);
+    struct server_options options = {.loop_count = world->loop_count,
+                                     .now_ms = START_MS,
+                                     .engine = world->engine,
+                                     .env = &world->env,
+                                     .limits = {.max_in_flight = 1 + (uint32_t)below(world, 200),
+                                                .output_mark = marks[below(world, 4)],
+                                                .max_frame = LIMIT_MAX_FRAME,
+                                                .op_id_memory = 1 << 24}};
+    world->server = server_open(&options);
+    for (unsigned i = 0; i < world->loop_count; i++) world->loops[i] = server_loop_open(world->server, i);
+    for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
+    model_open(&world->model);
+    world->model.namespace_count = 1 + (unsigned)below(world, NAMESPACES_MAX);
+    for (unsigned i = 0; i < world->model.namespace_count; i++) {
+        strcpy(world->model.namespaces[i].name, names[i]);
+        world->model.namespaces[i].policy = policy_defaults;
+    }
+}
+
+static void world_close(struct world *world) {
+    for (unsigned i = 0; i < world->peer_count; i++) {
+        conn_close(world->peers[i].conn);
+        buf_fini(&world->peers[i].outbox);
+    }
+    for (unsigned i = 0; i < world->loop_count; i++) {
+        leave(world, i);
+        server_loop_close(world->loops[i]);
+    }
+    server_close(world->server);
+    world->engine->vtable->close(world->engine);
+    model_close(&world->model);
+    for (unsigned i = 0; i < TRANSCRIPT_MAX; i++) free(world->transcript[i]);
+    free(world);
+}
+
+bool world_run(uint64_t seed, const struct world_options *options, uint64_t *answers) {
+    struct world *world = calloc(1, sizeof *world);
+    if (!world) abort();
+    world->seed = seed;
+    running = world;
+    signal(SIGABRT, on_abort);
+    world_open(world);
+    struct peer *first = &world->peers[0];
+    first->is_prompt = true;
+    for (unsigned i = 0; i < world->model.namespace_count; i++) {
+        struct call call;
+        draw_first_policy(world, i, &call);
+        if (of(world, 90)) ask(world, first, &call);
+    }
+    for (world->step = 1; world->step <= options->steps && !world->has_failed; world->step++) {
+        struct peer *peer = &world->peers[below(world, world->peer_count)];
+        world->is_exact ? exact_step(world, peer) : free_step(world, peer);
+    }
+    for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {
+        struct peer *peer = &world->peers[i];
+        if (!peer->is_prompt) read_all(world, peer);
+        peer->is_prompt = true;
+        if (peer->outbox.size) deliver(world, peer, peer->outbox.size);
+    }
+    check_everything(world, first);
+    check_books(world, options);
+    if (world->has_failed || options->is_verbose) tell(world);
+    bool is_well = !world->has_failed;
+    *answers += world->answers;
+    world_close(world);
+    return is_well;
+}

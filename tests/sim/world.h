@@ -1,0 +1,89 @@
+/* A simulated world: one clock, one server on the memory engine, some loops and some connections, all drawn from a
+ * seed.
+ *
+ * Each step does one thing: issues a request, delivers some bytes, reads some answers, lets time pass, ends a turn,
+ * runs timers, or replaces a connection. Every answer is compared with the model as soon as the server has written it.
+ */
+#ifndef SIM_WORLD_H
+#define SIM_WORLD_H
+
+#include "model.h"
+#include "sessiond/server.h"
+
+#define LOOPS_MAX      3
+#define PEERS_MAX      6
+#define QUEUE_MAX      4096
+#define TRANSCRIPT_MAX 60
+#define KNOWN_MAX      512
+
+/* A request on its way, or executed and not compared yet. */
+struct sent {
+    const struct call *call;
+    struct bytes tail;   /* its bytes behind the msgid: method and params */
+    uint64_t end_offset; /* in the connection's stream */
+};
+
+/* The client's side of a connection. */
+struct peer {
+    struct conn *conn;
+    unsigned loop;
+    bool is_prompt; /* it reads whatever comes at once */
+    char default_namespace[16];
+    struct buf outbox;    /* bytes not delivered yet */
+    uint64_t issued, fed; /* stream offsets */
+    struct sent queue[QUEUE_MAX];
+    unsigned queue_begin, queue_end;
+    size_t parsed; /* bytes of conn_output that were compared */
+    enum conn_state state;
+};
+
+/* An answer that the server has to remember. */
+struct known {
+    char namespace[16];
+    uint64_t op_id;
+    struct bytes tail, answer; /* the answer's error and result */
+    int64_t answered_at;
+};
+
+struct world {
+    uint64_t seed, chance;
+    int64_t now_ms;
+    unsigned step;
+    struct env env;
+    struct engine *engine;
+    struct server *server;
+    struct server_loop *loops[LOOPS_MAX];
+    bool is_in_turn[LOOPS_MAX];
+    unsigned loop_count, peer_count;
+    bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
+    struct peer peers[PEERS_MAX];
+    struct model model;
+    struct known known[KNOWN_MAX];
+    unsigned known_count;
+    struct sent repeatable[KNOWN_MAX];
+    unsigned repeatable_count;
+    uint32_t msgid;
+    uint64_t answers; /* compared so far */
+    char *transcript[TRANSCRIPT_MAX];
+    unsigned transcript_count;
+    bool has_failed;
+    const char *failure;
+    char failure_text[1024];
+};
+
+/* Runs a seed; false: it failed, and was told on stderr. *answers grows by the answers that were compared. */
+struct world_options {
+    unsigned steps;
+    bool is_verbose;  /* tells the transcript's end of a seed that went well, too */
+    bool skips_check; /* leaves out the engine's own check, where it hides what comes after it */
+};
+bool world_run(uint64_t seed, const struct world_options *options, uint64_t *answers);
+
+/* ---- draw.c: what is asked next, where the connection's default namespace is `default_namespace` */
+void draw_call(struct world *world, const char *default_namespace, bool may_notify, struct call *call);
+/* The policy that a namespace begins with. */
+void draw_first_policy(struct world *world, unsigned namespace, struct call *call);
+/* A moment not before now. */
+int64_t draw_moment(struct world *world);
+
+#endif
