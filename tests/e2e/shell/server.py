@@ -153,6 +153,11 @@ class Client:
             raise Refused(message[2])
         return message[3]
 
+    def big_requests(self, count):
+        """The bytes of `count` requests whose answers are 4 KB each: a session is made for them."""
+        self.call("session.set", "web", "big", "x" * 4000)
+        return b"".join(self.request("session.get", "web", "big") for _ in range(count))
+
     def is_closed(self):
         """The server has ended the connection (what it sent before is thrown away)."""
         try:
@@ -173,9 +178,16 @@ class ServerTest(unittest.TestCase):
 
     def serve(self, *options, **more):
         server = Server(*options, **more)
-        self.addCleanup(server.kill)
+        self.addCleanup(self.assert_healthy_end, server)
         self.assertIn("event=ready", server.ready, server.log())
         return server
+
+    def assert_healthy_end(self, server):
+        """It did not crash by itself, and no sanitizer had anything to say."""
+        code, log = server.process.poll(), server.log()
+        server.kill()
+        self.assertIn(code, (None, 0, 1, -9), log)
+        self.assertNotRegex(log, "Sanitizer|runtime error")
 
     def client(self, server, **more):
         client = Client(("127.0.0.1", server.port), **more)
