@@ -88,7 +88,8 @@ class UnixSocket(ServerTest):
         done = run("--port=0", "--unix-socket", self.path)
         self.assertEqual(done.returncode, 1)
         self.assertIn("in use by a running server", done.stderr)
-        first.kill()
+        first.process.kill()
+        first.process.wait()
         self.assertTrue(os.path.exists(self.path))
         second = self.serve("--unix-socket", self.path)
         with Client(self.path) as client:

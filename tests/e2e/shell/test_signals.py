@@ -88,7 +88,7 @@ class Drain(ServerTest):
         self.assertIn("why=drain_timeout", process.log())
 
     def test_a_second_signal_ends_it_at_once(self):
-        process = self.serve("--drain-timeout-ms=600000", "--slow-reader-timeout-ms=600000")
+        process = self.serve("--threads=1", "--drain-timeout-ms=600000", "--slow-reader-timeout-ms=600000")
         reader = self.client(process)
         fill_with_unread_answers(reader)
         wait_for(lambda: process.stats()["pauses_total"] > 0, "output above the mark")
