@@ -10,8 +10,8 @@
 
 #include "base/buf.h"
 
-/* The deepest nesting that mp_read_value can be asked to allow: max_data_depth within an envelope of max_envelope_depth,
- * which is what a client reads. */
+/* The deepest nesting that mp_read_value can be asked to allow: max_data_depth within an envelope of
+ * max_envelope_depth, which is what a client reads. */
 #define MP_DEPTH_MAX 144
 
 enum mp_type {
