@@ -99,6 +99,16 @@ Test(patch, refuses_to_add_to_what_is_no_number_and_what_overflows) {
                  ERROR_BAD_REQUEST);
 }
 
+Test(patch, holds_increments_to_the_same_bounds_as_other_clauses) {
+    expect_error(INCR("\x81\x01\x02"), BYTES_LITERAL(PQR), ERROR_BAD_REQUEST);
+    expect_error(INCR("\x81\xa1n\xc3"), BYTES_LITERAL(PQR), ERROR_BAD_REQUEST);
+    struct buf incr = BUF_EMPTY;
+    mp_write_map(&incr, 1001);
+    for (unsigned i = 0; i < 1001; i++) mp_write_string(&incr, "n"), mp_write_uint(&incr, 1);
+    expect_error((struct patch){.incr = buf_bytes(&incr)}, BYTES_LITERAL(PQR), ERROR_TOO_BIG);
+    buf_fini(&incr);
+}
+
 Test(patch, refuses_what_is_no_map) {
     expect_error(SET("\x80"), BYTES_LITERAL("\x90"), ERROR_BAD_REQUEST);
     expect_error(SET("\x80"), BYTES_LITERAL("\xc0"), ERROR_BAD_REQUEST);
