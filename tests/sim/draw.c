@@ -324,6 +324,10 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
         call->is_default_namespace = true;
     }
     if (call->op != OP_SESSION_CREATE) draw_id(world, call->namespace, call->id);
+    const struct namespace_model *namespace = &world->model.namespaces[model_namespace(&world->model, call->namespace)];
+    bool is_sweep = call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE;
+    if (is_sweep && !world->overlaps_sweeps && (namespace->is_being_swept || namespace->sweeps_ahead))
+        call->op = OP_SESSION_COUNT;
     draw_arguments(world, call);
     bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace;
     if (is_write && call->op != OP_NAMESPACE_DROP && of(world, 25) && !call->is_default_namespace)

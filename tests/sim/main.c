@@ -1,6 +1,6 @@
 /* The simulator: seeds to worlds, each held against the naive model.
  *
- *   sim [--seeds N] [--seed S] [--steps N] [--file FILE] [--verbose] [--skip-check]
+ *   sim [--seeds N] [--seed S] [--steps N] [--file FILE] [--verbose] [--overlap-sweeps] [--skip-check]
  *
  * First the seeds of FILE (those that failed once), then N seeds from S on. Exits 1 with the first seed that fails. */
 #include "world.h"
@@ -35,6 +35,7 @@ static struct settings settings_of(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "0";
         if (strcmp(argv[i], "--verbose") == 0) settings.world.is_verbose = true;
+        if (strcmp(argv[i], "--overlap-sweeps") == 0) settings.world.overlaps_sweeps = true;
         if (strcmp(argv[i], "--skip-check") == 0) settings.world.skips_check = true;
         if (strcmp(argv[i], "--seeds") == 0) settings.count = strtoull(value, NULL, 10);
         if (strcmp(argv[i], "--seed") == 0) settings.first = strtoull(value, NULL, 10);

@@ -341,7 +341,7 @@ static bool do_create(struct model *model, const struct call *call, int64_t now_
     if (call->created_at.is_given && !call->created_at.is_nil) draft.created_at = call->created_at.value;
     set_text(draft.user, &call->user);
     set_text(draft.client, &call->client);
-    if (call->data.is_given) draft.data = call->data.value;
+    if (call->data.is_given && !is_nil(call->data.value)) draft.data = call->data.value; /* nil is "not given" */
     set_blob(&draft.meta, &call->meta);
     set_timeouts(&draft, policy, call);
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);
@@ -359,12 +359,20 @@ static bool do_create(struct model *model, const struct call *call, int64_t now_
     return expect_record(model, answer, record, id, call->fields, now_ms);
 }
 
+/* The living session that a read of this id sees: also through an old id in its grace. */
+static struct record *readable(struct model *model, unsigned namespace, const char *id, int64_t now_ms) {
+    struct record *record = find(model, namespace, id);
+    if (!record) return NULL;
+    if (judge(model, record, now_ms) == STANDS_ALIAS) return model_living(model, namespace, record->alias_of, now_ms);
+    return is_alive(model, record, now_ms) ? record : NULL;
+}
+
 static bool do_get(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct record *record;
     enum stands stands = look(model, call, now_ms, &record);
     if (stands == STANDS_ALIAS) {
-        /* An old id in its grace reads what became of it, and does not move its deadline. */
-        record = model_living(model, record->namespace, record->alias_of, now_ms);
+        /* Reading through an old id does not move the deadline. */
+        record = readable(model, record->namespace, call->id, now_ms);
         if (!record) return expect_nil(model, answer);
     } else if (stands != STANDS_ALIVE && (stands != STANDS_DEAD || !call->include_dead)) {
         return expect_nil(model, answer);
@@ -376,7 +384,8 @@ static bool do_get(struct model *model, const struct call *call, int64_t now_ms,
     uint64_t fields = call->fields ? call->fields : FIELDS_DEFAULT;
     if (call->has_version && call->version == record->version)
         fields &= ~(FIELD_BIT(FIELD_DATA) | FIELD_BIT(FIELD_META));
-    return expect_record(model, answer, record, call->id, fields, now_ms);
+    /* The bit of no field: so that "none is left" is not "none was named". */
+    return expect_record(model, answer, record, call->id, fields | FIELD_BIT(FIELD_NONE), now_ms);
 }
 
 static bool do_get_many(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
@@ -388,7 +397,7 @@ static bool do_get_many(struct model *model, const struct call *call, int64_t no
         return complain(model, "%u answers for %u ids", count, call->id_count);
     for (uint32_t i = 0; i < count; i++) {
         struct bytes value = mp_read_value(&cursor, MP_DEPTH_MAX);
-        struct record *record = model_living(model, model_namespace(model, call->namespace), call->ids[i], now_ms);
+        struct record *record = readable(model, model_namespace(model, call->namespace), call->ids[i], now_ms);
         if (!record && !is_nil(value)) return complain(model, "%s should be nil", call->ids[i]);
         if (record &&
             !compare_record(model, record, call->ids[i], call->fields ? call->fields : FIELDS_DEFAULT, now_ms, value))
@@ -803,6 +812,11 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
 
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     bool is_expected = execute(model, call, now_ms, answer);
+    if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {
+        struct namespace_model *swept = &model->namespaces[model_namespace(model, call->namespace)];
+        swept->is_being_swept = true;
+        swept->sweeps_ahead -= swept->sweeps_ahead > 0;
+    }
     if (call->op > OP_SERVER_STATS && call->op != OP_NAMESPACE_LIST && op_infos[call->op].is_write &&
         call->op != OP_NAMESPACE_DROP) {
         struct namespace_model *namespace = &model->namespaces[model_namespace(model, call->namespace)];

@@ -40,7 +40,9 @@ struct namespace_model {
     char name[16];
     enum existence existence;
     struct policy policy;
-    int64_t purged_at; /* dead at or before this are forgotten; 0: never purged */
+    int64_t purged_at;     /* dead at or before this are forgotten; 0: never purged */
+    bool is_being_swept;   /* cleared or purged, and not known to have been worked off */
+    unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
 };
 
 struct arena;

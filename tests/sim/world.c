@@ -51,7 +51,8 @@ static void fail(struct world *world, const char *why) {
 }
 
 static void tell(const struct world *world) {
-    unsigned first = world->transcript_count > TRANSCRIPT_MAX ? world->transcript_count - TRANSCRIPT_MAX : 0;
+    unsigned tail = world->is_verbose ? TRANSCRIPT_MAX : TAIL_MAX;
+    unsigned first = world->transcript_count > tail ? world->transcript_count - tail : 0;
     for (unsigned i = first; i < world->transcript_count; i++)
         fprintf(stderr, "%s\n", world->transcript[i % TRANSCRIPT_MAX]);
     fprintf(stderr, "seed %llu failed in step %u at +%lld: %s\n", (unsigned long long)world->seed, world->step,
@@ -94,6 +95,7 @@ static void reap_all(struct world *world) {
         leave(world, i);
     }
     world->model.reaped_until = world->now_ms;
+    for (unsigned i = 0; i < world->model.namespace_count; i++) world->model.namespaces[i].is_being_swept = false;
 }
 
 /* ---------------------------------------------------------------- comparing */
@@ -232,6 +234,10 @@ static void append(struct world *world, struct peer *peer, const struct call *ca
     buf_fini(&message);
 }
 
+static bool is_sweep(enum op op) {
+    return op == OP_SESSION_CLEAR || op == OP_SESSION_PURGE;
+}
+
 static void issue(struct world *world, struct peer *peer, const struct call *drawn) {
     if (peer->queue_end - peer->queue_begin >= QUEUE_MAX - 1) return;
     struct call *call = model_alloc(&world->model, sizeof *call);
@@ -245,6 +251,7 @@ static void issue(struct world *world, struct peer *peer, const struct call *dra
     struct bytes tail = model_copy(&world->model, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)));
     buf_fini(&encoded);
     append(world, peer, call, tail);
+    if (is_sweep(call->op)) world->model.namespaces[model_namespace(&world->model, call->namespace)].sweeps_ahead++;
     if (call->op_id)
         world->repeatable[world->repeatable_count++ % KNOWN_MAX] = peer->queue[(peer->queue_end - 1) % QUEUE_MAX];
     if (call->op == OP_SERVER_HELLO) strcpy(peer->default_namespace, call->namespace);
@@ -258,6 +265,7 @@ static void issue_repeat(struct world *world, struct peer *peer) {
     const struct sent *sent = &world->repeatable[(world->repeatable_count - back) % KNOWN_MAX];
     struct call *call = model_alloc(&world->model, sizeof *call);
     *call = *sent->call;
+    if (is_sweep(call->op)) return;
     call->msgid = world->msgid++;
     append(world, peer, call, sent->tail);
 }
@@ -460,6 +468,8 @@ bool world_run(uint64_t seed, const struct world_options *options, uint64_t *ans
     struct world *world = calloc(1, sizeof *world);
     if (!world) abort();
     world->seed = seed;
+    world->is_verbose = options->is_verbose;
+    world->overlaps_sweeps = options->overlaps_sweeps;
     running = world;
     signal(SIGABRT, on_abort);
     world_open(world);

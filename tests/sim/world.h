@@ -13,7 +13,8 @@
 #define LOOPS_MAX      3
 #define PEERS_MAX      6
 #define QUEUE_MAX      4096
-#define TRANSCRIPT_MAX 60
+#define TRANSCRIPT_MAX 4000 /* lines that are kept */
+#define TAIL_MAX       60   /* lines that are told of a failure; --verbose tells all */
 #define KNOWN_MAX      512
 
 /* A request on its way, or executed and not compared yet. */
@@ -55,6 +56,7 @@ struct world {
     struct server_loop *loops[LOOPS_MAX];
     bool is_in_turn[LOOPS_MAX];
     unsigned loop_count, peer_count;
+    bool overlaps_sweeps;
     bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
     struct peer peers[PEERS_MAX];
     struct model model;
@@ -67,15 +69,16 @@ struct world {
     char *transcript[TRANSCRIPT_MAX];
     unsigned transcript_count;
     bool has_failed;
-    const char *failure;
+    bool is_verbose;
     char failure_text[1024];
 };
 
 /* Runs a seed; false: it failed, and was told on stderr. *answers grows by the answers that were compared. */
 struct world_options {
     unsigned steps;
-    bool is_verbose;  /* tells the transcript's end of a seed that went well, too */
-    bool skips_check; /* leaves out the engine's own check, where it hides what comes after it */
+    bool is_verbose;      /* tells the transcript's end of a seed that went well, too */
+    bool overlaps_sweeps; /* clears and purges a namespace again before the last time is worked off */
+    bool skips_check;     /* leaves out the engine's own check, where it hides what comes after it */
 };
 bool world_run(uint64_t seed, const struct world_options *options, uint64_t *answers);
 
