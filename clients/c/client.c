@@ -242,12 +242,20 @@ static int64_t deadline(struct sessiond_client *client) {
     return now(client) + client->exchange.options.timeout_ms;
 }
 
+/* A pause that is longer than a call would let that call fail without an attempt: each has time for several. */
+static void limit_pauses(struct sessiond_client_options *options) {
+    int64_t longest_ms = options->timeout_ms / 4 > 1 ? options->timeout_ms / 4 : 1;
+    if (options->reconnect_max_ms > longest_ms) options->reconnect_max_ms = longest_ms;
+    if (options->reconnect_min_ms > longest_ms) options->reconnect_min_ms = longest_ms;
+}
+
 int sessiond_client_open(const char *url, const struct sessiond_client_options *options, struct sessiond_client **out) {
     struct sessiond_client *client = *out = calloc(1, sizeof *client);
     if (!client) return SESSIOND_ERROR_CLIENT_MEMORY;
     client->fd = -1;
     int code = url_parse(url, &client->url, &client->error);
     exchange_init(&client->exchange, options, client->url.namespace_name);
+    limit_pauses(&client->exchange.options);
     client->exchange.answer = keep_answer;
     client->exchange.holder = client;
     client->lost = client->error;

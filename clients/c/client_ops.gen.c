@@ -379,10 +379,10 @@ struct sessiond_request *sessiond_list_request(const char *namespace_name, const
     return request_end(&writer, sessiond_list_arguments, options);
 }
 
-int sessiond_list(struct sessiond_client *client, const struct sessiond_list_options *options, struct sessiond_list **result) {
+int sessiond_list(struct sessiond_client *client, const struct sessiond_list_options *options, struct sessiond_page **result) {
     struct sessiond_reply *reply;
     if (client_exchange(client, sessiond_list_request(sessiond_client_namespace(client), options), &reply)) return client_code(client);
-    return sessiond_reply_list(reply, result, client_error(client));
+    return sessiond_reply_page(reply, result, client_error(client));
 }
 
 static const struct argument sessiond_count_arguments[] = {

@@ -66,6 +66,10 @@ enum sessiond_status_code status_of_word(const char *word, size_t size) {
     return (enum sessiond_status_code)row_of(status_words, word, size)->code;
 }
 
+const char *sessiond_status_name(enum sessiond_status_code status) {
+    return word_of(status_words, (int)status);
+}
+
 const char *status_word(unsigned status) {
     return word_of(status_words, (int)status);
 }

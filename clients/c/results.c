@@ -417,7 +417,7 @@ static uint32_t list_count(struct mp_cursor cursor) {
 
 /* The room was measured for `count` sessions, the last ones named: another array under the same key is walked past. */
 static bool list_entry(void *result, struct bytes key, struct block *block, struct mp_cursor *cursor) {
-    struct sessiond_list *list = result;
+    struct sessiond_page *list = result;
     if (is_key(key, "sessions")) {
         struct mp_cursor probe = *cursor;
         if (list->sessions || read_count(&probe) != list->count || probe.error) return false;
@@ -433,13 +433,13 @@ static bool list_entry(void *result, struct bytes key, struct block *block, stru
     return true;
 }
 
-int sessiond_reply_list(struct sessiond_reply *reply, struct sessiond_list **result, struct sessiond_error *error) {
+int sessiond_reply_page(struct sessiond_reply *reply, struct sessiond_page **result, struct sessiond_error *error) {
     struct mp_cursor cursor;
     struct block block;
     int code;
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
     uint32_t count = list_count(cursor);
-    struct sessiond_list *list = block_make(&block, sizeof *list, records_room(count), reply);
+    struct sessiond_page *list = block_make(&block, sizeof *list, records_room(count), reply);
     if (list) {
         list->count = count;
         list->total = -1;

@@ -143,7 +143,7 @@ int mode_scan(struct sessiond_client *client, const char *prefix, uint64_t count
         .prefix = *prefix ? prefix : NULL, .limit = SESSIOND_LIMIT_MAX_LIST, .fields = SESSIOND_FIELD_ID};
     char cursor[SESSIOND_LIMIT_MAX_TEXT + 1];
     for (uint64_t printed = 0;;) {
-        struct sessiond_list *list;
+        struct sessiond_page *list;
         if (sessiond_list(client, &options, &list)) return output_error(sessiond_client_error(client));
         if (!list) return EXIT_FINE;
         for (size_t i = 0; i < list->count && (count == 0 || printed < count); i++, printed++) {

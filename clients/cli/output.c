@@ -43,6 +43,7 @@ int output_error(const struct sessiond_error *error) {
     put_clean(error->code_name);
     fputs(": ", stderr);
     put_clean(error->message);
+    if (error->status) fprintf(stderr, " status=%s", sessiond_status_name(error->status));
     if (error->version) fprintf(stderr, " version=%llu", (unsigned long long)error->version);
     if (error->limit >= 0) fprintf(stderr, " limit=%lld", (long long)error->limit);
     if (error->retry_after_ms) fprintf(stderr, " retry_after_ms=%lld", (long long)error->retry_after_ms);

@@ -58,6 +58,9 @@ struct sessiond_error {
     int64_t retry_after_ms;                     /* with BUSY; 0: not said */
 };
 
+/* The word of a status, such as "revoked"; NULL where it is none. */
+SESSIOND_API const char *sessiond_status_name(enum sessiond_status_code status);
+
 /* ---------------------------------------------------------------- values */
 
 /* A run of bytes: an encoded MessagePack value, as any MessagePack library makes it (with msgpack-c: the data and size
@@ -122,7 +125,7 @@ struct sessiond_client_options {
     int64_t connect_timeout_ms; /* longest that one attempt to connect takes; 0: 1,000 */
     int64_t
         reconnect_min_ms; /* the first pause after an attempt that failed; it doubles, half of it by chance; 0: 20 */
-    int64_t reconnect_max_ms; /* the longest pause; 0: 2,000 */
+    int64_t reconnect_max_ms; /* the longest pause; in a blocking client at most a quarter of timeout_ms; 0: 2,000 */
     uint32_t max_in_flight;   /* requests sent whose replies were not taken, or waiting to be sent; 0: 65,536 */
     size_t max_held_bytes;    /* of such requests and their replies together, at most 1 GiB; 0: 256 MiB */
     size_t max_reply_bytes;   /* of one reply; a longer one is a PROTOCOL error; 0: 16 MiB */
@@ -178,7 +181,7 @@ struct sessiond_records {
 };
 
 /* A page of a list. */
-struct sessiond_list {
+struct sessiond_page {
     size_t count;
     const struct sessiond_record *const *sessions;
     struct sessiond_text cursor; /* give it to the next call; text NULL: this was the last page */

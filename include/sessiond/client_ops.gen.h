@@ -300,7 +300,7 @@ struct sessiond_list_options {
     enum sessiond_list_order order; /* newest (default) or oldest, within a group */
 };
 SESSIOND_API struct sessiond_request *sessiond_list_request(const char *namespace_name, const struct sessiond_list_options *options);
-SESSIOND_API int sessiond_list(struct sessiond_client *client, const struct sessiond_list_options *options, struct sessiond_list **result);
+SESSIOND_API int sessiond_list(struct sessiond_client *client, const struct sessiond_list_options *options, struct sessiond_page **result);
 
 /* session.count: Counts the living sessions of a namespace, or those of a user or a client, or those with some
  * status. Answers int. Errors: BAD_REQUEST. */
@@ -353,7 +353,7 @@ SESSIOND_API int sessiond_reply_records(struct sessiond_reply *reply, struct ses
 SESSIOND_API int sessiond_reply_written(struct sessiond_reply *reply, struct sessiond_written **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_bool(struct sessiond_reply *reply, bool *result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_int(struct sessiond_reply *reply, int64_t *result, struct sessiond_error *error);
-SESSIOND_API int sessiond_reply_list(struct sessiond_reply *reply, struct sessiond_list **result, struct sessiond_error *error);
+SESSIOND_API int sessiond_reply_page(struct sessiond_reply *reply, struct sessiond_page **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_policy(struct sessiond_reply *reply, struct sessiond_policy **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_namespace(struct sessiond_reply *reply, struct sessiond_namespace **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_names(struct sessiond_reply *reply, struct sessiond_names **result, struct sessiond_error *error);

@@ -46,7 +46,7 @@ Test(results, hand_out_nil_as_null) {
 
 Test(results, need_not_be_taken) {
     cr_assert_eq(sessiond_reply_record(reply_of(MP("\x80")), NULL, NULL), 0);
-    cr_assert_eq(sessiond_reply_list(reply_of(MP("\x80")), NULL, NULL), 0);
+    cr_assert_eq(sessiond_reply_page(reply_of(MP("\x80")), NULL, NULL), 0);
     cr_assert_eq(sessiond_reply_bool(reply_of(MP("\xc3")), NULL, NULL), 0);
     cr_assert_eq(sessiond_reply_now(reply_of(MP("\x80")), NULL, NULL), 0);
 }
@@ -66,8 +66,8 @@ Test(results, hand_out_records_with_holes) {
 }
 
 Test(results, hand_out_a_page_and_its_cursor) {
-    struct sessiond_list *list;
-    cr_assert_eq(sessiond_reply_list(reply_of(MP("\x83\xa6"
+    struct sessiond_page *list;
+    cr_assert_eq(sessiond_reply_page(reply_of(MP("\x83\xa6"
                                                  "cursor\xa1"
                                                  "c\xa8sessions\x91\x81\xa2id\xa1"
                                                  "a\xa5total\x05")),
@@ -78,7 +78,7 @@ Test(results, hand_out_a_page_and_its_cursor) {
     cr_assert_str_eq(list->cursor.text, "c");
     cr_assert_eq(list->total, 5);
     sessiond_free(list);
-    cr_assert_eq(sessiond_reply_list(reply_of(MP("\x83\xa6"
+    cr_assert_eq(sessiond_reply_page(reply_of(MP("\x83\xa6"
                                                  "cursor\xc0\xa8sessions\x90\xa5total\xc0")),
                                      &list, &error),
                  0);
@@ -132,20 +132,20 @@ Test(results, hand_out_the_small_shapes) {
 Test(results, say_protocol_where_the_shape_is_another) {
     struct sessiond_record *record;
     struct sessiond_records *records;
-    struct sessiond_list *list;
+    struct sessiond_page *list;
     int64_t number;
     bool answer;
     cr_assert_eq(sessiond_reply_record(reply_of(MP("\x05")), &record, &error), SESSIOND_ERROR_PROTOCOL);
     cr_assert_eq(sessiond_reply_records(reply_of(MP("\x80")), &records, &error), SESSIOND_ERROR_PROTOCOL);
-    cr_assert_eq(sessiond_reply_list(reply_of(MP("\x80")), &list, &error), SESSIOND_ERROR_PROTOCOL);
+    cr_assert_eq(sessiond_reply_page(reply_of(MP("\x80")), &list, &error), SESSIOND_ERROR_PROTOCOL);
     cr_assert_eq(sessiond_reply_int(reply_of(MP("\xc3")), &number, &error), SESSIOND_ERROR_PROTOCOL);
     cr_assert_eq(sessiond_reply_bool(reply_of(MP("\x01")), &answer, &error), SESSIOND_ERROR_PROTOCOL);
     cr_assert_str_eq(error.code_name, "PROTOCOL");
 }
 
 Test(results, survive_a_list_that_names_its_sessions_twice) {
-    struct sessiond_list *list;
-    int code = sessiond_reply_list(reply_of(MP("\x82\xa8sessions\x93\x80\x80\x80\xa8sessions\x91\x81\xa2id\xa1z")),
+    struct sessiond_page *list;
+    int code = sessiond_reply_page(reply_of(MP("\x82\xa8sessions\x93\x80\x80\x80\xa8sessions\x91\x81\xa2id\xa1z")),
                                    &list, &error);
     cr_assert_eq(code, 0);
     cr_assert_eq(list->count, 1);
@@ -173,10 +173,10 @@ Test(results, survive_every_mutation_of_an_answer) {
         struct bytes value = mp_read_value(&cursor, REPLY_DEPTH_MAX);
         if (cursor.error) continue;
         struct sessiond_bytes result = {value.data, value.size};
-        struct sessiond_list *list;
+        struct sessiond_page *list;
         struct sessiond_record *record;
         struct sessiond_namespace *info;
-        if (!sessiond_reply_list(reply_of(result), &list, &error)) sessiond_free(list);
+        if (!sessiond_reply_page(reply_of(result), &list, &error)) sessiond_free(list);
         if (!sessiond_reply_record(reply_of(result), &record, &error)) sessiond_free(record);
         if (!sessiond_reply_namespace(reply_of(result), &info, &error)) sessiond_free(info);
     }

@@ -1,0 +1,92 @@
+/* Processes of a test. Each is killed with the test that started it, so that none is left behind by a failure. */
+#define _GNU_SOURCE
+#include "process.h"
+
+#include <criterion/criterion.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the child: end with the parent, and become the program. */
+static void become(const char *const *arguments, int in, int out, int err) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (in >= 0) dup2(in, 0);
+    if (out >= 0) dup2(out, 1);
+    if (err >= 0) dup2(err, 2);
+    execv(arguments[0], (char *const *)arguments);
+    _exit(127);
+}
+
+/* The first line that a pipe gives, within 10 s. */
+static void read_line(int fd, char *line, size_t size) {
+    size_t used = 0;
+    struct pollfd poll_fd = {.fd = fd, .events = POLLIN};
+    while (used < size - 1 && poll(&poll_fd, 1, 10000) > 0 && read(fd, line + used, 1) == 1)
+        if (line[used++] == '\n') break;
+    line[used] = '\0';
+}
+
+void server_start(struct server *server) {
+    int out[2];
+    char port[8], line[512];
+    if (!server->socket_path[0])
+        snprintf(server->socket_path, sizeof server->socket_path, "%s/sessiond-test-%d.sock",
+                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid());
+    snprintf(port, sizeof port, "%u", server->port);
+    const char *const arguments[] = {SESSIOND_BINARY,     "--port",    port, "--unix-socket",
+                                     server->socket_path, "--threads", "1",  NULL};
+    cr_assert_eq(pipe2(out, O_CLOEXEC), 0);
+    int log = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    server->pid = fork();
+    if (server->pid == 0) become(arguments, -1, out[1], log);
+    close(out[1]);
+    close(log);
+    read_line(out[0], line, sizeof line);
+    close(out[0]);
+    const char *tcp = strstr(line, "tcp=127.0.0.1:");
+    cr_assert(strstr(line, "event=ready") && tcp, "sessiond did not start: %s", line);
+    server->port = (uint16_t)atoi(tcp + strlen("tcp=127.0.0.1:"));
+    snprintf(server->url, sizeof server->url, "sessiond://127.0.0.1:%u/web", server->port);
+    snprintf(server->socket_url, sizeof server->socket_url, "sessiond+unix://%s?namespace=web", server->socket_path);
+}
+
+void server_kill(struct server *server) {
+    kill(server->pid, SIGKILL);
+    waitpid(server->pid, NULL, 0);
+    unlink(server->socket_path);
+}
+
+/* All that a temporary file holds, as a text. */
+static void read_back(FILE *file, char *text, size_t size) {
+    rewind(file);
+    text[fread(text, 1, size - 1, file)] = '\0';
+    fclose(file);
+}
+
+void run_program(struct ran *ran, const char *input, const char *program, ...) {
+    const char *arguments[32] = {program};
+    va_list list;
+    va_start(list, program);
+    for (int i = 1; i < 31 && (arguments[i] = va_arg(list, const char *)); i++) continue;
+    va_end(list);
+    FILE *in = tmpfile(), *out = tmpfile(), *err = tmpfile();
+    fputs(input ? input : "", in);
+    rewind(in);
+    pid_t pid = fork();
+    if (pid == 0) {
+        alarm(20);
+        become(arguments, fileno(in), fileno(out), fileno(err));
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    ran->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+    fclose(in);
+    read_back(out, ran->out, sizeof ran->out);
+    read_back(err, ran->err, sizeof ran->err);
+}

@@ -1,0 +1,204 @@
+#include <criterion/criterion.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "process.h"
+
+static struct server server;
+static struct ran ran;
+
+static void setup(void) {
+    server_start(&server);
+    setenv("SESSIOND_URL", server.url, 1);
+}
+static void teardown(void) {
+    server_kill(&server);
+}
+
+TestSuite(cli, .init = setup, .fini = teardown);
+
+/* Runs sessiond-cli with the namespace web; what it answers, without its line end. */
+#define CLI(...)                                                                                                       \
+    (run_program(&ran, NULL, SESSIOND_CLI, __VA_ARGS__, NULL), ran.out[strcspn(ran.out, "\n")] = '\0',                 \
+     (const char *)ran.out)
+
+Test(cli, does_one_request_and_prints_json) {
+    CLI("session.set", "s1", "{\"cart\": [3]}", "user=ann");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    cr_assert_str_eq(CLI("session.get", "s1", "{\"fields\": [\"id\", \"data\"]}"),
+                     "{\"id\": \"s1\", \"data\": {\"cart\": [3]}}");
+    cr_assert_str_eq(CLI("session.get", "s1", "fields=[\"user\"]", "touch=true"), "{\"user\": \"ann\"}");
+    cr_assert_str_eq(CLI("session.get", "none"), "null");
+    cr_assert_eq(ran.code, 0);
+}
+
+Test(cli, takes_ids_as_they_are) {
+    const char *ids[] = {"123", "true", "null", "{x}", "1.5", "-", "a=b"};
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        if (strcmp(ids[i], "-") == 0) continue;
+        CLI("session.set", ids[i], "1");
+        cr_assert_eq(ran.code, 0, "%s: %s", ids[i], ran.err);
+    }
+    cr_assert_str_eq(CLI("--scan", "12"), "123");
+    cr_assert_str_eq(CLI("session.count"), "6");
+    cr_assert_str_eq(CLI("session.get", "\"123\"", "fields=[\"id\"]"), "{\"id\": \"123\"}", "in quotes it is JSON");
+}
+
+Test(cli, loses_nothing_between_json_and_messagepack) {
+    const char *values[] = {
+        "{\"$bin\": \"AQI=\"}",
+        "{\"$str\": \"/w==\"}",
+        "{\"$float\": \"nan\"}",
+        "{\"$float\": \"-inf\"}",
+        "{\"$ext\": [-5, \"AQID\"]}",
+        "{\"$map\": [[1, \"one\"], [[2], null]]}",
+        "{\"$map\": [[\"$bin\", \"not bytes\"]]}",
+        "{\"z\": 1, \"a\": [true, false, null], \"m\": {\"$x\": 1, \"$y\": 2}}",
+        "[9223372036854775807, -9223372036854775808, 0, 1.0, 0.1, 1e+300, -0.0]",
+        "\"q\\\" \\\\ \\n\\r\\t \\u0001\\u007f \\u0085 \u00e9 \U0001f600\"",
+        "{}",
+        "[]",
+    };
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        CLI("session.set", "s", values[i]);
+        cr_assert_eq(ran.code, 0, "%s: %s", values[i], ran.err);
+        char expected[600];
+        snprintf(expected, sizeof expected, "{\"data\": %s}", values[i]);
+        cr_assert_str_eq(CLI("session.get", "s", "fields=[\"data\"]"), expected);
+    }
+    CLI("session.set", "s", "{\"$int\": \"18446744073709551615\"}");
+    cr_assert_str_eq(CLI("session.get", "s", "fields=[\"data\"]"), "{\"data\": 18446744073709551615}");
+    CLI("session.set", "s", "bare");
+    cr_assert_str_eq(CLI("session.get", "s", "fields=[\"data\"]"), "{\"data\": \"bare\"}");
+}
+
+Test(cli, refuses_values_with_a_sentence) {
+    const char *bad[] = {"{\"a\":",
+                         "[1,]",
+                         "\"open",
+                         "99999999999999999999",
+                         "{\"a\": 1, \"a\": 2}",
+                         "{\"$bin\": \"A\"}",
+                         "{\"$bin\": 5}",
+                         "{\"$int\": \"x\"}",
+                         "{\"$int\": \"18446744073709551616\"}",
+                         "{\"$ext\": [1]}",
+                         "{\"$map\": [1]}",
+                         "{\"$what\": 1}",
+                         "{\"$float\": \"1\"}",
+                         "{\"$str\": \"AB==\"}"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CLI("session.set", "s", bad[i]);
+        cr_assert_eq(ran.code, 2, "%s: %d %s", bad[i], ran.code, ran.out);
+        cr_assert(strstr(ran.err, "sessiond-cli: session.set: "), "%s", ran.err);
+    }
+}
+
+Test(cli, says_how_it_ended) {
+    CLI("session.create", "id=s", "id=s");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    CLI("session.create", "id=s");
+    cr_assert_eq(ran.code, 1);
+    cr_assert(strncmp(ran.err, "sessiond-cli: EXISTS: ", 22) == 0, "%s", ran.err);
+    cr_assert_eq(strchr(ran.err, '\n'), ran.err + strlen(ran.err) - 1, "one line");
+    CLI("session.get");
+    cr_assert_eq(ran.code, 2);
+    cr_assert(strstr(ran.err, "takes 1 argument"), "%s", ran.err);
+    CLI("--no-such-option");
+    cr_assert_eq(ran.code, 2);
+    CLI("-u", "sessionds://x", "server.ping");
+    cr_assert_eq(ran.code, 2);
+    CLI("-u", "sessiond+unix:///nonexistent.sock", "server.ping");
+    cr_assert_eq(ran.code, 3);
+    CLI("no.such_method", "1");
+    cr_assert_eq(ran.code, 1);
+    cr_assert(strstr(ran.err, "UNKNOWN_METHOD"), "%s", ran.err);
+}
+
+Test(cli, names_the_namespace_in_the_url_by_option_or_as_an_argument) {
+    char url[64];
+    snprintf(url, sizeof url, "sessiond://127.0.0.1:%u", server.port);
+    CLI("session.set", "s", "1");
+    cr_assert_str_eq(CLI("-u", url, "session.count", "web"), "1");
+    cr_assert_str_eq(CLI("-u", url, "-n", "web", "session.count"), "1");
+    cr_assert_str_eq(CLI("-n", "other", "session.count"), "0");
+}
+
+Test(cli, reads_a_value_from_stdin) {
+    run_program(&ran, "{\"from\": \"stdin\"}\n", SESSIOND_CLI, "session.set", "s", "-", NULL);
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    cr_assert_str_eq(CLI("session.get", "s", "fields=[\"data\"]"), "{\"data\": {\"from\": \"stdin\"}}");
+}
+
+Test(cli, prints_texts_raw) {
+    CLI("session.set", "s", "1");
+    CLI("--raw", "namespace.list");
+    cr_assert_str_eq(ran.out, "[\"web\"]");
+    run_program(&ran, NULL, SESSIOND_CLI, "--raw", "session.get", "none", NULL);
+    cr_assert_str_eq(ran.out, "\n");
+}
+
+Test(cli, answers_a_pipe_line_by_line_in_order) {
+    run_program(&ran,
+                "session.set a {\"n\": 1}\n"
+                "# a comment\n"
+                "\n"
+                "session.get a fields=[\"data\"]\n"
+                "session.get\n"
+                "session.destroy a\n"
+                "session.set a 'a bare word'\n"
+                "session.set 'b c' \"x y\"\n"
+                "session.get 'b c' {\"fields\": [\"id\", \"data\"]}",
+                SESSIOND_CLI, "--pipe", NULL);
+    cr_assert_eq(ran.code, 1, "%s", ran.err);
+    char *line = strtok(ran.out, "\n");
+    cr_assert(strstr(line, "\"version\""), "%s", line);
+    cr_assert_str_eq(strtok(NULL, "\n"), "{\"data\": {\"n\": 1}}");
+    cr_assert(strstr(strtok(NULL, "\n"), "{\"$error\": {\"code\": \"ARGUMENT\""));
+    cr_assert_str_eq(strtok(NULL, "\n"), "true");
+    cr_assert(strstr(strtok(NULL, "\n"), "{\"$error\": {\"code\": \"GONE\""));
+    cr_assert(strstr(strtok(NULL, "\n"), "\"version\""));
+    cr_assert_str_eq(strtok(NULL, "\n"), "{\"id\": \"b c\", \"data\": \"x y\"}");
+    cr_assert_null(strtok(NULL, "\n"));
+}
+
+Test(cli, pipes_more_than_its_window_and_scans_them_all) {
+    static char input[200000];
+    size_t size = 0;
+    for (int i = 0; i < 5000; i++)
+        size += (size_t)snprintf(input + size, sizeof input - size, "session.set id%d %d\n", i, i);
+    run_program(&ran, input, SESSIOND_CLI, NULL);
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    run_program(&ran, NULL, SESSIOND_CLI, "--scan", "id", NULL);
+    unsigned lines = 0;
+    for (char *at = ran.out; (at = strchr(at, '\n')); at++) lines++;
+    cr_assert_eq(lines, 5000);
+    run_program(&ran, NULL, SESSIOND_CLI, "--scan", "", "--count", "7", NULL);
+    lines = 0;
+    for (char *at = ran.out; (at = strchr(at, '\n')); at++) lines++;
+    cr_assert_eq(lines, 7);
+}
+
+Test(cli, measures_pings_and_shows_figures) {
+    CLI("--latency", "--count", "50");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    cr_assert(strncmp(ran.out, "pings 50 ", 9) == 0 && strstr(ran.out, "p99"), "%s", ran.out);
+    run_program(&ran, NULL, SESSIOND_CLI, "--stat", "--count", "1", NULL);
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    cr_assert(strstr(ran.out, "requests/s") && strstr(ran.out, "sessions"), "%s", ran.out);
+    cr_assert_null(strstr(ran.out, " - "), "a figure that the server does not have: %s", ran.out);
+}
+
+Test(cli, helps_from_the_schema) {
+    CLI("help", "session.set");
+    cr_assert_eq(ran.code, 0);
+    run_program(&ran, NULL, SESSIOND_CLI, "help", "session.set", NULL);
+    cr_assert(strstr(ran.out, "if_version") && strstr(ran.out, "Example:") && strstr(ran.out, "Errors: "), "%s",
+              ran.out);
+    run_program(&ran, NULL, SESSIOND_CLI, "help", "gone", NULL);
+    cr_assert(strncmp(ran.out, "GONE\n", 5) == 0, "%s", ran.out);
+    run_program(&ran, NULL, SESSIOND_CLI, "help", NULL);
+    cr_assert(strstr(ran.out, "session.regenerate") && strstr(ran.out, "EXISTS"), "%s", ran.out);
+    CLI("help", "nothing");
+    cr_assert_eq(ran.code, 2);
+}
