@@ -26,25 +26,25 @@ const clients = {
 
 const text = value => Buffer.isBuffer(value) ? value.toString() : value
 
-async function talk ({ request, close }) {
-  const created = await request('session.create', 'npm', { id: 's1', user: 'bob', data: { cart: 1 }, timeouts: { idle_timeout_ms: 60000 } })
+async function talk ({ request, close }, namespace) {
+  const created = await request('session.create', namespace, { id: 's1', user: 'bob', data: { cart: 1 }, timeouts: { idle_timeout_ms: 60000 } })
   assert.equal(text(created.id), 's1')
   assert.equal(created.expires_at - created.last_active_at, 60000)
-  assert.deepEqual((await request('session.get', 'npm', 's1')).data, { cart: 1 })
+  assert.deepEqual((await request('session.get', namespace, 's1')).data, { cart: 1 })
   // A number above 2^32 leaves JavaScript as a float64 in some encoders.
   const deadline = Date.now() + 3600000
-  assert.equal((await request('session.expire', 'npm', 's1', { absolute_expires_at: deadline })).expires_at, created.last_active_at + 60000)
-  assert.equal((await request('session.patch', 'npm', 's1', { incr: { cart: 2 } })).values.cart, 3)
-  const counts = await Promise.all(Array.from({ length: 20 }, () => request('session.patch', 'npm', 's1', { incr: { views: 1 } })))
+  assert.equal((await request('session.expire', namespace, 's1', { absolute_expires_at: deadline })).expires_at, created.last_active_at + 60000)
+  assert.equal((await request('session.patch', namespace, 's1', { incr: { cart: 2 } })).values.cart, 3)
+  const counts = await Promise.all(Array.from({ length: 20 }, () => request('session.patch', namespace, 's1', { incr: { views: 1 } })))
   assert.equal(Math.max(...counts.map(c => c.values.views)), 20)
-  assert.equal(await request('session.count', 'npm', { user: 'bob' }), 1)
-  assert.equal(await request('session.destroy', 'npm', 's1'), true)
-  await assert.rejects(request('session.set', 'npm', 's1', {}), error => text(error.code) === 'GONE')
-  assert.equal(await request('session.get', 'npm', 's1'), null)
+  assert.equal(await request('session.count', namespace, { user: 'bob' }), 1)
+  assert.equal(await request('session.destroy', namespace, 's1'), true)
+  await assert.rejects(request('session.set', namespace, 's1', {}), error => text(error.code) === 'GONE')
+  assert.equal(await request('session.get', namespace, 's1'), null)
   close()
 }
 
 const [name, port] = process.argv.slice(2)
-talk(clients[name](Number(port))).then(
+talk(clients[name](Number(port)), name).then(
   () => { console.log(name + ' talks to sessiond'); process.exit(0) },
   error => { console.error(error); process.exit(1) })

@@ -13,7 +13,7 @@ def refused(session, *request):
     try:
         session.request(*request)
     except ErrorResponse as error:
-        return error.args[0] if not isinstance(error.args[0], (list, tuple)) else error.args[0][1]
+        return error.args[0]
     raise AssertionError(f"{request} was not refused")
 
 
@@ -48,5 +48,7 @@ def talk(session):
 
 
 with server.running(sys.argv[1]) as (port, _):
-    talk(tcp_session("127.0.0.1", port))
+    client = tcp_session("127.0.0.1", port)
+    client.error_wrapper = ErrorResponse    # what an error becomes is the caller's choice in pynvim
+    talk(client)
 print("pynvim talks to sessiond")
