@@ -19,16 +19,28 @@ static void configure_answer(struct verb *verb, const struct namespace *namespac
     state->purge_interval_ms = namespace->purge_interval_ms;
 }
 
+/* Longer keeping must not bring back what was forgotten already but happens to lie there still: what had ended under
+ * the old policy is put behind the purge moment and the tombstone floor. Under the registry's lock. */
+static void keep_forgotten(struct context *context, struct namespace *namespace, const struct policy *old,
+                           const struct policy *new) {
+    if (new->retention_ms > old->retention_ms)
+        namespace_note_purge(namespace, version_take(context->engine, context->now_ms),
+                             context->now_ms - old->retention_ms);
+    uint64_t floor = version_of_moment(context->now_ms - old->tombstone_ms + 1);
+    if (new->tombstone_ms > old->tombstone_ms && floor > atomic_load(&namespace->tombstone_floor) + 1)
+        atomic_store(&namespace->tombstone_floor, floor - 1);
+}
+
 /* Under the registry's lock. False where memory is lacking. */
 static bool change_policy(struct context *context, struct namespace *namespace, const struct policy_change *change) {
     struct memory_engine *engine = context->engine;
-    struct policy policy = *namespace_policy(namespace);
-    int64_t retention_ms = policy.retention_ms;
+    struct policy old = *namespace_policy(namespace), new = old;
     assert(engine->policy_apply);
-    engine->policy_apply(&policy, change);
-    if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &policy)) return false;
+    engine->policy_apply(&new, change);
+    keep_forgotten(context, namespace, &old, &new);
+    if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &new)) return false;
     /* The dead are armed for the retention that they died under; a shorter one is to give memory back now. */
-    if (policy.retention_ms < retention_ms && atomic_load(&namespace->bytes) > 0) sweep_request(context, namespace);
+    if (new.retention_ms != old.retention_ms && atomic_load(&namespace->bytes) > 0) sweep_request(context, namespace);
     return true;
 }
 

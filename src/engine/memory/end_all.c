@@ -134,7 +134,7 @@ static void end_clear(struct context *context, struct verb *verb, struct namespa
         verb->scan_result.total = living_count(namespace);
         for (unsigned status = 0; status < STATUS_END; status++)
             atomic_store(&namespace->pending[status], atomic_load(&namespace->count[status]));
-        atomic_store(&namespace->epoch, version);
+        namespace_note_clear(namespace, version);
         verb->depends_on = version;
         if (count_is_pending(namespace)) sweep_request(context, namespace);
     }
@@ -158,8 +158,7 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
 
 static void purge_locked(struct context *context, struct namespace *namespace, uint64_t *count) {
     *count = 0;
-    atomic_store(&namespace->purge_version, version_take(context->engine, context->now_ms));
-    atomic_store(&namespace->purged_at, context->now_ms);
+    namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms);
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++) {
         if (status_is_living(status)) continue;
         *count += (uint64_t)namespace_count(namespace, status);

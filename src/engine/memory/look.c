@@ -6,47 +6,47 @@
  */
 #include "engine/memory/memory.h"
 
-static enum judged judge_alias(const struct session *view, uint64_t epoch, int64_t now_ms, uint64_t *tombstone) {
-    bool is_outdated = view->version <= epoch;
+static enum judged judge_alias(const struct namespace *namespace, const struct session *view, bool is_outdated,
+                               int64_t now_ms, uint64_t *tombstone) {
     if (!is_outdated && now_ms < view->absolute_expires_at) return JUDGED_ALIAS;
     /* What is left of tombstone_ms counts from the regenerate, unless a clear came while it was readable. */
-    *tombstone = is_outdated && view->absolute_expires_at > version_time(epoch) ? epoch : view->version;
+    int64_t retention_ms;
+    uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
+    bool was_cleared = is_outdated && view->absolute_expires_at > version_time(cleared_by);
+    *tombstone = was_cleared ? cleared_by : view->version;
     return JUDGED_FORGOTTEN;
 }
 
-/* One that is dead by its status or deadline, or outdated. */
-static enum judged judge_dead(const struct namespace *namespace, const struct session *view, uint64_t epoch,
+/* One that is dead by its status or deadline. */
+static enum judged judge_dead(const struct namespace *namespace, const struct session *view, bool is_outdated,
                               int64_t now_ms, uint64_t *tombstone) {
     int64_t status_at = session_status_at(view, now_ms);
-    int64_t forgotten_at = status_at + namespace_policy(namespace)->retention_ms;
-    int64_t purged_at = atomic_load_explicit(&((struct namespace *)namespace)->purged_at, memory_order_acquire);
-    bool is_purged =
-        status_at <= purged_at &&
-        view->version <= atomic_load_explicit(&((struct namespace *)namespace)->purge_version, memory_order_acquire);
-    if (is_purged && purged_at < forgotten_at) forgotten_at = purged_at;
+    int64_t retention_ms = namespace_policy(namespace)->retention_ms;
+    int64_t purged_at = namespace_purged_at(namespace, view->version, status_at);
     *tombstone = version_of_moment(status_at);
-    if (view->version <= epoch) {
-        /* It was still to be seen when the namespace was cleared: that was its end. */
-        if (status_at > version_time(epoch) || forgotten_at > version_time(epoch)) *tombstone = epoch;
-        return JUDGED_FORGOTTEN;
-    }
-    return is_purged || now_ms >= forgotten_at ? JUDGED_FORGOTTEN : JUDGED_DEAD;
+    if (!is_outdated)
+        return purged_at != INT64_MAX || now_ms >= status_at + retention_ms ? JUDGED_FORGOTTEN : JUDGED_DEAD;
+    /* If it was still to be seen when the namespace was cleared, that was its end. */
+    uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
+    int64_t cleared_at = version_time(cleared_by), forgotten_at = status_at + retention_ms;
+    if (purged_at < forgotten_at) forgotten_at = purged_at;
+    if (status_at > cleared_at || forgotten_at > cleared_at) *tombstone = cleared_by;
+    return JUDGED_FORGOTTEN;
 }
 
 enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
                          int64_t *now_ms, struct session *view, uint64_t *tombstone) {
     const struct terms *terms = record_terms(engine, record);
-    uint64_t epoch = namespace_epoch(terms->namespace);
+    bool is_outdated = record->version <= namespace_epoch(terms->namespace);
     record_view_life(record, terms, active, view);
     *tombstone = 0;
-    if (view->is_alias) return judge_alias(view, epoch, *now_ms, tombstone);
+    if (view->is_alias) return judge_alias(terms->namespace, view, is_outdated, *now_ms, tombstone);
     if (active & RECORD_MARK_REAPED && session_deadline(view) > *now_ms) *now_ms = session_deadline(view);
-    if (session_is_alive(view, *now_ms)) {
-        if (view->version > epoch) return JUDGED_ALIVE;
-        *tombstone = epoch;
-        return JUDGED_FORGOTTEN;
-    }
-    return judge_dead(terms->namespace, view, epoch, *now_ms, tombstone);
+    if (!session_is_alive(view, *now_ms)) return judge_dead(terms->namespace, view, is_outdated, *now_ms, tombstone);
+    if (!is_outdated) return JUDGED_ALIVE;
+    int64_t retention_ms;
+    *tombstone = namespace_cleared_by(terms->namespace, view->version, &retention_ms);
+    return JUDGED_FORGOTTEN;
 }
 
 int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,
@@ -80,7 +80,9 @@ struct record *record_find(struct memory_engine *engine, const struct namespace 
 
 bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms) {
     int64_t tombstone_ms = namespace_policy(namespace)->tombstone_ms;
-    return version && tombstone_ms && now_ms < version_time(version) + tombstone_ms;
+    if (!version || version >= EPOCH_DROPPED || !tombstone_ms || now_ms >= version_time(version) + tombstone_ms)
+        return false;
+    return version > atomic_load_explicit(&((struct namespace *)namespace)->tombstone_floor, memory_order_acquire);
 }
 
 /* Judges the record that was found, or looks for a tombstone (under the lock). */

@@ -138,6 +138,22 @@ struct namespace *registry_make(struct registry *registry, unsigned reader, stru
     return namespace;
 }
 
+void namespace_note_clear(struct namespace *namespace, uint64_t version) {
+    struct clear *clear = &namespace->clears[namespace->clear_count++ % ENDS_KEPT];
+    atomic_store(&clear->version, 0);
+    atomic_store(&clear->retention_ms, namespace_policy(namespace)->retention_ms);
+    atomic_store(&clear->version, version);
+    atomic_store(&namespace->epoch, version);
+}
+
+void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at) {
+    struct purge *purge = &namespace->purges[namespace->purge_count++ % ENDS_KEPT];
+    atomic_store(&purge->version, 0); /* so that nobody sees one's version with the other's moment */
+    atomic_store(&purge->at, at);
+    atomic_store(&purge->version, version);
+    atomic_store(&namespace->purge_version, version);
+}
+
 void registry_unlink(struct registry *registry, struct namespace *namespace) {
     struct namespace_map *map = atomic_load_explicit(&registry->map, memory_order_relaxed);
     uint32_t at = (uint32_t)hash_bytes(registry->hash_key, namespace_name(namespace));

@@ -19,16 +19,37 @@
 /* Stands in the epoch while a clear takes its version; see namespace_raise_epoch. */
 #define EPOCH_RISING (UINT64_C(1) << 63)
 
+#define ENDS_KEPT 4
+
+/* Records with a version up to `version` were destroyed; under that retention, which says which of the dead were still
+ * to be seen. */
+struct clear {
+    _Atomic uint64_t version; /* 0: none */
+    _Atomic int64_t retention_ms;
+};
+
+/* Dead records with a status_at up to `at` were forgotten then, if their version is up to `version`: not one that was
+ * born dead since. */
+struct purge {
+    _Atomic int64_t at;
+    _Atomic uint64_t version; /* 0: none */
+};
+
 struct namespace {
-    uint64_t key;                    /* constant; xor'ed into the hash of every id */
-    _Atomic(struct policy *) policy; /* a slab block, replaced whole */
-    _Atomic uint64_t epoch;          /* records with a version up to this are destroyed */
-    _Atomic int64_t purged_at;       /* dead records with a status_at up to this are forgotten; 0: none ... */
-    _Atomic uint64_t purge_version;  /* ... if their version is up to this: not one that was born dead since */
-    _Atomic uint32_t recent_terms;   /* the tuple that was asked for last */
-    uint32_t base_terms;             /* constant */
+    uint64_t key;                     /* constant; xor'ed into the hash of every id */
+    _Atomic(struct policy *) policy;  /* a slab block, replaced whole */
+    _Atomic uint64_t epoch;           /* records with a version up to this are destroyed */
+    _Atomic uint64_t purge_version;   /* the newest of `purges` */
+    _Atomic uint64_t tombstone_floor; /* ends up to this version were past their tombstone_ms when that was raised */
+    _Atomic uint32_t recent_terms;    /* the tuple that was asked for last */
+    uint32_t base_terms;              /* constant */
     uint8_t name_size;
     uint8_t name[LIMIT_MAX_NAMESPACE];
+    /* The last clears and purges, the newest over the oldest. A record that lies there unswept ended with the first
+     * that concerned it, however many came after. */
+    struct clear clears[ENDS_KEPT];
+    struct purge purges[ENDS_KEPT];
+    unsigned clear_count, purge_count; /* the registry's lock: ever made */
 
     /* Counters, changed by whoever publishes, marks or removes a record, under that record's shard's lock. Apart from
      * the fields above, which every read looks at. */
@@ -87,6 +108,10 @@ struct namespace *registry_find(const struct registry *registry, struct bytes na
 struct namespace *registry_make(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
                                 struct error *error);
 
+/* Notes a clear or a purge; the lock is held. */
+void namespace_note_clear(struct namespace *namespace, uint64_t version);
+void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at);
+
 /* Takes the name away and outdates all its records; the lock is held. */
 void registry_unlink(struct registry *registry, struct namespace *namespace);
 
@@ -109,6 +134,32 @@ static inline const struct policy *namespace_policy(const struct namespace *name
 
 static inline uint64_t namespace_epoch(const struct namespace *namespace) {
     return atomic_load_explicit(&namespace->epoch, memory_order_acquire) & ~EPOCH_RISING;
+}
+
+/* The version of the first clear that concerned a record, and the retention at that moment; UINT64_MAX: none. */
+static inline uint64_t namespace_cleared_by(const struct namespace *namespace, uint64_t version,
+                                            int64_t *retention_ms) {
+    uint64_t first = UINT64_MAX;
+    for (unsigned i = 0; i < ENDS_KEPT; i++) {
+        struct clear *clear = &((struct namespace *)namespace)->clears[i];
+        uint64_t cleared_by = atomic_load_explicit(&clear->version, memory_order_acquire);
+        if (cleared_by < version || cleared_by >= first) continue;
+        first = cleared_by;
+        *retention_ms = atomic_load_explicit(&clear->retention_ms, memory_order_acquire);
+    }
+    return first;
+}
+
+/* The moment of the first purge that concerned a dead record; INT64_MAX: none. */
+static inline int64_t namespace_purged_at(const struct namespace *namespace, uint64_t version, int64_t status_at) {
+    int64_t first = INT64_MAX;
+    for (unsigned i = 0; i < ENDS_KEPT; i++) {
+        struct purge *purge = &((struct namespace *)namespace)->purges[i];
+        if (atomic_load_explicit(&purge->version, memory_order_acquire) < version) continue;
+        int64_t at = atomic_load_explicit(&purge->at, memory_order_acquire);
+        if (status_at <= at && at < first) first = at;
+    }
+    return first;
 }
 
 static inline bool namespace_is_dropped(const struct namespace *namespace) {
