@@ -5,6 +5,7 @@
 #include <criterion/criterion.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pty.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ void server_start(struct server *server) {
     char port[8], line[512];
     if (!server->socket_path[0])
         snprintf(server->socket_path, sizeof server->socket_path, "%s/sessiond-test-%d.sock",
-                 getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp", (int)getpid());
+                 getenv("TMPDIR") ? getenv("TMPDIR") : P_tmpdir, (int)getpid());
     snprintf(port, sizeof port, "%u", server->port);
     const char *const arguments[] = {SESSIOND_BINARY,     "--port",    port, "--unix-socket",
                                      server->socket_path, "--threads", "1",  NULL};
@@ -69,11 +70,15 @@ static void read_back(FILE *file, char *text, size_t size) {
     fclose(file);
 }
 
+static void read_arguments(va_list list, const char *arguments[32]) {
+    for (int i = 1; i < 31 && (arguments[i] = va_arg(list, const char *)); i++) continue;
+}
+
 void run_program(struct ran *ran, const char *input, const char *program, ...) {
     const char *arguments[32] = {program};
     va_list list;
     va_start(list, program);
-    for (int i = 1; i < 31 && (arguments[i] = va_arg(list, const char *)); i++) continue;
+    read_arguments(list, arguments);
     va_end(list);
     FILE *in = tmpfile(), *out = tmpfile(), *err = tmpfile();
     fputs(input ? input : "", in);
@@ -89,4 +94,27 @@ void run_program(struct ran *ran, const char *input, const char *program, ...) {
     fclose(in);
     read_back(out, ran->out, sizeof ran->out);
     read_back(err, ran->err, sizeof ran->err);
+}
+
+void run_on_terminal(struct ran *ran, const char *keys, const char *program, ...) {
+    const char *arguments[32] = {program};
+    va_list list;
+    va_start(list, program);
+    read_arguments(list, arguments);
+    va_end(list);
+    int fd, status = 0;
+    pid_t pid = forkpty(&fd, NULL, NULL, NULL);
+    if (pid == 0) {
+        alarm(20);
+        setenv("TERM", "xterm", 1);
+        become(arguments, -1, -1, -1);
+    }
+    cr_assert_eq(write(fd, keys, strlen(keys)), (ssize_t)strlen(keys));
+    size_t used = 0;
+    for (ssize_t count = 1; count > 0 && used<sizeof ran->out - 1; used += count> 0 ? (size_t)count : 0)
+        count = read(fd, ran->out + used, sizeof ran->out - 1 - used); /* an error is the terminal's end */
+    ran->out[used] = ran->err[0] = '\0';
+    close(fd);
+    waitpid(pid, &status, 0);
+    ran->code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }

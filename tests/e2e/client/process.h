@@ -25,4 +25,7 @@ struct ran {
 /* Runs a program with arguments up to NULL, with `input` on its stdin. */
 void run_program(struct ran *ran, const char *input, const char *program, ...) __attribute__((sentinel));
 
+/* The same on a terminal, whose keys are `keys`; what is seen on it is ran->out. */
+void run_on_terminal(struct ran *ran, const char *keys, const char *program, ...) __attribute__((sentinel));
+
 #endif

@@ -1,6 +1,9 @@
 #include <criterion/criterion.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "process.h"
 
@@ -201,4 +204,28 @@ Test(cli, helps_from_the_schema) {
     cr_assert(strstr(ran.out, "session.regenerate") && strstr(ran.out, "EXISTS"), "%s", ran.out);
     CLI("help", "nothing");
     cr_assert_eq(ran.code, 2);
+}
+
+Test(cli, completes_methods_and_options_on_a_terminal_and_keeps_a_private_history) {
+    char home[] = "sessiond-cli-test-XXXXXX", path[64];
+    cr_assert_not_null(mkdtemp(home));
+    setenv("HOME", home, 1);
+    unsetenv("XDG_STATE_HOME");
+    run_on_terminal(&ran,
+                    "session.cr\t id=s1 us\tann\n"
+                    "help session.des\t\n"
+                    "use other\n"
+                    "session.count\n"
+                    "quit\n",
+                    SESSIOND_CLI, NULL);
+    cr_assert_eq(ran.code, 0, "%s", ran.out);
+    cr_assert(strstr(ran.out, "Ends a session for good"), "%s", ran.out);
+    cr_assert(strstr(ran.out, "sessiond other> "), "%s", ran.out);
+    cr_assert_str_eq(CLI("session.get", "s1", "fields=[\"user\"]"), "{\"user\": \"ann\"}");
+    snprintf(path, sizeof path, "%s/.sessiond_cli_history", home);
+    struct stat history;
+    cr_assert_eq(stat(path, &history), 0);
+    cr_assert_eq(history.st_mode & 0777, 0600, "ids are secrets");
+    unlink(path);
+    rmdir(home);
 }
