@@ -32,12 +32,16 @@ uint32_t info_write(void *context, void *sink) {
     mp_write_string(out, shell->options->unix_socket);
     mp_write_string(out, "max_connections");
     mp_write_int(out, atomic_load(&shell->limits.max_connections));
+    mp_write_string(out, "connections_by_loop");
+    mp_write_array(out, shell->loop_count);
+    for (unsigned i = 0; i < shell->loop_count; i++)
+        mp_write_uint(out, atomic_load(&shell->loops[i]->connection_count));
     mp_write_string(out, "options");
     lock_take(&shell->options_lock);
     mp_write_map(out, (uint32_t)option_count);
     for (size_t i = 0; i < option_count; i++) write_option(out, shell->options, &option_rows[i]);
     lock_release(&shell->options_lock);
-    return 5;
+    return 6;
 }
 
 static uint64_t resident_bytes(void) {

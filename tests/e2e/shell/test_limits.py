@@ -78,6 +78,19 @@ class MaxConnections(ServerTest):
         wait_for(lambda: process.file_count() <= before, "all sockets are closed")
 
 
+class Balance(ServerTest):
+    def test_each_loop_has_its_share_of_the_connections(self):
+        process = self.serve("--threads=3")
+        clients = [self.client(process) for _ in range(10)]
+        for client in clients:
+            client.call("server.ping")
+        shares = clients[0].call("server.info")["connections_by_loop"]
+        self.assertEqual(sorted(shares), [3, 3, 4])
+        for client in clients[1:]:
+            client.close()
+        wait_for(lambda: sum(clients[0].call("server.info")["connections_by_loop"]) == 1, "the others are gone")
+
+
 class Descriptors(ServerTest):
     def test_running_out_of_them_stops_accepting_and_nothing_else(self):
         process = self.serve("--threads=1")
