@@ -787,6 +787,7 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     switch (call->op) {
     case OP_SERVER_HELLO: return expect_ok(model, answer);
     case OP_SERVER_PING: return expect_ok(model, answer);
+    case OP_SERVER_STATS: return expect_ok(model, answer);
     case OP_SESSION_CREATE: return do_create(model, call, now_ms, answer);
     case OP_SESSION_GET: return do_get(model, call, now_ms, answer);
     case OP_SESSION_GET_MANY: return do_get_many(model, call, now_ms, answer);

@@ -115,16 +115,25 @@ static void remember(struct world *world, const struct sent *sent, struct bytes 
     struct known *known = &world->known[world->known_count++ % KNOWN_MAX];
     strcpy(known->namespace, sent->call->namespace);
     known->op_id = sent->call->op_id;
+    known->op = sent->call->op;
     known->tail = sent->tail;
     known->answer = model_copy(&world->model, answer);
     known->answered_at = world->now_ms;
+}
+
+/* The method may be named or numbered; what counts is which it is, and the bytes of the params. */
+static bool is_same_request(const struct known *known, const struct sent *sent) {
+    struct mp_cursor a = mp_cursor_of(known->tail), b = mp_cursor_of(sent->tail);
+    mp_read_value(&a, 0), mp_read_value(&b, 0);
+    return known->op == sent->call->op &&
+           bytes_equal(bytes_of(a.at, (size_t)(a.end - a.at)), bytes_of(b.at, (size_t)(b.end - b.at)));
 }
 
 /* NULL: the answer is as expected. `encoded` is its error and result together. */
 static const char *compare(struct world *world, const struct sent *sent, const struct answer *answer,
                            struct bytes encoded) {
     const struct known *known = sent->call->op_id ? find_known(world, sent->call) : NULL;
-    if (known && bytes_equal(known->tail, sent->tail))
+    if (known && is_same_request(known, sent))
         return bytes_equal(known->answer, encoded) ? NULL : "a repeat should be answered as the first was";
     if (known)
         return compare_error(&world->model, answer, "BAD_REQUEST") ? NULL
@@ -143,6 +152,12 @@ static void skip_notifications(struct world *world, struct peer *peer, uint64_t 
         model_execute(&world->model, sent->call, world->now_ms, &none);
         peer->queue_begin++;
     }
+}
+
+static void add_stats(struct world *world, struct bytes stats) {
+    world->totals->rereads += (uint64_t)integer_of(map_value(stats, "reread_total"));
+    world->totals->pauses += (uint64_t)integer_of(map_value(stats, "pauses_total"));
+    world->totals->replays += (uint64_t)integer_of(map_value(stats, "replays_total"));
 }
 
 static void take_answer(struct world *world, struct peer *peer, struct mp_cursor *cursor) {
@@ -166,7 +181,8 @@ static void take_answer(struct world *world, struct peer *peer, struct mp_cursor
         return;
     }
     peer->queue_begin++;
-    world->answers++;
+    world->totals->answers++;
+    if (sent->call->op == OP_SERVER_STATS) add_stats(world, answer.result);
     const char *complaint = compare(world, sent, &answer, bytes_of(behind, (size_t)(cursor->at - behind)));
     if (complaint) note_bytes(world, peer, "which answers", sent->tail), fail(world, complaint);
 }
@@ -464,10 +480,11 @@ static void world_close(struct world *world) {
     free(world);
 }
 
-bool world_run(uint64_t seed, const struct world_options *options, uint64_t *answers) {
+bool world_run(uint64_t seed, const struct world_options *options, struct world_totals *totals) {
     struct world *world = calloc(1, sizeof *world);
     if (!world) abort();
     world->seed = seed;
+    world->totals = totals;
     world->is_verbose = options->is_verbose;
     world->overlaps_sweeps = options->overlaps_sweeps;
     running = world;
@@ -491,10 +508,10 @@ bool world_run(uint64_t seed, const struct world_options *options, uint64_t *ans
         if (peer->outbox.size) deliver(world, peer, peer->outbox.size);
     }
     check_everything(world, first);
+    ask(world, first, &(struct call){.op = OP_SERVER_STATS});
     check_books(world, options);
     if (world->has_failed || options->is_verbose) tell(world);
     bool is_well = !world->has_failed;
-    *answers += world->answers;
     world_close(world);
     return is_well;
 }

@@ -17,6 +17,8 @@
 #define TAIL_MAX       60   /* lines that are told of a failure; --verbose tells all */
 #define KNOWN_MAX      512
 
+struct world_totals;
+
 /* A request on its way, or executed and not compared yet. */
 struct sent {
     const struct call *call;
@@ -42,6 +44,7 @@ struct peer {
 struct known {
     char namespace[16];
     uint64_t op_id;
+    enum op op;
     struct bytes tail, answer; /* the answer's error and result */
     int64_t answered_at;
 };
@@ -65,7 +68,7 @@ struct world {
     struct sent repeatable[KNOWN_MAX];
     unsigned repeatable_count;
     uint32_t msgid;
-    uint64_t answers; /* compared so far */
+    struct world_totals *totals;
     char *transcript[TRANSCRIPT_MAX];
     unsigned transcript_count;
     bool has_failed;
@@ -73,14 +76,19 @@ struct world {
     char failure_text[1024];
 };
 
-/* Runs a seed; false: it failed, and was told on stderr. *answers grows by the answers that were compared. */
+/* Runs a seed; false: it failed, and was told on stderr. *totals grows. */
 struct world_options {
     unsigned steps;
     bool is_verbose;      /* tells the transcript's end of a seed that went well, too */
     bool overlaps_sweeps; /* clears and purges a namespace again before the last time is worked off */
     bool skips_check;     /* leaves out the engine's own check, where it hides what comes after it */
 };
-bool world_run(uint64_t seed, const struct world_options *options, uint64_t *answers);
+/* What the seeds have gone through so far. */
+struct world_totals {
+    uint64_t answers;                  /* compared */
+    uint64_t rereads, pauses, replays; /* of the server's own counters */
+};
+bool world_run(uint64_t seed, const struct world_options *options, struct world_totals *totals);
 
 /* ---- draw.c: what is asked next, where the connection's default namespace is `default_namespace` */
 void draw_call(struct world *world, const char *default_namespace, bool may_notify, struct call *call);

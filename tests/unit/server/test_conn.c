@@ -189,6 +189,18 @@ Test(conn, a_connection_without_bytes_holds_no_buffer) {
     cr_assert_lt(sizeof *rig.conn, 1024u);
 }
 
+Test(conn, a_warm_loop_answers_from_the_buffers_that_it_has) {
+    rig_expect(&rig, 1, "server.ping", "[]", "[1, 1, null, {'now': 1767225600000}]\n");
+    cr_assert_eq(rig.loop->spare_count, 1u);
+    const uint8_t *spare = rig.loop->spares[0].data;
+    for (int i = 0; i < 100; i++) {
+        rig_add(&rig, 1, "session.get", GET_X);
+        rig_feed(&rig);
+        cr_assert_eq(rig.conn->filling.data, spare);
+        conn_output_sent(rig.conn, conn_output(rig.conn).size);
+    }
+}
+
 /* ---------------------------------------------------------------- bytes that are no requests */
 
 static void expect_closed_by(struct bytes bytes, const char *what) {
