@@ -118,29 +118,35 @@ struct sessiond_reply *reply_make_error(const struct sessiond_error *error) {
 
 /* ---------------------------------------------------------------- the block of a result */
 
+/* Arrays and pool are taken from apart: whatever the order of the keys, what was measured for the arrays is aligned. */
 struct block {
-    char *at, *end;
+    char *arrays, *pool, *end; /* the arrays end at the first pool */
 };
 
-static void *block_take(struct block *block, size_t size) {
-    assert((size_t)(block->end - block->at) >= size);
-    void *taken = block->at;
-    block->at += size;
+static char *take(char **at, size_t size) {
+    char *taken = *at;
+    *at += size;
     return taken;
+}
+
+static char *pool_take(struct block *block, size_t size) {
+    assert((size_t)(block->end - block->pool) >= size);
+    return take(&block->pool, size);
 }
 
 /* A zeroed block that begins with a result of `head` bytes, whose arrays take `arrays`, and whose pool fits `reply`. */
 static void *block_make(struct block *block, size_t head, size_t arrays, const struct sessiond_reply *reply) {
     size_t aligned = (head + 15) & ~(size_t)15, size = aligned + arrays + reply->result.size + 1;
     char *memory = calloc(1, size);
-    *block = (struct block){memory ? memory + aligned : NULL, memory ? memory + size : NULL};
+    *block = (struct block){memory, memory, memory};
+    if (memory) *block = (struct block){memory + aligned, memory + aligned + arrays, memory + size};
     return memory;
 }
 
 static struct sessiond_text block_text(struct block *block, struct mp_cursor *cursor) {
     struct bytes text = read_text(cursor);
     if (bytes_is_absent(text) || cursor->error) return (struct sessiond_text){NULL, 0};
-    char *copy = block_take(block, text.size + 1); /* zeroed, so the NUL is there */
+    char *copy = pool_take(block, text.size + 1); /* zeroed, so the NUL is there */
     if (text.size) memcpy(copy, text.data, text.size);
     return (struct sessiond_text){copy, text.size};
 }
@@ -148,7 +154,7 @@ static struct sessiond_text block_text(struct block *block, struct mp_cursor *cu
 static struct sessiond_bytes block_value(struct block *block, struct mp_cursor *cursor) {
     struct bytes value = mp_read_value(cursor, REPLY_DEPTH_MAX);
     if (cursor->error) return (struct sessiond_bytes){NULL, 0};
-    char *copy = block_take(block, value.size);
+    char *copy = pool_take(block, value.size);
     memcpy(copy, value.data, value.size);
     return (struct sessiond_bytes){copy, value.size};
 }
@@ -192,8 +198,9 @@ static bool record_read(struct sessiond_record *record, struct block *block, str
 /* Reads `count` records or nils. */
 static const struct sessiond_record *const *records_read(uint32_t count, struct block *block,
                                                          struct mp_cursor *cursor) {
-    const struct sessiond_record **pointers = block_take(block, ((count + 1) & ~(size_t)1) * sizeof *pointers);
-    struct sessiond_record *records = block_take(block, count * sizeof *records);
+    const struct sessiond_record **pointers =
+        (const struct sessiond_record **)(void *)take(&block->arrays, count * sizeof *pointers);
+    struct sessiond_record *records = (struct sessiond_record *)(void *)take(&block->arrays, count * sizeof *records);
     for (uint32_t i = 0; i < count && !cursor->error; i++)
         if (record_read(&records[i], block, cursor)) pointers[i] = &records[i];
     return pointers;
@@ -201,7 +208,7 @@ static const struct sessiond_record *const *records_read(uint32_t count, struct 
 
 /* What records_read takes of a block besides the pool. */
 static size_t records_room(uint32_t count) {
-    return ((count + 1) & ~(size_t)1) * sizeof(struct sessiond_record *) + count * sizeof(struct sessiond_record);
+    return count * (sizeof(struct sessiond_record *) + sizeof(struct sessiond_record));
 }
 
 /* ---------------------------------------------------------------- the typed results */
@@ -285,7 +292,7 @@ int sessiond_reply_names(struct sessiond_reply *reply, struct sessiond_names **r
     struct sessiond_names *names = block_make(&block, sizeof *names, count * sizeof *texts, reply);
     if (names) {
         names->count = count;
-        names->names = texts = block_take(&block, count * sizeof *texts);
+        names->names = texts = (struct sessiond_text *)(void *)take(&block.arrays, count * sizeof *texts);
         for (uint32_t i = 0; i < count; i++) texts[i] = block_text(&block, &cursor);
     }
     return reply_end(reply, &cursor, names, (void **)result, error);

@@ -121,15 +121,15 @@ Test(async, times_each_request_out) {
     struct sessiond_async_options options = {.client = {.timeout_ms = 80}};
     fake_start(&fake);
     begin(fake.url, &options);
-    ping(0);
-    run_until(1);
-    ping(1);
-    run_until(2);
-    cr_assert_eq(codes[0], SESSIOND_ERROR_TIMEOUT);
-    cr_assert(codes[1] == SESSIOND_ERROR_TIMEOUT || codes[1] == SESSIOND_ERROR_CONNECTION, "%d", codes[1]);
+    unsigned i = 0;
+    for (; i < 50 && (i < 2 || fake.connection_count < 2); i++) {
+        ping(i);
+        run_until(i + 1);
+        cr_assert(codes[i] == SESSIOND_ERROR_TIMEOUT || codes[i] == SESSIOND_ERROR_CONNECTION, "%d", codes[i]);
+    }
     end();
-    fake_stop(&fake);
     cr_assert_geq(fake.connection_count, 2, "a silent connection is given up");
+    fake_stop(&fake);
 }
 
 Test(async, gives_up_on_a_server_that_never_greets) {

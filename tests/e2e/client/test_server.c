@@ -95,7 +95,7 @@ Test(with_server, writes_answer_versions_deadlines_and_values) {
 
 Test(with_server, groups_are_listed_counted_and_revoked) {
     for (int i = 0; i < 5; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "s%d", i);
         FINE(sessiond_create(client, &(struct sessiond_create_options){.id = id, .user = "ann"}, NULL));
     }
