@@ -2,8 +2,10 @@
  *
  * Always true here: a line is composed on the caller's stack and handed to the sink in one piece, with no lock held, so
  * lines of two threads never mix and a slow disk holds up only the thread that writes. The lock covers the budgets
- * alone: a search among at most LOG_EVENTS_MAX names and one division. */
+ * alone: a search among at most LOG_EVENTS_MAX names and a few additions. */
 #include "base/log.h"
+
+#include "base/lock.h"
 
 #include <assert.h>
 #include <inttypes.h>
@@ -21,20 +23,11 @@ struct budget {
 
 static struct log_sink sink;
 static _Atomic int threshold = LOG_ERROR + 1; /* above every level: closed */
-static atomic_flag lock = ATOMIC_FLAG_INIT;
+static struct lock lock;                      /* over the budgets */
 static struct budget budgets[LOG_EVENTS_MAX];
 static _Atomic uint64_t dropped_total;
 
 static const char *const level_names[] = {"debug", "info", "warn", "error"};
-
-static void lock_take(void) {
-    while (atomic_flag_test_and_set_explicit(&lock, memory_order_acquire)) {
-    }
-}
-
-static void lock_give(void) {
-    atomic_flag_clear_explicit(&lock, memory_order_release);
-}
 
 /* ---- composing: everything past the end is dropped, one byte is kept for the newline */
 
@@ -140,7 +133,7 @@ static void budget_fill(struct budget *budget, int64_t now_ms) {
 
 /* Takes one line of the budget, and with it the count of those that were dropped before it. */
 static bool budget_take(const char *event, int64_t now_ms, uint64_t *dropped) {
-    lock_take();
+    lock_take(&lock);
     struct budget *budget = budget_of(event, now_ms);
     budget_fill(budget, now_ms);
     bool is_granted = budget->millilines >= 1000;
@@ -151,7 +144,7 @@ static bool budget_take(const char *event, int64_t now_ms, uint64_t *dropped) {
     } else {
         budget->dropped++;
     }
-    lock_give();
+    lock_release(&lock);
     if (!is_granted) atomic_fetch_add_explicit(&dropped_total, 1, memory_order_relaxed);
     return is_granted;
 }
@@ -197,7 +190,7 @@ void log_report_dropped(void) {
     if (!log_is_on(LOG_WARN)) return;
     int64_t now_ms = sink.wall_ms(sink.context);
     for (size_t i = 0; i < LOG_EVENTS_MAX; i++) {
-        lock_take();
+        lock_take(&lock);
         struct budget *budget = &budgets[i];
         const char *event = budget->event;
         uint64_t dropped = 0;
@@ -209,7 +202,7 @@ void log_report_dropped(void) {
                 budget->dropped = 0;
             }
         }
-        lock_give();
+        lock_release(&lock);
         if (!dropped) continue;
         line_write(LOG_WARN, "log_dropped", (struct log_field[]){LOG_TEXT("of", event), LOG_INT("count", dropped)}, 2,
                    now_ms, 0);
