@@ -228,7 +228,7 @@ static void deliver(struct world *world, struct peer *peer, size_t size) {
     /* A copy that ends where the bytes do, and is gone afterwards: nothing may be read beyond it or kept of it. */
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy) abort();
-    memcpy(copy, peer->outbox.data, size);
+    if (size) memcpy(copy, peer->outbox.data, size);
     buf_consume(&peer->outbox, size);
     peer->fed += size;
     peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
