@@ -26,11 +26,11 @@ static bool terms_fit(const struct memory_engine *engine, uint32_t number, const
 static uint32_t terms_choose(struct memory_engine *engine, struct namespace *namespace, const struct session *draft,
                              const struct record *old) {
     if (old && terms_fit(engine, old->terms, draft)) return old->terms;
-    uint32_t recent = atomic_load_explicit(&namespace->recent_terms, memory_order_relaxed);
+    uint32_t recent = atomic_load_explicit(&namespace->recent_terms, memory_order_acquire);
     if (terms_fit(engine, recent, draft)) return recent;
     uint32_t number = terms_intern(&engine->terms, namespace, &namespace->terms_first, draft->idle_timeout_ms,
                                    draft->absolute_timeout_ms, draft->abandon_timeout_ms);
-    if (number != TERMS_NONE) atomic_store_explicit(&namespace->recent_terms, number, memory_order_relaxed);
+    if (number != TERMS_NONE) atomic_store_explicit(&namespace->recent_terms, number, memory_order_release);
     return number;
 }
 
