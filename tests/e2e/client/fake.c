@@ -3,9 +3,9 @@
 #include "fake.h"
 
 #include <arpa/inet.h>
-#include <assert.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -13,6 +13,11 @@
 #include "base/mp.h"
 
 enum { CONNECTIONS_MAX = 8 };
+
+/* What must be so for a test to mean anything, in release builds too. */
+static void must(bool is_so) {
+    if (!is_so) abort();
+}
 
 struct conn {
     int fd; /* -1: free */
@@ -71,7 +76,7 @@ static bool handle(struct fake *fake, int fd, struct bytes message) {
     mp_read_int(&cursor, 0, 0);
     uint64_t msgid = (uint64_t)mp_read_int(&cursor, 0, UINT32_MAX);
     struct bytes method = mp_read_bytes(&cursor), params = mp_read_value(&cursor, MP_DEPTH_MAX);
-    assert(cursor.error == MP_OK);
+    must(cursor.error == MP_OK);
     bool is_greeting = bytes_equal(method, BYTES_LITERAL("server.hello"));
     unsigned number = is_greeting ? 0 : atomic_fetch_add(&fake->request_count, 1) + 1;
     if (number > 0 && number <= FAKE_SEEN_MAX) {
@@ -153,12 +158,12 @@ void fake_start(struct fake *fake) {
     fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fake->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
     int status = bind(fake->listener, (struct sockaddr *)&address, sizeof address);
-    assert(status == 0 && listen(fake->listener, 64) == 0);
+    must(status == 0 && listen(fake->listener, 64) == 0);
     getsockname(fake->listener, (struct sockaddr *)&address, &size);
     fake->port = ntohs(address.sin_port);
     snprintf(fake->url, sizeof fake->url, "sessiond://127.0.0.1:%u/web", fake->port);
     status = pthread_create(&fake->thread, NULL, run, fake);
-    assert(status == 0);
+    must(status == 0);
 }
 
 void fake_stop(struct fake *fake) {

@@ -28,7 +28,7 @@ struct fake_request {
 };
 
 struct fake {
-    enum fake_mode mode;
+    _Atomic(enum fake_mode) mode; /* may be changed while it runs */
     const void *bytes;
     size_t size;
     unsigned drop_at, drop_count; /* drops so often: then it answers that request too */
