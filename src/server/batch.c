@@ -130,14 +130,9 @@ static void note_record(struct server *server, const struct verb *verb) {
 
 /* ---------------------------------------------------------------- remembered answers */
 
-/* Every operation that writes has its namespace first. */
-struct args_with_namespace {
-    uint64_t given, nil;
-    struct bytes namespace;
-};
-_Static_assert(offsetof(struct args_session_create, namespace) == offsetof(struct args_with_namespace, namespace),
-               "the namespace comes first");
-_Static_assert(offsetof(struct args_namespace_drop, namespace) == offsetof(struct args_with_namespace, namespace),
+/* Every operation that writes has its namespace first, so that any of them tells where it stands. */
+#define ARGS_NAMESPACE(args) ((args)->namespace_drop.namespace)
+_Static_assert(offsetof(struct args_session_create, namespace) == offsetof(struct args_namespace_drop, namespace),
                "the namespace comes first");
 
 static bool has_op_id(const struct request *request) {
@@ -154,7 +149,7 @@ static struct bytes frame_params(struct bytes message, bool is_notification) {
 }
 
 static struct replay_key replay_key_of(const struct request *request, struct bytes message) {
-    struct bytes given = ((const struct args_with_namespace *)(const void *)&request->args)->namespace;
+    struct bytes given = ARGS_NAMESPACE(&request->args);
     struct replay_key key = {
         .namespace = bytes_is_absent(given) ? request->default_namespace : given,
         .op = request->op,
