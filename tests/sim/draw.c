@@ -326,7 +326,7 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
     if (call->op != OP_SESSION_CREATE) draw_id(world, call->namespace, call->id);
     const struct namespace_model *namespace = &world->model.namespaces[model_namespace(&world->model, call->namespace)];
     bool is_sweep = call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE;
-    if (is_sweep && !world->overlaps_sweeps && (namespace->is_being_swept || namespace->sweeps_ahead))
+    if (is_sweep && !world->collides_sweeps && (namespace->swept_at == world->now_ms || namespace->sweeps_ahead))
         call->op = OP_SESSION_COUNT;
     draw_arguments(world, call);
     bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace;
@@ -336,6 +336,31 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
     bool makes_id =
         (call->op == OP_SESSION_CREATE && !call->id[0]) || (call->op == OP_SESSION_REGENERATE && !call->new_id[0]);
     call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
+}
+
+static bool is_single(const struct call *call) {
+    if (call->op == OP_SESSION_CREATE) return true;
+    if (call->op == OP_SESSION_REGENERATE) return call->new_id[0] != 0;
+    return call->op == OP_SESSION_GET || call->op == OP_SESSION_TAKE ||
+           (call->op >= OP_SESSION_SET && call->op <= OP_SESSION_EXPIRE);
+}
+
+static void draw_single(struct world *world, struct call *call) {
+    do draw_call(world, "", false, call);
+    while (!is_single(call));
+    call->op_id = 0;
+}
+
+void draw_pair(struct world *world, struct call *first, struct call *second) {
+    draw_single(world, first);
+    draw_single(world, second);
+    if (!of(world, 75)) return;
+    strcpy(second->namespace, first->namespace);
+    if (second->op == OP_SESSION_CREATE && !second->id[0]) return;
+    strcpy(second->id, first->op == OP_SESSION_REGENERATE && of(world, 50) ? first->new_id : first->id);
+    if (!second->id[0]) strcpy(second->id, "a");
+    if (first->op == OP_SESSION_REGENERATE && second->op == OP_SESSION_REGENERATE && of(world, 50))
+        strcpy(second->new_id, first->id);
 }
 
 int64_t draw_moment(struct world *world) {

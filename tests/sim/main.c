@@ -1,6 +1,6 @@
 /* The simulator: seeds to worlds, each held against the naive model.
  *
- *   sim [--seeds N] [--seed S] [--steps N] [--file FILE] [--verbose] [--overlap-sweeps] [--skip-check]
+ *   sim [--seeds N] [--seed S] [--steps N] [--file FILE] [--verbose] [--collide-sweeps] [--skip-check]
  *
  * First the seeds of FILE (those that failed once), then N seeds from S on. Exits 1 with the first seed that fails. */
 #include "world.h"
@@ -35,7 +35,7 @@ static struct settings settings_of(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : "0";
         if (strcmp(argv[i], "--verbose") == 0) settings.world.is_verbose = true;
-        if (strcmp(argv[i], "--overlap-sweeps") == 0) settings.world.overlaps_sweeps = true;
+        if (strcmp(argv[i], "--collide-sweeps") == 0) settings.world.collides_sweeps = true;
         if (strcmp(argv[i], "--skip-check") == 0) settings.world.skips_check = true;
         if (strcmp(argv[i], "--seeds") == 0) settings.count = strtoull(value, NULL, 10);
         if (strcmp(argv[i], "--seed") == 0) settings.first = strtoull(value, NULL, 10);
@@ -51,11 +51,12 @@ int main(int argc, char **argv) {
     if (!run_file(&settings, &totals)) return 1;
     for (uint64_t i = 0; i < settings.count; i++)
         if (!world_run(settings.first + i, &settings.world, &totals)) return 1;
-    printf(
-        "%llu seeds, %llu answers, all as the model says; %llu pauses, %llu reads put off, %llu remembered answers\n",
-        (unsigned long long)settings.count, (unsigned long long)totals.answers, (unsigned long long)totals.pauses,
-        (unsigned long long)totals.rereads, (unsigned long long)totals.replays);
+    printf("%llu seeds, %llu answers, all as the model says; %llu pauses, %llu reads put off, %llu remembered answers, "
+           "%llu pairs at once\n",
+           (unsigned long long)settings.count, (unsigned long long)totals.answers, (unsigned long long)totals.pauses,
+           (unsigned long long)totals.rereads, (unsigned long long)totals.replays,
+           (unsigned long long)totals.interleaved);
     /* A pass that never went these ways has shown nothing about them. */
-    bool is_thorough = totals.answers && totals.pauses && totals.rereads && totals.replays;
+    bool is_thorough = totals.answers && totals.pauses && totals.rereads && totals.replays && totals.interleaved;
     return is_thorough || settings.count < 100 ? 0 : 1;
 }

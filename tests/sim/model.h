@@ -41,7 +41,7 @@ struct namespace_model {
     enum existence existence;
     struct policy policy;
     int64_t purged_at;     /* dead at or before this are forgotten; 0: never purged */
-    bool is_being_swept;   /* cleared or purged, and not known to have been worked off */
+    int64_t swept_at;      /* last cleared or purged; 0: never */
     unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
 };
 
@@ -64,6 +64,9 @@ struct answer {
 };
 
 void model_open(struct model *model);
+/* Copies what the model holds; memory that it has handed out stays with `model`. */
+void model_save(const struct model *model, struct model *saved);
+void model_restore(struct model *model, const struct model *saved);
 void model_close(struct model *model);
 
 /* Executes `call` at `now_ms` and compares; an absent answer (of a notification) is not looked at. NULL: as expected;

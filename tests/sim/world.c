@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "base/mp.h"
+#include "pair.h"
 #include "support/json.h"
 #include "wire/codec.h"
 
@@ -35,7 +36,7 @@ static void note(struct world *world, const char *format, ...) {
     *place = line;
 }
 
-static void note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes) {
+void world_note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes) {
     char *text = json_of(bytes);
     size_t size = strlen(text);
     if (size && text[size - 1] == '\n') text[size - 1] = 0;
@@ -44,7 +45,7 @@ static void note_bytes(struct world *world, const struct peer *peer, const char 
     free(text);
 }
 
-static void fail(struct world *world, const char *why) {
+void world_fail(struct world *world, const char *why) {
     if (world->has_failed) return;
     world->has_failed = true;
     snprintf(world->failure_text, sizeof world->failure_text, "%s", why);
@@ -70,7 +71,7 @@ static void on_abort(int number) {
 
 /* ---------------------------------------------------------------- turns */
 
-static void enter(struct world *world, unsigned loop) {
+void world_enter(struct world *world, unsigned loop) {
     if (world->is_in_turn[loop]) return;
     server_loop_enter(world->loops[loop]);
     world->is_in_turn[loop] = true;
@@ -85,17 +86,16 @@ static void leave(struct world *world, unsigned loop) {
 /* Works off what is due on every loop. */
 static void reap_all(struct world *world) {
     for (unsigned i = 0; i < world->loop_count; i++) {
-        enter(world, i);
+        world_enter(world, i);
         for (int rounds = 0; server_loop_advance(world->loops[i], world->now_ms, 1000) <= world->now_ms; rounds++) {
             leave(world, i);
-            enter(world, i);
-            if (rounds > 10000) fail(world, "a loop is never done with what is due");
+            world_enter(world, i);
+            if (rounds > 10000) world_fail(world, "a loop is never done with what is due");
             if (rounds > 10000) return;
         }
         leave(world, i);
     }
     world->model.reaped_until = world->now_ms;
-    for (unsigned i = 0; i < world->model.namespace_count; i++) world->model.namespaces[i].is_being_swept = false;
 }
 
 /* ---------------------------------------------------------------- comparing */
@@ -170,21 +170,21 @@ static void take_answer(struct world *world, struct peer *peer, struct mp_cursor
     answer.error = mp_read_value(cursor, MP_DEPTH_MAX);
     answer.result = mp_read_value(cursor, MP_DEPTH_MAX);
     if (cursor->error != MP_OK || count != 4) {
-        fail(world, "this is no answer");
+        world_fail(world, "this is no answer");
         return;
     }
-    note_bytes(world, peer, "<", bytes_of(start, (size_t)(cursor->at - start)));
+    world_note_bytes(world, peer, "<", bytes_of(start, (size_t)(cursor->at - start)));
     skip_notifications(world, peer, UINT64_MAX);
     const struct sent *sent = &peer->queue[peer->queue_begin % QUEUE_MAX];
     if (peer->queue_begin == peer->queue_end || sent->call->msgid != msgid) {
-        fail(world, "answers should come in the order of the requests, each once");
+        world_fail(world, "answers should come in the order of the requests, each once");
         return;
     }
     peer->queue_begin++;
     world->totals->answers++;
     if (sent->call->op == OP_SERVER_STATS) add_stats(world, answer.result);
     const char *complaint = compare(world, sent, &answer, bytes_of(behind, (size_t)(cursor->at - behind)));
-    if (complaint) note_bytes(world, peer, "which answers", sent->tail), fail(world, complaint);
+    if (complaint) world_note_bytes(world, peer, "which answers", sent->tail), world_fail(world, complaint);
 }
 
 /* Compares what the server has written since the last time. */
@@ -193,11 +193,11 @@ static void take_answers(struct world *world, struct peer *peer) {
     struct mp_cursor cursor = mp_cursor_of(bytes_of(output.data + peer->parsed, output.size - peer->parsed));
     while (cursor.at != cursor.end && !world->has_failed) take_answer(world, peer, &cursor);
     peer->parsed = output.size;
-    if (peer->state == CONN_CLOSING) fail(world, "the server should not close this connection");
+    if (peer->state == CONN_CLOSING) world_fail(world, "the server should not close this connection");
     if (peer->state != CONN_READING || world->has_failed) return;
     skip_notifications(world, peer, peer->fed);
     if (peer->queue_begin != peer->queue_end && peer->queue[peer->queue_begin % QUEUE_MAX].end_offset <= peer->fed)
-        fail(world, "a whole request was not answered although the connection is reading");
+        world_fail(world, "a whole request was not answered although the connection is reading");
 }
 
 /* ---------------------------------------------------------------- a connection's steps */
@@ -210,13 +210,13 @@ static void read_answers(struct world *world, struct peer *peer, size_t size) {
         conn_output_sent(peer->conn, size);
     }
     peer->parsed -= size;
-    enter(world, peer->loop);
+    world_enter(world, peer->loop);
     peer->state = conn_resume(peer->conn, world->now_ms);
     take_answers(world, peer);
 }
 
 /* A prompt reader reads until nothing waits. */
-static void read_all(struct world *world, struct peer *peer) {
+void world_read_all(struct world *world, struct peer *peer) {
     do read_answers(world, peer, conn_output(peer->conn).size);
     while (!world->has_failed && (peer->state != CONN_READING || conn_output(peer->conn).size > 0));
 }
@@ -224,7 +224,7 @@ static void read_all(struct world *world, struct peer *peer) {
 static void deliver(struct world *world, struct peer *peer, size_t size) {
     if (peer->state == CONN_PAUSED && of(world, 80))
         return; /* a shell reads no more, but what it has read it may feed */
-    enter(world, peer->loop);
+    world_enter(world, peer->loop);
     /* A copy that ends where the bytes do, and is gone afterwards: nothing may be read beyond it or kept of it. */
     uint8_t *copy = malloc(size ? size : 1);
     if (!copy) abort();
@@ -234,7 +234,7 @@ static void deliver(struct world *world, struct peer *peer, size_t size) {
     peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
     free(copy);
     take_answers(world, peer);
-    if (peer->is_prompt && !world->has_failed) read_all(world, peer);
+    if (peer->is_prompt && !world->has_failed) world_read_all(world, peer);
 }
 
 static void append(struct world *world, struct peer *peer, const struct call *call, struct bytes tail) {
@@ -243,7 +243,7 @@ static void append(struct world *world, struct peer *peer, const struct call *ca
     mp_write_uint(&message, call->is_notification ? 2 : 0);
     if (!call->is_notification) mp_write_uint(&message, call->msgid);
     mp_write_raw(&message, tail);
-    note_bytes(world, peer, ">", buf_bytes(&message));
+    world_note_bytes(world, peer, ">", buf_bytes(&message));
     buf_append(&peer->outbox, message.data, message.size);
     peer->issued += message.size;
     peer->queue[peer->queue_end++ % QUEUE_MAX] = (struct sent){call, tail, peer->issued};
@@ -254,7 +254,7 @@ static bool is_sweep(enum op op) {
     return op == OP_SESSION_CLEAR || op == OP_SESSION_PURGE;
 }
 
-static void issue(struct world *world, struct peer *peer, const struct call *drawn) {
+void world_issue(struct world *world, struct peer *peer, const struct call *drawn) {
     if (peer->queue_end - peer->queue_begin >= QUEUE_MAX - 1) return;
     struct call *call = model_alloc(&world->model, sizeof *call);
     *call = *drawn;
@@ -303,6 +303,13 @@ static void replace_peer(struct world *world, struct peer *peer) {
     open_peer(world, peer);
 }
 
+/* Sends one request and takes its answer at once. */
+void world_ask(struct world *world, struct peer *peer, const struct call *call) {
+    if (world->has_failed) return;
+    world_issue(world, peer, call);
+    deliver(world, peer, peer->outbox.size);
+}
+
 /* ---------------------------------------------------------------- the world's steps */
 
 static void pass_time(struct world *world) {
@@ -315,17 +322,21 @@ static void exact_step(struct world *world, struct peer *peer) {
     if (of(world, 30)) pass_time(world);
     if (of(world, 20)) reap_all(world);
     draw_call(world, peer->default_namespace, false, &call);
-    issue(world, peer, &call);
+    world_issue(world, peer, &call);
     deliver(world, peer, peer->outbox.size);
     if (of(world, 70)) leave(world, peer->loop);
 }
 
 static void free_step(struct world *world, struct peer *peer) {
     struct call call;
+    if (of(world, 25)) {
+        pair_step(world);
+        return;
+    }
     unsigned choice = (unsigned)below(world, 100);
     if (choice < 45) {
         draw_call(world, peer->default_namespace, peer->is_prompt, &call);
-        issue(world, peer, &call);
+        world_issue(world, peer, &call);
     } else if (choice < 48) {
         issue_repeat(world, peer);
     } else if (choice < 70) {
@@ -336,7 +347,7 @@ static void free_step(struct world *world, struct peer *peer) {
         pass_time(world);
     } else if (choice < 92) {
         unsigned loop = (unsigned)below(world, world->loop_count);
-        enter(world, loop);
+        world_enter(world, loop);
         server_loop_advance(world->loops[loop], world->now_ms, 1 + (unsigned)below(world, 20));
     } else if (choice < 94) {
         reap_all(world);
@@ -347,19 +358,12 @@ static void free_step(struct world *world, struct peer *peer) {
     }
 }
 
-/* Sends one request and takes its answer at once. */
-static void ask(struct world *world, struct peer *peer, const struct call *call) {
-    if (world->has_failed) return;
-    issue(world, peer, call);
-    deliver(world, peer, peer->outbox.size);
-}
-
 /* All pages of a list together hold what matches, each once. */
 static void walk(struct world *world, struct peer *peer, struct call *call) {
     uint64_t seen = 0, matching = model_count_listed(&world->model, call, world->now_ms);
     for (unsigned pages = 0; !world->has_failed; pages++) {
-        issue(world, peer, call);
-        enter(world, peer->loop);
+        world_issue(world, peer, call);
+        world_enter(world, peer->loop);
         peer->state = conn_feed(peer->conn, buf_bytes(&peer->outbox), world->now_ms);
         peer->fed += peer->outbox.size;
         buf_clear(&peer->outbox);
@@ -372,11 +376,11 @@ static void walk(struct world *world, struct peer *peer, struct call *call) {
         bool is_last = !next.at || mp_read_nil(&next);
         if (!is_last) call->cursor = model_copy(&world->model, mp_read_bytes(&next));
         take_answers(world, peer);
-        if (!world->has_failed) read_all(world, peer);
+        if (!world->has_failed) world_read_all(world, peer);
         if (is_last) break;
-        if (pages > 10000) fail(world, "a list that never ends");
+        if (pages > 10000) world_fail(world, "a list that never ends");
     }
-    if (!world->has_failed && seen != matching) fail(world, "the pages of a list should hold each session once");
+    if (!world->has_failed && seen != matching) world_fail(world, "the pages of a list should hold each session once");
 }
 
 static void check_everything(struct world *world, struct peer *peer) {
@@ -385,7 +389,7 @@ static void check_everything(struct world *world, struct peer *peer) {
         struct call call = {.op = OP_SESSION_GET, .include_dead = true};
         strcpy(call.namespace, world->model.namespaces[record->namespace].name);
         strcpy(call.id, record->id);
-        ask(world, peer, &call);
+        world_ask(world, peer, &call);
     }
     for (unsigned i = 0; i < world->model.namespace_count; i++) {
         struct call call = {.op = OP_SESSION_LIST, .limit = 1 + (unsigned)below(world, 3)};
@@ -433,7 +437,7 @@ static void world_open(struct world *world) {
     static const uint32_t marks[] = {200, 1000, 5000, 65536};
     world->chance = world->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     world->now_ms = START_MS;
-    world->env = (struct env){.context = world, .random = world_random, .wake = world_wake};
+    world->env = (struct env){.context = world, .random = world_random, .wake = world_wake, .point = pair_point};
     world->is_exact = of(world, 30);
     world->loop_count = 1 + (unsigned)below(world, LOOPS_MAX);
     world->peer_count = 1 + (unsigned)below(world, PEERS_MAX);
@@ -457,6 +461,8 @@ static void world_open(struct world *world) {
     for (unsigned i = 0; i < world->loop_count; i++) world->loops[i] = server_loop_open(world->server, i);
     for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
     model_open(&world->model);
+    world->saved = calloc(1, sizeof *world->saved);
+    if (!world->saved) abort();
     world->model.namespace_count = 1 + (unsigned)below(world, NAMESPACES_MAX);
     for (unsigned i = 0; i < world->model.namespace_count; i++) {
         strcpy(world->model.namespaces[i].name, names[i]);
@@ -476,6 +482,7 @@ static void world_close(struct world *world) {
     server_close(world->server);
     world->engine->vtable->close(world->engine);
     model_close(&world->model);
+    free(world->saved);
     for (unsigned i = 0; i < TRANSCRIPT_MAX; i++) free(world->transcript[i]);
     free(world);
 }
@@ -486,7 +493,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     world->seed = seed;
     world->totals = totals;
     world->is_verbose = options->is_verbose;
-    world->overlaps_sweeps = options->overlaps_sweeps;
+    world->collides_sweeps = options->collides_sweeps;
     running = world;
     signal(SIGABRT, on_abort);
     world_open(world);
@@ -495,7 +502,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     for (unsigned i = 0; i < world->model.namespace_count; i++) {
         struct call call;
         draw_first_policy(world, i, &call);
-        if (of(world, 90)) ask(world, first, &call);
+        if (of(world, 90)) world_ask(world, first, &call);
     }
     for (world->step = 1; world->step <= options->steps && !world->has_failed; world->step++) {
         struct peer *peer = &world->peers[below(world, world->peer_count)];
@@ -503,12 +510,12 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     }
     for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {
         struct peer *peer = &world->peers[i];
-        if (!peer->is_prompt) read_all(world, peer);
+        if (!peer->is_prompt) world_read_all(world, peer);
         peer->is_prompt = true;
         if (peer->outbox.size) deliver(world, peer, peer->outbox.size);
     }
     check_everything(world, first);
-    ask(world, first, &(struct call){.op = OP_SERVER_STATS});
+    world_ask(world, first, &(struct call){.op = OP_SERVER_STATS});
     check_books(world, options);
     if (world->has_failed || options->is_verbose) tell(world);
     bool is_well = !world->has_failed;

@@ -59,10 +59,11 @@ struct world {
     struct server_loop *loops[LOOPS_MAX];
     bool is_in_turn[LOOPS_MAX];
     unsigned loop_count, peer_count;
-    bool overlaps_sweeps;
+    bool collides_sweeps;
     bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
     struct peer peers[PEERS_MAX];
     struct model model;
+    struct model *saved; /* the model before a pair of requests */
     struct known known[KNOWN_MAX];
     unsigned known_count;
     struct sent repeatable[KNOWN_MAX];
@@ -80,18 +81,29 @@ struct world {
 struct world_options {
     unsigned steps;
     bool is_verbose;      /* tells the transcript's end of a seed that went well, too */
-    bool overlaps_sweeps; /* clears and purges a namespace again before the last time is worked off */
+    bool collides_sweeps; /* clears and purges a namespace in one millisecond, too */
     bool skips_check;     /* leaves out the engine's own check, where it hides what comes after it */
 };
 /* What the seeds have gone through so far. */
 struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
+    uint64_t interleaved;              /* pairs of requests of which one was interrupted by the other */
 };
 bool world_run(uint64_t seed, const struct world_options *options, struct world_totals *totals);
 
+/* ---- world.c, for pairs */
+void world_enter(struct world *world, unsigned loop);
+void world_issue(struct world *world, struct peer *peer, const struct call *call); /* appends a request to the outbox */
+void world_ask(struct world *world, struct peer *peer, const struct call *call);   /* issues, delivers, compares */
+void world_read_all(struct world *world, struct peer *peer);
+void world_note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes);
+void world_fail(struct world *world, const char *why);
+
 /* ---- draw.c: what is asked next, where the connection's default namespace is `default_namespace` */
 void draw_call(struct world *world, const char *default_namespace, bool may_notify, struct call *call);
+/* Two requests on single sessions that are likely to meet. */
+void draw_pair(struct world *world, struct call *first, struct call *second);
 /* The policy that a namespace begins with. */
 void draw_first_policy(struct world *world, unsigned namespace, struct call *call);
 /* A moment not before now. */

@@ -1,0 +1,149 @@
+/* Pairs: which two requests run at once, and which orders of the two explain what came of it.
+ *
+ * Before, what they are about is read, so that no version is unknown that one of them could show; afterwards it is read
+ * again, and an order explains the pair only if it explains that too. */
+#include "pair.h"
+
+#include "base/mp.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A request, and its answer, copied. */
+struct probe {
+    struct call call;
+    struct answer answer;
+};
+
+#define PROBES_MAX 4
+
+/* The one answer that a connection holds, copied. */
+static struct answer single_answer(struct world *world, const struct peer *peer) {
+    struct mp_cursor cursor = mp_cursor_of(model_copy(&world->model, conn_output(peer->conn)));
+    mp_read_array(&cursor);
+    mp_read_value(&cursor, 0), mp_read_value(&cursor, 0);
+    struct bytes error = mp_read_value(&cursor, MP_DEPTH_MAX), result = mp_read_value(&cursor, MP_DEPTH_MAX);
+    return (struct answer){error, result};
+}
+
+/* What stands under the ids of a pair afterwards: read, and not compared yet. */
+static unsigned probe_ids(struct world *world, struct peer *peer, const struct probe *pair, struct probe *probes) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        const char *ids[] = {pair[i].call.id, pair[i].call.new_id};
+        for (unsigned k = 0; k < 2; k++) {
+            if (!ids[k][0]) continue;
+            struct probe *probe = &probes[count++];
+            *probe = (struct probe){.call = {.op = OP_SESSION_GET, .include_dead = true}};
+            strcpy(probe->call.namespace, pair[i].call.namespace);
+            strcpy(probe->call.id, ids[k]);
+            struct buf message = BUF_EMPTY;
+            call_encode(&probe->call, &world->chance, &message);
+            conn_feed(peer->conn, buf_bytes(&message), world->now_ms);
+            buf_fini(&message);
+            probe->answer = single_answer(world, peer);
+            conn_output_sent(peer->conn, conn_output(peer->conn).size);
+            conn_resume(peer->conn, world->now_ms);
+        }
+    }
+    return count;
+}
+
+static const char *execute_or_believe(struct world *world, const struct probe *probe) {
+    struct mp_cursor code = mp_cursor_of(map_value(probe->answer.error, "code"));
+    bool is_limit = code.at && bytes_equal(mp_read_bytes(&code), BYTES_LITERAL("LIMIT"));
+    return is_limit ? NULL : model_execute(&world->model, &probe->call, world->now_ms, &probe->answer);
+}
+
+/* NULL: executing the pair in this order answers what was answered, and leaves what was found afterwards. */
+static const char *compare_order(struct world *world, const struct probe *pair, unsigned first,
+                                 const struct probe *probes, unsigned count) {
+    const char *complaint = execute_or_believe(world, &pair[first]);
+    if (!complaint) complaint = execute_or_believe(world, &pair[1 - first]);
+    /* Versions that were not shown may have been taken in the other order. */
+    for (unsigned i = 0; i < world->model.record_count; i++) {
+        struct record *record = &world->model.records[i];
+        if (!record->version && record->version_floor > world->saved->version_max)
+            record->version_floor = world->saved->version_max;
+    }
+    for (unsigned i = 0; i < count && !complaint; i++)
+        complaint = model_execute(&world->model, &probes[i].call, world->now_ms, &probes[i].answer);
+    return complaint;
+}
+
+static void compare_pair(struct world *world, struct peer *peers[2], const struct probe *pair,
+                         const struct probe *probes, unsigned count) {
+    char first_complaint[512], both[1100];
+    model_save(&world->model, world->saved);
+    const char *complaint = compare_order(world, pair, 0, probes, count);
+    if (!complaint) return;
+    snprintf(first_complaint, sizeof first_complaint, "%s", complaint);
+    model_restore(&world->model, world->saved);
+    complaint = compare_order(world, pair, 1, probes, count);
+    if (!complaint) return;
+    for (unsigned i = 0; i < count; i++) {
+        world_note_bytes(world, peers[0], "then", probes[i].answer.result);
+    }
+    snprintf(both, sizeof both, "no order of the two explains it: %s; or: %s", first_complaint, complaint);
+    world_fail(world, both);
+}
+
+static bool is_at_rest(const struct peer *peer) {
+    return peer->is_prompt && peer->queue_begin == peer->queue_end && peer->outbox.size == 0 &&
+           peer->state == CONN_READING && conn_output(peer->conn).size == 0;
+}
+
+/* Two connections at rest, on two loops. */
+static bool choose_two(struct world *world, struct peer *peers[2]) {
+    peers[0] = &world->peers[chance_below(&world->chance, world->peer_count)];
+    for (unsigned i = 0; i < world->peer_count; i++) {
+        peers[1] = &world->peers[i];
+        if (peers[0]->loop != peers[1]->loop && is_at_rest(peers[0]) && is_at_rest(peers[1])) return true;
+    }
+    return false;
+}
+
+/* Reads what the pair is about first, so that no version is unknown that one of them could show. */
+static void look_before(struct world *world, struct peer *peer, const struct probe *pair) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct call call = {.op = OP_SESSION_GET, .include_dead = true};
+        strcpy(call.namespace, pair[i].call.namespace);
+        strcpy(call.id, pair[i].call.id);
+        if (call.id[0]) world_ask(world, peer, &call);
+    }
+}
+
+/* Takes what the two answered, and their connections back into the ordinary way of things. */
+static void pair_end(struct world *world, struct peer *peers[2], const struct pair *pair, struct probe *asked) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct peer *peer = peers[i];
+        world_note_bytes(world, peer, "< (at once)", conn_output(peer->conn));
+        asked[i].answer = single_answer(world, peer);
+        peer->state = pair->sides[i].state;
+        peer->fed += peer->outbox.size;
+        buf_clear(&peer->outbox);
+        peer->queue_begin = peer->queue_end;
+        peer->parsed = conn_output(peer->conn).size;
+        world->totals->answers++;
+        world_read_all(world, peer);
+    }
+}
+
+/* Two requests at once, each on a loop of its own. */
+void pair_step(struct world *world) {
+    struct peer *peers[2];
+    struct probe asked[2], probes[PROBES_MAX];
+    struct pair pair = {.world = world};
+    if (!choose_two(world, peers)) return;
+    draw_pair(world, &asked[0].call, &asked[1].call);
+    look_before(world, peers[0], asked);
+    for (unsigned i = 0; i < 2; i++) {
+        world_enter(world, peers[i]->loop);
+        world_issue(world, peers[i], &asked[i].call);
+        pair.sides[i] = (struct pair_side){.conn = peers[i]->conn, .input = buf_bytes(&peers[i]->outbox)};
+    }
+    pair_run(&pair);
+    world->totals->interleaved += pair.switches > 2;
+    pair_end(world, peers, &pair, asked);
+    compare_pair(world, peers, asked, probes, probe_ids(world, peers[0], asked, probes));
+}

@@ -1,0 +1,74 @@
+/* What the model's files share: state, judgement and changes (model.c), comparing answers (expect.c), and the
+ * operations (one.c: on one session; many.c: on groups and namespaces). Each operation answers whether the answer was
+ * as expected; model->complaint says why not. */
+#ifndef SIM_PARTS_H
+#define SIM_PARTS_H
+
+#include "model.h"
+
+#define FIELDS_DEFAULT  (~UINT64_C(0))
+#define FIELDS_OF_LISTS (FIELDS_DEFAULT & ~(FIELD_BIT(FIELD_DATA) | FIELD_BIT(FIELD_META)))
+#define LIVING          (STATUS_BIT(STATUS_ACTIVE) | STATUS_BIT(STATUS_PENDING))
+
+extern const uint8_t empty_map[1];
+
+/* What stands under an id. */
+enum stands { STANDS_NOTHING, STANDS_ALIVE, STANDS_DEAD, STANDS_TOMBSTONE, STANDS_ALIAS };
+
+/* ---- model.c: finding and judging */
+struct record *find(struct model *model, unsigned namespace, const char *id);
+enum stands judge(const struct model *model, const struct record *record, int64_t now_ms);
+enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record);
+bool is_alive(const struct model *model, const struct record *record, int64_t now_ms);
+/* ---- model.c: changes of a record; what is given replaces, nil clears */
+void bury(struct record *record, int64_t now_ms);
+void note_write(struct model *model, struct record *record, int64_t now_ms);
+void revoke(struct model *model, struct record *record, const char *reason, int64_t now_ms);
+void set_timeouts(struct record *record, const struct policy *policy, const struct call *call);
+void set_deadline(struct record *record, const struct policy *policy, int64_t moment);
+void set_deadline_given(struct record *record, const struct policy *policy, const struct number *given);
+void set_text(char *member, const struct text *given);
+void set_blob(struct bytes *member, const struct blob *given);
+struct record begin_record(const struct policy *policy, int64_t now_ms);
+/* Whether the limits admit the draft where `old` (alive, or NULL) stands; makes room where the policy says so. */
+bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
+           int64_t now_ms);
+/* Stores the draft under namespace and id. */
+struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
+                       int64_t now_ms);
+const struct policy *policy_of(const struct model *model, const struct call *call);
+/* ---- expect.c */
+bool expect_ok(struct model *model, const struct answer *answer);
+bool expect_nil(struct model *model, const struct answer *answer);
+bool expect_integer(struct model *model, const struct answer *answer, int64_t expected);
+bool expect_bool(struct model *model, const struct answer *answer, bool expected);
+bool expect_error(struct model *model, const struct answer *answer, const char *code);
+bool expect_record(struct model *model, const struct answer *answer, struct record *record, const char *id,
+                   uint64_t fields, int64_t now_ms);
+bool expect_deadline(struct model *model, const struct answer *answer, struct record *record, bool has_version);
+bool expect_gone(struct model *model, const struct answer *answer, const struct record *record, enum stands stands,
+                 int64_t now_ms);
+bool expect_version_error(struct model *model, const struct answer *answer, struct record *record, const char *code);
+
+/* ---- one.c and many.c */
+bool do_create(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_get(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_get_many(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_take(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_destroy(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_set(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_patch(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_touch(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_expire(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_count(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_list(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_revoke_all(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_clear(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_purge(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_drop(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_configure(struct model *model, const struct call *call, const struct answer *answer);
+bool do_describe(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_list_names(struct model *model, const struct answer *answer);
+
+#endif
