@@ -70,19 +70,14 @@ static int measure(const struct options *options, const struct target *target, c
     return status;
 }
 
-static int run_main(const struct options *options) {
+static int run_against(const struct options *options, const struct driver *driver, const char *address, int pid) {
     struct target target = {0};
     struct plan plan;
     struct memory_report memory;
-    const struct driver *driver = driver_find(options->server);
-    if (!driver) {
-        fprintf(stderr, "sessiond-bench: --server is sessiond, redis, memcached or echo\n");
-        return 2;
-    }
     if (!plan_from_options(&plan, options)) return 2;
     bool is_expire = plan.workload == &workload_expire;
     int status = 1;
-    if (target_open(&target, driver, options->address, (int)options->pid, options, is_expire)) {
+    if (target_open(&target, driver, address, pid, options, is_expire)) {
         if (is_expire)
             status = expire_main(options, &target, &plan);
         else if (!load(options, &target, &plan, &memory))
@@ -92,6 +87,32 @@ static int run_main(const struct options *options) {
     }
     target_close(&target);
     return status;
+}
+
+static int run_spawned(const struct options *options, const struct driver *driver) {
+    struct server_process server;
+    struct server_recipe recipe;
+    char problem[PROBLEM_BYTES];
+    bool is_pinned = core_count() > 1;
+    recipe_find(&recipe, driver == &driver_echo ? "ceiling" : driver->name, options);
+    if (!server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
+        fprintf(stderr, "sessiond-bench: %s\n", problem);
+        return 1;
+    }
+    if (is_pinned) core_avoid((int)options->server_core);
+    int status = run_against(options, driver, server.address, server.pid);
+    server_end(&server);
+    return status;
+}
+
+static int run_main(const struct options *options) {
+    const struct driver *driver = driver_find(options->server);
+    if (!driver) {
+        fprintf(stderr, "sessiond-bench: --server is sessiond, redis, memcached or echo\n");
+        return 2;
+    }
+    if (options->is_spawned) return run_spawned(options, driver);
+    return run_against(options, driver, options->address, (int)options->pid);
 }
 
 int main(int argc, char **argv) {

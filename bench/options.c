@@ -25,6 +25,7 @@ struct option_row {
 static const struct option_row rows[] = {
     {"server", OPTION_TEXT, PLACE(server), 0, 0, "NAME", "sessiond, redis, memcached or echo (default sessiond)"},
     {"address", OPTION_TEXT, PLACE(address), 0, 0, "ADDR", "host:port or the path of a Unix socket (127.0.0.1:7420)"},
+    {"spawn", OPTION_FLAG, PLACE(is_spawned), 0, 0, NULL, "start the server, as compare does, and end it afterwards"},
     {"workload", OPTION_TEXT, PLACE(workload), 0, 0, "NAME", "see below (default get)"},
     {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
      "sessions in the server (default 1m in compare, 100k otherwise)"},

@@ -14,7 +14,7 @@ struct options {
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
     uint64_t pid, rounds, retries, server_core, probe_sessions;
     double duration_s, warmup_s, rate, expire_in_s, observe_s;
-    bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_quiet, is_help, is_version;
+    bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
 };
 
 /* Fills in the defaults and then what argv says, from argv[1] on. False with a sentence on `err` for what is no option

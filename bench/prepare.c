@@ -12,7 +12,7 @@ bool target_refresh(struct target *target) {
 bool target_open(struct target *target, const struct driver *driver, const char *address, int pid,
                  const struct options *options, bool is_load_mortal) {
     char problem[PROBLEM_BYTES] = "not enough memory";
-    *target = (struct target){.driver = driver, .pid = pid, .label = driver->name};
+    *target = (struct target){.driver = driver, .pid = pid, .address = address};
     target->setup = (struct driver_setup){
         .namespace_name = options->namespace_name,
         .value_bytes = (uint32_t)options->value_bytes,

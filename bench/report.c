@@ -10,10 +10,14 @@ static const struct {
 } percentiles[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p99.9", 99.9}, {"p99.99", 99.99}, {"max", 100}};
 enum { PERCENTILE_COUNT = sizeof percentiles / sizeof *percentiles };
 
+/* Where the sessions were there before, loading them again shows nothing: a load that added less than half of their ids
+ * and data is taken for that. */
 struct memory_report memory_report_of(const struct run_result *load, uint64_t sessions, uint32_t value_bytes) {
-    struct memory_report memory = {load->has_server, load->rss_before_bytes, load->rss_after_bytes, sessions, 0};
+    struct memory_report memory = {false, load->rss_before_bytes, load->rss_after_bytes, sessions, 0};
     double growth = (double)memory.loaded_bytes - (double)memory.empty_bytes;
-    if (sessions) memory.overhead_bytes = growth / (double)sessions - KEY_ID_BYTES - value_bytes;
+    double content = (double)sessions * (KEY_ID_BYTES + (double)value_bytes);
+    memory.is_known = load->has_server && growth > content / 2;
+    if (memory.is_known) memory.overhead_bytes = (growth - content) / (double)sessions;
     return memory;
 }
 
@@ -59,7 +63,7 @@ static void text_plan(const struct run_report *report, FILE *out) {
     const struct plan *plan = report->plan;
     static const char *const distributions[] = {"uniform", "zipf", "latest"};
     fprintf(out, "%s at %s: %s, %llu sessions of %u bytes, %s keys, %u connections, depth %u, %u thread%s",
-            report->target->driver->name, report->options->address, plan->workload->name,
+            report->target->driver->name, report->target->address, plan->workload->name,
             (unsigned long long)plan->session_count, report->target->setup.value_bytes,
             distributions[plan->distribution], plan->connections, plan->depth, plan->threads,
             plan->threads == 1 ? "" : "s");

@@ -17,8 +17,8 @@ struct target {
     struct driver_setup setup;
     struct endpoint endpoint;
     struct templates templates;
-    int pid; /* of the server; 0: not known */
-    const char *label;
+    int pid;             /* of the server; 0: not known */
+    const char *address; /* as it was given */
 };
 
 struct plan {
