@@ -28,6 +28,7 @@ struct fake_engine {
     engine_done done;
     void *done_context;
     size_t submits, verbs, verbs_max; /* calls, verbs in all, verbs of the longest call */
+    char last_namespace[80];          /* of the last verb */
     int turn_depth;
 };
 
@@ -130,6 +131,8 @@ static inline void fake_submit(struct engine *self, unsigned loop_index, struct 
     for (size_t i = 0; i < count; i++) {
         bool is_slow = bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow"));
         states[i] = is_slow ? SUBMIT_PENDING : SUBMIT_DONE;
+        if (verbs[i].namespace.size) memcpy(fake->last_namespace, verbs[i].namespace.data, verbs[i].namespace.size);
+        fake->last_namespace[verbs[i].namespace.size] = 0;
         fake_execute(fake, &verbs[i], now_ms);
         if (!is_slow) continue;
         assert(fake->pending_count < FAKE_PENDING_MAX);
