@@ -1,7 +1,16 @@
 /* The invariants of the whole engine, for tests: see memory.h. No other call may run. */
 #include "engine/memory/memory.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+/* Not assert: who calls this wants to know, also in a release build. */
+#define MUST(condition)                                                                                                \
+    do {                                                                                                               \
+        if (condition) break;                                                                                          \
+        fprintf(stderr, "%s:%d: %s: not so: %s\n", __FILE__, __LINE__, __func__, #condition);                          \
+        abort();                                                                                                       \
+    } while (0)
 
 struct tally {
     struct namespace *namespace;
@@ -22,8 +31,8 @@ static struct tally *tally_of(struct tallies *tallies, const struct namespace *n
             tallies->last = i;
             return &tallies->all[i];
         }
-    assert(!"a record of a namespace that is in no list");
-    abort();
+    MUST(!"a record of a namespace that is in no list");
+    return NULL;
 }
 
 /* Each group that the record names has an entry for it. */
@@ -35,10 +44,9 @@ static void check_groups(struct memory_engine *engine, struct namespace *namespa
         if (!name.data) continue;
         struct group_key key = group_key_of(engine, namespace, kind, name);
         struct group *group = group_find(group_table_of(engine, &key), &key);
-        assert(group);
+        MUST(group);
         struct group_position at = group_seek(group, entry);
-        assert(at.leaf < group->leaf_count && group_entry_equal(group_leaf(group, at.leaf)->entries[at.index], entry));
-        (void)at;
+        MUST(at.leaf < group->leaf_count && group_entry_equal(group_leaf(group, at.leaf)->entries[at.index], entry));
     }
 }
 
@@ -47,19 +55,18 @@ static void check_record(struct memory_engine *engine, struct shard *shard, uint
     struct namespace *namespace = record_terms(engine, record)->namespace;
     struct bytes id = record_id(record);
     uint64_t hash = id_hash(engine, namespace, id), tombstone;
-    assert(record->version > 0 && record->version <= atomic_load(&engine->last_version));
-    assert(shard_of(engine, hash) == shard && table_bucket_of(&shard->table, hash) == bucket);
-    assert(record_find(engine, namespace, hash, id, NULL) == record);
-    assert(!tombstone_find(&shard->tombstones, hash));
+    MUST(record->version > 0 && record->version <= atomic_load(&engine->last_version));
+    MUST(shard_of(engine, hash) == shard && table_bucket_of(&shard->table, hash) == bucket);
+    MUST(record_find(engine, namespace, hash, id, NULL) == record);
+    MUST(!tombstone_find(&shard->tombstones, hash));
     struct session view;
     int64_t now_ms = 0; /* judged long ago it is due no later than at any time after */
     enum judged judged = record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
     if (judged == JUDGED_ALIVE || judged == JUDGED_ALIAS) {
         int64_t due_at = record_due(engine, record, judged, &view, now_ms);
-        assert(due_at == INT64_MAX || wheel_armed_at(&shard->wheel, &shard->table, bucket) <=
-                                          (due_at > shard->wheel.at_ms ? due_at : shard->wheel.at_ms));
-        assert(atomic_load(&engine->due[shard->index]) <= due_at);
-        (void)due_at;
+        MUST(due_at == INT64_MAX || wheel_armed_at(&shard->wheel, &shard->table, bucket) <=
+                                        (due_at > shard->wheel.at_ms ? due_at : shard->wheel.at_ms));
+        MUST(atomic_load(&engine->due[shard->index]) <= due_at);
     }
     struct tally *tally = tally_of(tallies, namespace);
     enum status status = record_counted_status(engine, record);
@@ -72,8 +79,8 @@ static void check_shard(struct memory_engine *engine, struct shard *shard, struc
     table_check(&shard->table);
     wheel_check(&shard->wheel, &shard->table);
     tombstone_check(&shard->tombstones);
-    assert(!lock_is_taken(&shard->lock) && !lock_is_taken(&shard->groups.lock));
-    assert(atomic_load(&shard->tombstone_count) == shard->tombstones.count);
+    MUST(!lock_is_taken(&shard->lock) && !lock_is_taken(&shard->groups.lock));
+    MUST(atomic_load(&shard->tombstone_count) == shard->tombstones.count);
     for (struct table_walk walk = table_walk_at(&shard->table, 0); table_walk_is_in(&walk); table_walk_bucket(&walk))
         for (struct record *record; (record = table_walk_next(&walk));)
             check_record(engine, shard, walk.number, record, tallies);
@@ -87,21 +94,20 @@ static void check_group_table(struct memory_engine *engine, const struct group_t
             struct group_key key = {group->namespace, bytes_of(group->name, group->name_size), group->hash,
                                     group->kind};
             group_check(group);
-            assert(group->count > 0 && !atomic_load(&((struct group *)group)->ending));
+            MUST(group->count > 0 && !atomic_load(&((struct group *)group)->ending));
             for (uint32_t j = 0; j < group->leaf_count; j++)
                 for (uint32_t k = 0; k < group_leaf(group, j)->count; k++)
-                    assert(group_entry_record(engine, &key, group_leaf(group, j)->entries[k]));
-            (void)key;
+                    MUST(group_entry_record(engine, &key, group_leaf(group, j)->entries[k]));
         }
-    assert(count == table->count);
+    MUST(count == table->count);
 }
 
 static void check_tally(const struct tally *tally) {
     struct namespace *namespace = tally->namespace;
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++)
-        assert(atomic_load(&namespace->count[status]) == tally->count[status]);
-    assert(atomic_load(&namespace->bytes) == tally->bytes);
-    assert(atomic_load(&namespace->reserved) == 0 && atomic_load(&namespace->reserved_bytes) == 0);
+        MUST(atomic_load(&namespace->count[status]) == tally->count[status]);
+    MUST(atomic_load(&namespace->bytes) == tally->bytes);
+    MUST(atomic_load(&namespace->reserved) == 0 && atomic_load(&namespace->reserved_bytes) == 0);
 }
 
 void memory_check(struct engine *self) {
@@ -110,7 +116,7 @@ void memory_check(struct engine *self) {
     size_t count = 0;
     for (struct namespace *at = engine->registry.first; at; at = at->next) count++;
     tallies.all = calloc(count + 1, sizeof(struct tally));
-    assert(tallies.all);
+    MUST(tallies.all);
     for (struct namespace *at = engine->registry.first; at; at = at->next) tallies.all[tallies.count++].namespace = at;
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         check_shard(engine, &engine->shards[i], &tallies);
@@ -123,9 +129,9 @@ void memory_check(struct engine *self) {
     }
     for (unsigned i = 0; i < engine->loop_count; i++) {
         counted += atomic_load(&engine->loops[i].counters.record_bytes);
-        assert(engine->loops[i].leaving_count == 0);
+        MUST(engine->loops[i].leaving_count == 0);
     }
-    assert(bytes == counted);
+    MUST(bytes == counted);
     slab_check(&engine->slab);
     free(tallies.all);
 }

@@ -1,0 +1,228 @@
+/* Lists and counts. */
+#include "base/buf.h"
+#include "base/mp.h"
+#include "contract.h"
+
+static struct listed listed;
+
+static void fill(struct world *world, int count, bool has_user) {
+    char id[16];
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof(id), "s%d", i);
+        struct put put = {.idle_timeout_ms = 100000};
+        if (has_user) put.user = BYTES_LITERAL("ann");
+        contract_put(world, "web", id, put);
+        if (i % 3 == 0) world->now_ms++;
+    }
+}
+
+static void check_each_once(int count) {
+    static bool seen[LIST_MAX];
+    memset(seen, 0, sizeof(seen));
+    CHECK_EQUAL(listed.count, count);
+    for (unsigned i = 0; i < listed.count; i++) {
+        int number = atoi(listed.ids[i] + 1);
+        CHECK(!seen[number]);
+        seen[number] = true;
+    }
+}
+
+static void lists_a_group_page_by_page_in_order(struct world *world) {
+    fill(world, 400, true);
+    for (int oldest = 0; oldest < 2; oldest++)
+        for (uint32_t page = 1; page <= 1000; page = page * 7) {
+            contract_list(world, "web", GROUP_USER, "ann", LIVING, page, oldest, &listed);
+            check_each_once(400);
+            CHECK(listed.is_total_known);
+            CHECK_EQUAL(listed.total, 400);
+            CHECK_EQUAL(listed.pages, (400 + page - 1) / page);
+            for (unsigned i = 1; i < listed.count; i++)
+                CHECK(oldest ? listed.created_at[i - 1] <= listed.created_at[i]
+                             : listed.created_at[i - 1] >= listed.created_at[i]);
+        }
+}
+
+static void lists_a_namespace_each_once(struct world *world) {
+    fill(world, 1000, false);
+    contract_put(world, "app", "s0", (struct put){0});
+    for (uint32_t page = 3; page <= 1000; page = page * 9) {
+        contract_list(world, "web", GROUP_NONE, NULL, LIVING, page, false, &listed);
+        check_each_once(1000);
+        CHECK_EQUAL(listed.total, 1000);
+    }
+}
+
+static bool count_each(void *context, const struct session *session) {
+    (void)session;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* Between the pages others come and go, and the table grows to many times its size. */
+static void lists_what_stays_once_while_the_table_grows(struct world *world) {
+    char cursor[SCAN_CURSOR_MAX];
+    size_t cursor_size = 0;
+    unsigned seen = 0, added = 0;
+    fill(world, 500, false);
+    do {
+        struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+        verb.scan.statuses = LIVING;
+        verb.scan.prefix = BYTES_LITERAL("s");
+        verb.scan.limit = 17;
+        verb.scan.context = &seen;
+        verb.scan.each = count_each;
+        if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
+        contract_submit(world, &verb);
+        cursor_size = verb.scan_result.cursor_size;
+        memcpy(cursor, verb.scan_result.cursor, cursor_size);
+        for (int i = 0; i < 100; i++) {
+            char id[16];
+            snprintf(id, sizeof(id), "n%u", added++);
+            contract_put(world, "web", id, (struct put){0});
+        }
+    } while (cursor_size);
+    CHECK_EQUAL(seen, 500);
+}
+
+static void filters_by_prefix_and_status(struct world *world) {
+    fill(world, 40, false);
+    contract_put(world, "web", "x1", (struct put){.status = STATUS_PENDING});
+    contract_put(world, "web", "x2", (struct put){.absolute_expires_at = START - 1});
+    contract_list(world, "web", GROUP_NONE, NULL, STATUS_BIT(STATUS_PENDING), 10, false, &listed);
+    CHECK(listed.count == 1 && listed_has(&listed, "x1"));
+    contract_list(world, "web", GROUP_NONE, NULL, STATUS_BIT(STATUS_EXPIRED), 10, false, &listed);
+    CHECK(listed.count == 1 && listed_has(&listed, "x2"));
+    CHECK_EQUAL(contract_count(world, "web", GROUP_NONE, NULL, STATUS_BIT(STATUS_PENDING)), 1);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_NONE, NULL, STATUS_BIT(STATUS_EXPIRED)), 1);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_NONE, NULL, LIVING), 41);
+}
+
+struct stopping {
+    unsigned taken, stop_at;
+    char last[16];
+};
+
+static bool stopping_each(void *context, const struct session *session) {
+    struct stopping *stopping = context;
+    if (stopping->taken == stopping->stop_at) return false;
+    stopping->taken++;
+    snprintf(stopping->last, sizeof(stopping->last), "%.*s", (int)session->id.size, (const char *)session->id.data);
+    return true;
+}
+
+/* An `each` that takes no more leaves a cursor that leads back to what it did not take, even if that is the first. */
+static void stops_where_each_takes_no_more(struct world *world) {
+    fill(world, 30, true);
+    for (int is_group = 0; is_group < 2; is_group++) {
+        char cursor[SCAN_CURSOR_MAX];
+        size_t cursor_size = 0;
+        unsigned taken = 0;
+        for (unsigned round = 0; round == 0 || cursor_size; round++) {
+            struct stopping stopping = {.stop_at = round % 4};
+            struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+            verb.scan.group = is_group ? GROUP_USER : GROUP_NONE;
+            verb.scan.group_name = BYTES_LITERAL("ann");
+            verb.scan.statuses = LIVING;
+            verb.scan.limit = 100;
+            verb.scan.each = stopping_each;
+            verb.scan.context = &stopping;
+            if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
+            contract_submit(world, &verb);
+            CHECK(!verb.error.code);
+            cursor_size = verb.scan_result.cursor_size;
+            memcpy(cursor, verb.scan_result.cursor, cursor_size);
+            for (size_t i = 0; i < cursor_size; i++) CHECK(cursor[i] > ' ' && cursor[i] < 127);
+            taken += stopping.taken;
+        }
+        CHECK_EQUAL(taken, 30);
+    }
+}
+
+static void refuses_a_cursor_that_is_none(struct world *world) {
+    static const char *const bad[] = {"",
+                                      "x",
+                                      "n",
+                                      "n123",
+                                      "g0000000000000000",
+                                      "n000000000000000g",
+                                      "n00000000000000000",
+                                      "g00000000000000000000000000000000000"};
+    fill(world, 3, true);
+    for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        for (int is_group = 0; is_group < 2; is_group++) {
+            struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+            struct stopping stopping = {.stop_at = 100};
+            verb.scan.group = is_group ? GROUP_USER : GROUP_NONE;
+            verb.scan.group_name = BYTES_LITERAL("ann");
+            verb.scan.statuses = LIVING;
+            verb.scan.limit = 100;
+            verb.scan.each = stopping_each;
+            verb.scan.context = &stopping;
+            verb.scan.cursor = bytes_of_string(bad[i]);
+            contract_submit(world, &verb);
+            CHECK_EQUAL(verb.error.code, ERROR_BAD_REQUEST);
+            CHECK_EQUAL(stopping.taken, 0);
+        }
+}
+
+struct answers {
+    unsigned count;
+    char text[200];
+};
+
+static bool answers_each(void *context, const struct session *session) {
+    struct answers *answers = context;
+    size_t used = strlen(answers->text);
+    if (session)
+        snprintf(answers->text + used, sizeof(answers->text) - used, "%.*s,", (int)session->id.size,
+                 (const char *)session->id.data);
+    else
+        snprintf(answers->text + used, sizeof(answers->text) - used, "-,");
+    return ++answers->count < 5;
+}
+
+static void answers_given_ids_in_their_order(struct world *world) {
+    struct buf ids = BUF_EMPTY;
+    struct answers answers = {0};
+    fill(world, 3, false);
+    contract_put(world, "web", "dead", (struct put){.absolute_expires_at = START - 1});
+    contract_put(world, "web", "old", (struct put){0});
+    contract_move(world, "web", "old", (struct rename){.id = BYTES_LITERAL("new")}, 100);
+    mp_write_array(&ids, 5);
+    mp_write_string(&ids, "s2");
+    mp_write_string(&ids, "none");
+    mp_write_bin(&ids, BYTES_LITERAL("s0"));
+    mp_write_string(&ids, "dead");
+    mp_write_string(&ids, "old");
+    struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+    verb.scan.ids = buf_bytes(&ids);
+    verb.scan.limit = 1000;
+    verb.scan.each = answers_each;
+    verb.scan.context = &answers;
+    contract_submit(world, &verb);
+    CHECK(strcmp(answers.text, "s2,-,s0,-,old,") == 0);
+    answers = (struct answers){0};
+    verb.namespace = BYTES_LITERAL("none");
+    contract_submit(world, &verb);
+    CHECK(strcmp(answers.text, "-,-,-,-,-,") == 0);
+    buf_fini(&ids);
+}
+
+static void of_nothing_is_empty(struct world *world) {
+    contract_list(world, "web", GROUP_NONE, NULL, LIVING, 10, false, &listed);
+    CHECK(listed.count == 0 && listed.pages == 1);
+    contract_list(world, "web", GROUP_USER, "ann", LIVING, 10, false, &listed);
+    CHECK(listed.count == 0 && listed.pages == 1 && listed.total == 0);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_NONE, NULL, LIVING), 0);
+}
+
+const struct contract_test scan_tests[] = {
+    {"lists a group page by page, in order", lists_a_group_page_by_page_in_order},
+    {"lists a namespace, each session once", lists_a_namespace_each_once},
+    {"lists what stays once while the table grows", lists_what_stays_once_while_the_table_grows},
+    {"filters by prefix and status", filters_by_prefix_and_status},
+    {"stops where each takes no more", stops_where_each_takes_no_more},
+    {"refuses a cursor that is none", refuses_a_cursor_that_is_none},
+    {"answers given ids in their order", answers_given_ids_in_their_order},
+    {"of nothing is empty", of_nothing_is_empty},
+    {NULL, NULL}};
