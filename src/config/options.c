@@ -184,17 +184,22 @@ static int file_refuse(struct file_reading *reading, const char *what, const cha
     return 0;
 }
 
-/* inih cuts a line that is longer than its buffer into two, and would take the rest for another entry. */
+/* inih cuts a line that is longer than its buffer into two, and would take the rest for another entry; what stands
+ * behind a NUL it would not see at all. */
 static char *file_line(char *out, int size, void *context) {
     struct file_reading *reading = context;
-    char *line = reading->is_refused ? NULL : fgets(out, size, reading->stream);
-    if (!line) return NULL;
+    int used = 0, c = 0;
+    while (c != '\n' && used < size - 1 && !reading->is_refused && (c = getc(reading->stream)) != EOF)
+        out[used++] = (char)c;
+    out[used] = '\0';
+    if (used == 0) return NULL;
     reading->line++;
-    if (strlen(line) == (size_t)size - 1 && line[size - 2] != '\n' && !feof(reading->stream)) {
+    if (memchr(out, '\0', (size_t)used)) file_refuse(reading, "there is a NUL in the line; give plain text", "");
+    if (used == size - 1 && c != '\n' && (c = getc(reading->stream)) != EOF) {
+        ungetc(c, reading->stream);
         file_refuse(reading, "the line is too long", "");
-        return NULL;
     }
-    return line;
+    return reading->is_refused ? NULL : out;
 }
 
 static int file_entry(void *context, const char *section, const char *name, const char *value) {
@@ -272,6 +277,14 @@ static void flags_fill(struct option flags[FLAG_COUNT + 1], char names[ROW_COUNT
     flags[FLAG_VERSION] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
 }
 
+/* The word that getopt_long refused. It is past it, but for a word of several short flags: there are none, so such a
+ * word is refused at its first letter, and stands where it stood. */
+static const char *refused_word(int argc, char *const *argv) {
+    const char *next = optind < argc ? argv[optind] : "";
+    bool is_next = next[0] == '-' && next[1] && next[1] == (char)optopt && next[2];
+    return is_next ? next : argv[optind - 1];
+}
+
 static enum options_outcome load_flags(struct options *options, int argc, char *const *argv, char *error) {
     struct option flags[FLAG_COUNT + 1];
     char names[ROW_COUNT][48];
@@ -286,7 +299,7 @@ static enum options_outcome load_flags(struct options *options, int argc, char *
         if (flag == FLAG_VERSION) return OPTIONS_VERSION;
         if (flag == ':' || flag == '?') {
             const char *what = flag == ':' ? "needs a value" : "is not a flag";
-            snprintf(error, OPTIONS_ERROR_MAX, "%.200s %s; --help lists all flags", argv[optind - 1], what);
+            snprintf(error, OPTIONS_ERROR_MAX, "%.200s %s; --help lists all flags", refused_word(argc, argv), what);
             return OPTIONS_REFUSED;
         }
         if (!row_set(options, &option_rows[flag], optarg ? optarg : "true", "command line", error))

@@ -140,6 +140,24 @@ Test(options, refuses_a_bad_file_with_the_line_and_the_reason) {
     cr_assert(strstr(error, "file no/such/file cannot be read"), "%s", error);
 }
 
+Test(options, refuses_what_stands_behind_a_nul_in_the_file) {
+    write_file("port = 1\nport = 2\n");
+    FILE *file = fopen(path, "r+");
+    fseek(file, 8, SEEK_SET); /* the first line's end */
+    putc('\0', file);
+    fclose(file);
+    cr_assert_eq(LOAD(NULL, "--config", path), OPTIONS_REFUSED);
+    cr_assert(strstr(error, "line 1: there is a NUL"), "%s", error);
+}
+
+Test(options, names_the_short_flag_that_it_does_not_know) {
+    cr_assert_eq(LOAD(NULL, "--insecure", "-port"), OPTIONS_REFUSED);
+    cr_assert_eq(strncmp(error, "-port is not a flag", 19), 0, "%s", error);
+    options_fini(&options);
+    cr_assert_eq(LOAD(NULL, "--insecure", "-p", "7420"), OPTIONS_REFUSED);
+    cr_assert_eq(strncmp(error, "-p is not a flag", 16), 0, "%s", error);
+}
+
 Test(options, refuses_a_bad_variable_with_its_name) {
     char *environment[] = {"SESSIOND_PORT=tcp://10.0.0.1:7420", NULL};
     cr_assert_eq(LOAD(environment, "--threads=1"), OPTIONS_REFUSED);
