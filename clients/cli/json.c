@@ -41,8 +41,14 @@ static bool write_base64(const json_t *value, bool is_str, struct buf *out, char
     return is_fine || fail(problem, "$bin and $str take base64 with its padding");
 }
 
+/* The text of a form; "" for what is no text, or has a NUL in it, which no form has. */
+static const char *form_text(const json_t *value) {
+    const char *text = json_is_string(value) ? json_string_value(value) : "";
+    return strlen(text) == json_string_length(value) ? text : "";
+}
+
 static bool write_big_int(const json_t *value, struct buf *out, char problem[JSON_PROBLEM_MAX]) {
-    const char *digits = json_is_string(value) ? json_string_value(value) : "";
+    const char *digits = form_text(value);
     char *end;
     errno = 0;
     bool is_negative = digits[0] == '-';
@@ -57,7 +63,7 @@ static bool write_big_int(const json_t *value, struct buf *out, char problem[JSO
 }
 
 static bool write_float(const json_t *value, struct buf *out, char problem[JSON_PROBLEM_MAX]) {
-    const char *word = json_is_string(value) ? json_string_value(value) : "";
+    const char *word = form_text(value);
     bool is_nan = strcmp(word, "nan") == 0, is_inf = strcmp(word, "inf") == 0;
     if (!is_nan && !is_inf && strcmp(word, "-inf") != 0)
         return fail(problem, "$float takes \"nan\", \"inf\" or \"-inf\"");
@@ -310,16 +316,36 @@ static void print_array(struct printer *printer, struct mp_cursor *cursor) {
     put(printer, "]");
 }
 
-/* Whether all keys of a map are texts that JSON can hold, and it cannot be mistaken for a form with $. */
+static int compare_keys(const void *a, const void *b) {
+    const struct bytes *left = a, *right = b;
+    if (left->size != right->size) return left->size < right->size ? -1 : 1;
+    return left->size ? memcmp(left->data, right->data, left->size) : 0;
+}
+
+/* Sorted, because a map may have as many keys as data has bytes. */
+static bool has_twins(struct bytes *keys, uint32_t count) {
+    qsort(keys, count, sizeof *keys, compare_keys);
+    for (uint32_t i = 1; i < count; i++)
+        if (compare_keys(&keys[i - 1], &keys[i]) == 0) return true;
+    return false;
+}
+
+/* Whether all keys of a map are texts that JSON can hold, each once, and it cannot be mistaken for a form with $.
+ * A NUL in a key is more than jansson reads. */
 static bool is_plain_map(struct mp_cursor cursor) {
     uint32_t count = mp_read_map(&cursor);
-    for (uint32_t i = 0; i < count; i++) {
-        if (mp_peek(&cursor) != MP_STR) return false;
-        struct bytes key = mp_read_bytes(&cursor);
-        if (!is_utf8(key) || (count == 1 && key.size && key.data[0] == '$')) return false;
+    struct bytes *keys = malloc((count + 1) * sizeof *keys);
+    bool is_plain = keys != NULL;
+    for (uint32_t i = 0; i < count && is_plain; i++) {
+        is_plain = mp_peek(&cursor) == MP_STR;
+        if (!is_plain) break;
+        struct bytes key = keys[i] = mp_read_bytes(&cursor);
+        is_plain = is_utf8(key) && !memchr(key.data, '\0', key.size) && !(count == 1 && key.size && key.data[0] == '$');
         mp_read_value(&cursor, MP_DEPTH_MAX);
     }
-    return true;
+    is_plain = is_plain && !has_twins(keys, count);
+    free(keys);
+    return is_plain;
 }
 
 static void print_pairs(struct printer *printer, struct mp_cursor *cursor) {

@@ -6,7 +6,8 @@
  *   {"$int": "18446744073709551615"}  an integer above 2^63 - 1; printed as it is, and to be given like this
  *   {"$float": "nan"}       nan, inf, -inf
  *   {"$ext": [type, "base64"]}
- *   {"$map": [[key, value], ...]}  a map with keys that are no text, or whose only key begins with $ */
+ *   {"$map": [[key, value], ...]}  a map with keys that are no text, have a NUL in them or stand
+ *                           there twice, or whose only key begins with $ */
 #ifndef CLI_JSON_H
 #define CLI_JSON_H
 
