@@ -1,0 +1,322 @@
+/* The whole core - codec, server, operations, memory engine - under any bytes on two connections and a clock of our
+ * own: every request is answered once and in its place by a whole answer, a broken connection is told so and closed,
+ * and at the end the engine's books are right and nothing is left.
+ *
+ * The input is a script. Its first three bytes choose the limits, the loops and how messages are cut. Then, byte by
+ * byte:
+ *
+ *   00 to 3f   the clock goes on, by steps of 0 ms to 30 days
+ *   40 to 7f   something else happens (see enum move)
+ *   c1         the rest of the input is given as it stands
+ *   others     a MessagePack value, given to the connection that is in use; without an end, the rest of the input
+ *
+ * No request begins with the bytes of the first three rows, so requests can stand in a script as they are. */
+#include <string.h>
+
+#include "base/mp.h"
+#include "fuzz/target.h"
+#include "sessiond/server.h"
+#include "wire/codec.h"
+
+#define START_MS INT64_C(1767225600000)
+
+enum { LOOPS = 2, PEERS = 2, CLOCK_STEPS_MAX = 300, REAP_ROUNDS_MAX = 100000 };
+
+enum move {
+    MOVE_CONNECTION, /* the other connection is in use */
+    MOVE_READ,       /* all output of the connection in use is read */
+    MOVE_READ_SOME,  /* a few bytes of it */
+    MOVE_FLY,        /* it is handed over, and comes back */
+    MOVE_LEAVE,      /* the turn ends */
+    MOVE_ADVANCE,    /* timers, a few records */
+    MOVE_REAP,       /* timers, until nothing is due */
+    MOVE_REOPEN,     /* the connection is closed, another one takes its place */
+    MOVE_COUNT
+};
+
+struct peer {
+    struct conn *conn;
+    unsigned loop;
+    enum conn_state state;
+    struct buf fed;     /* all that this connection was given */
+    struct buf answers; /* all that was read of it */
+};
+
+struct world {
+    struct env env;
+    uint64_t chance;
+    int64_t now_ms;
+    unsigned cut, clock_steps;
+    struct engine *engine;
+    struct server *server;
+    struct server_loop *loops[LOOPS];
+    bool is_in_turn[LOOPS];
+    struct peer peers[PEERS], *peer;
+};
+
+/* ---- the world */
+
+static void world_random(void *context, void *out, size_t size) {
+    struct world *world = context;
+    for (size_t i = 0; i < size; i++) {
+        world->chance = world->chance * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        ((uint8_t *)out)[i] = (uint8_t)(world->chance >> 56);
+    }
+}
+
+static void world_wake(void *context, unsigned loop_index) {
+    REQUIRE(context && loop_index < LOOPS);
+}
+
+static void enter(struct world *world, unsigned loop) {
+    if (!world->is_in_turn[loop]) server_loop_enter(world->loops[loop]);
+    world->is_in_turn[loop] = true;
+}
+
+static void leave(struct world *world, unsigned loop) {
+    if (world->is_in_turn[loop]) server_loop_leave(world->loops[loop]);
+    world->is_in_turn[loop] = false;
+}
+
+static void reap(struct world *world) {
+    for (unsigned loop = 0; loop < LOOPS; loop++) {
+        unsigned rounds = 0;
+        enter(world, loop);
+        while (server_loop_advance(world->loops[loop], world->now_ms, 1000) <= world->now_ms) {
+            REQUIRE(++rounds < REAP_ROUNDS_MAX);
+            leave(world, loop);
+            enter(world, loop);
+        }
+        leave(world, loop);
+    }
+}
+
+static void peer_open(struct world *world, struct peer *peer) {
+    enter(world, peer->loop);
+    peer->conn = conn_open(world->loops[peer->loop], world->now_ms);
+    REQUIRE(peer->conn);
+    peer->state = CONN_READING;
+}
+
+static void world_open(struct world *world, const uint8_t limits[3]) {
+    static const uint32_t marks[] = {4096, 200, 65536, 1};
+    static const uint64_t memories[] = {0, 1 << 20, 0, 300000};
+    world->env = (struct env){.context = world, .random = world_random, .wake = world_wake};
+    world->chance = 1;
+    world->now_ms = START_MS;
+    world->cut = limits[2];
+    struct engine_options engine = {
+        .loop_count = LOOPS,
+        .shard_bits = 1 + limits[0] % 4,
+        .now_ms = START_MS,
+        .limits = {.max_memory = memories[limits[0] / 4 % 4], .max_namespaces = 1 + limits[0] / 16},
+        .env = &world->env,
+        .default_policy = &policy_defaults,
+        .policy_apply = policy_apply};
+    world->engine = memory_engine_open(&engine);
+    REQUIRE(world->engine);
+    struct server_options options = {.loop_count = LOOPS,
+                                     .now_ms = START_MS,
+                                     .engine = world->engine,
+                                     .env = &world->env,
+                                     .limits = {.max_in_flight = 1 + limits[1] / 4,
+                                                .output_mark = marks[limits[1] % 4],
+                                                .max_frame = 16384,
+                                                .op_id_memory = 65536}};
+    world->server = server_open(&options);
+    REQUIRE(world->server);
+    for (unsigned i = 0; i < LOOPS; i++) REQUIRE((world->loops[i] = server_loop_open(world->server, i)));
+    for (unsigned i = 0; i < PEERS; i++) {
+        world->peers[i].loop = i % LOOPS;
+        peer_open(world, &world->peers[i]);
+    }
+    world->peer = world->peers;
+}
+
+/* ---- what the server answered */
+
+/* The next answer is whole, and of the request with that msgid. */
+static void check_answer(struct mp_cursor *cursor, uint64_t msgid, bool must_fail) {
+    REQUIRE(mp_read_array(cursor) == 4 && mp_read_int(cursor, 1, 1) == 1);
+    REQUIRE(mp_read_int(cursor, 0, UINT32_MAX) == (int64_t)msgid && cursor->error == MP_OK);
+    bool is_fine = mp_peek(cursor) == MP_NIL;
+    REQUIRE(is_fine || mp_peek(cursor) == MP_MAP);
+    REQUIRE(!(must_fail && is_fine));
+    mp_read_value(cursor, MP_DEPTH_MAX);
+    REQUIRE(is_fine || mp_peek(cursor) == MP_NIL);
+    mp_read_value(cursor, MP_DEPTH_MAX);
+    REQUIRE(cursor->error == MP_OK);
+}
+
+/* Whether one answer is left. */
+static bool is_last(struct mp_cursor cursor) {
+    mp_read_value(&cursor, MP_DEPTH_MAX);
+    return cursor.error == MP_OK && cursor.at == cursor.end;
+}
+
+/* The last answer of a connection that is to be closed says why; its msgid is that of what was wrong, if that had one.
+ */
+static void check_farewell(struct mp_cursor cursor) {
+    struct mp_cursor ahead = cursor;
+    mp_read_array(&ahead), mp_read_int(&ahead, 1, 1);
+    check_answer(&cursor, (uint64_t)mp_read_int(&ahead, 0, UINT32_MAX), true);
+}
+
+/* All that a connection was given against all that it answered, once nothing is left to be read. */
+static void check_conversation(const struct peer *peer) {
+    struct bytes rest = buf_bytes(&peer->fed);
+    struct mp_cursor cursor = mp_cursor_of(buf_bytes(&peer->answers));
+    struct frame frame;
+    union op_args args;
+    struct error error;
+    while (rest.size > 0 && !(peer->state == CONN_CLOSING && is_last(cursor))) {
+        enum decode_state state = codec_decode(rest, &frame, &args, &error);
+        if (state == DECODE_INCOMPLETE || state == DECODE_BROKEN) break;
+        if (!frame.is_notification) check_answer(&cursor, frame.msgid, state == DECODE_REFUSED);
+        rest = bytes_of(rest.data + frame.size, rest.size - frame.size);
+    }
+    if (peer->state == CONN_CLOSING)
+        check_farewell(cursor);
+    else
+        REQUIRE(cursor.at == cursor.end);
+}
+
+static void keep_output(struct peer *peer, size_t size) {
+    struct bytes output = conn_output(peer->conn);
+    if (size > output.size) size = output.size;
+    if (size) buf_append(&peer->answers, output.data, size);
+    conn_output_sent(peer->conn, size);
+}
+
+static void resume(struct world *world, struct peer *peer) {
+    if (peer->state == CONN_CLOSING) return;
+    enter(world, peer->loop);
+    peer->state = conn_resume(peer->conn, world->now_ms);
+}
+
+/* Reads until nothing waits; what was paused goes on in between. */
+static void read_all(struct world *world, struct peer *peer) {
+    do {
+        keep_output(peer, SIZE_MAX);
+        resume(world, peer);
+    } while (conn_output(peer->conn).size > 0);
+    REQUIRE(peer->state != CONN_PAUSED);
+    if (peer->state == CONN_READING) REQUIRE(!conn_is_owed(peer->conn));
+}
+
+static void fly(struct world *world, struct peer *peer) {
+    if (conn_output(peer->conn).size == 0) return;
+    struct bytes flying = conn_output_fly(peer->conn);
+    buf_append(&peer->answers, flying.data, flying.size);
+    conn_output_landed(peer->conn);
+    resume(world, peer);
+}
+
+/* ---- what the script does */
+
+static void peer_close(struct world *world, struct peer *peer) {
+    read_all(world, peer);
+    check_conversation(peer);
+    enter(world, peer->loop);
+    conn_close(peer->conn);
+    buf_clear(&peer->fed);
+    buf_clear(&peer->answers);
+}
+
+/* One read: from memory of its own, which is gone afterwards. */
+static void feed_piece(struct world *world, const uint8_t *data, size_t size) {
+    struct peer *peer = world->peer;
+    if (peer->state == CONN_PAUSED) read_all(world, peer);
+    if (peer->state == CONN_CLOSING) return;
+    uint8_t *copy = malloc(size);
+    if (!copy) abort();
+    memcpy(copy, data, size);
+    buf_append(&peer->fed, data, size);
+    enter(world, peer->loop);
+    peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
+    free(copy);
+}
+
+static void feed(struct world *world, const uint8_t *data, size_t size) {
+    size_t step = world->cut ? world->cut : size;
+    for (size_t at = 0; at < size; at += step) feed_piece(world, data + at, size - at < step ? size - at : step);
+    if (world->peer->state != CONN_CLOSING) return;
+    peer_close(world, world->peer);
+    peer_open(world, world->peer);
+}
+
+static void pass_time(struct world *world, unsigned step) {
+    static const int64_t steps_ms[16] = {1,    0,     2,     5,      10,      50,       100,       499,
+                                         1000, 10000, 59999, 600000, 3600000, 86400000, 604800000, 2592000000};
+    if (world->clock_steps++ < CLOCK_STEPS_MAX) world->now_ms += steps_ms[step % 16] + (step >= 32 ? 1 : 0);
+}
+
+static void move(struct world *world, unsigned which) {
+    struct peer *peer = world->peer;
+    unsigned amount = which / MOVE_COUNT;
+    switch ((enum move)(which % MOVE_COUNT)) {
+    case MOVE_CONNECTION: world->peer = &world->peers[1 - (peer - world->peers)]; break;
+    case MOVE_READ: read_all(world, peer); break;
+    case MOVE_READ_SOME:
+        keep_output(peer, 1 + amount);
+        resume(world, peer);
+        break;
+    case MOVE_FLY: fly(world, peer); break;
+    case MOVE_LEAVE: leave(world, amount % LOOPS); break;
+    case MOVE_ADVANCE:
+        enter(world, amount % LOOPS);
+        server_loop_advance(world->loops[amount % LOOPS], world->now_ms, 1 + amount);
+        break;
+    case MOVE_REAP: reap(world); break;
+    case MOVE_REOPEN:
+        peer_close(world, peer);
+        peer_open(world, peer);
+        break;
+    case MOVE_COUNT: break;
+    }
+}
+
+static void play(struct world *world, const uint8_t *data, size_t size) {
+    while (size > 0) {
+        size_t taken = 1;
+        if (*data < 0x40) {
+            pass_time(world, *data);
+        } else if (*data < 0x80) {
+            move(world, *data - 0x40u);
+        } else {
+            struct mp_scan scan = {0};
+            enum mp_error error;
+            taken = mp_scan_feed(&scan, bytes_of(data, size), &error) ? scan.scanned : size;
+            feed(world, data, taken);
+        }
+        data += taken, size -= taken;
+    }
+}
+
+/* ---- the end */
+
+static void world_close(struct world *world) {
+    for (unsigned i = 0; i < PEERS; i++) {
+        peer_close(world, &world->peers[i]);
+        buf_fini(&world->peers[i].fed);
+        buf_fini(&world->peers[i].answers);
+    }
+    for (unsigned i = 0; i < LOOPS; i++) leave(world, i);
+    world->engine->vtable->check(world->engine);
+    reap(world);
+    world->engine->vtable->check(world->engine);
+    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(world->loops[i]);
+    server_close(world->server);
+    world->engine->vtable->close(world->engine);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 3) return 0;
+    struct world *world = calloc(1, sizeof *world);
+    if (!world) abort();
+    world_open(world, data);
+    play(world, data + 3, size - 3);
+    world_close(world);
+    free(world);
+    return 0;
+}
