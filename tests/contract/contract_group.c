@@ -108,7 +108,7 @@ static void at_its_limit_ends_the_longest_idle(struct world *world) {
 }
 
 static void lowered_to_a_smaller_limit_ends_several(struct world *world) {
-    char id[8];
+    char id[16];
     for (int i = 0; i < 20; i++, world->now_ms++) {
         snprintf(id, sizeof(id), "s%d", i);
         contract_put(world, "web", id, of_user("ann"));
@@ -133,7 +133,7 @@ static void with_many_dead_stays_quick_at_its_limit(struct world *world) {
 
 static void revoked_as_a_whole_keeps_the_excepted(struct world *world) {
     struct buf except = BUF_EMPTY;
-    char id[8];
+    char id[16];
     for (int i = 0; i < 300; i++) {
         snprintf(id, sizeof(id), "s%d", i);
         contract_put(world, "web", id, of_user("ann"));

@@ -200,7 +200,7 @@ static void touch_between_read_and_write_is_not_lost(struct world *world) {
 static void versions_grow_across_destroy_and_ids(struct world *world) {
     uint64_t last = 0;
     for (int i = 0; i < 50; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof(id), "%d", i % 5);
         struct verb verb = contract_put(world, "web", id, (struct put){.revives = true});
         CHECK(verb.session.version > last);

@@ -24,7 +24,7 @@ static void configure_answer(struct verb *verb, const struct namespace *namespac
 static void keep_forgotten(struct context *context, struct namespace *namespace, const struct policy *old,
                            const struct policy *new) {
     if (new->retention_ms > old->retention_ms)
-        namespace_note_purge(namespace, version_take(context->engine, context->now_ms),
+        namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms,
                              context->now_ms - old->retention_ms);
     uint64_t floor = version_of_moment(context->now_ms - old->tombstone_ms + 1);
     if (new->tombstone_ms > old->tombstone_ms && floor > atomic_load(&namespace->tombstone_floor) + 1)

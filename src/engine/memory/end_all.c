@@ -158,7 +158,7 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
 
 static void purge_locked(struct context *context, struct namespace *namespace, uint64_t *count) {
     *count = 0;
-    namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms);
+    namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms, context->now_ms);
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++) {
         if (status_is_living(status)) continue;
         *count += (uint64_t)namespace_count(namespace, status);

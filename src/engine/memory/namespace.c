@@ -146,10 +146,11 @@ void namespace_note_clear(struct namespace *namespace, uint64_t version) {
     atomic_store(&namespace->epoch, version);
 }
 
-void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at) {
+void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at, int64_t until) {
     struct purge *purge = &namespace->purges[namespace->purge_count++ % ENDS_KEPT];
     atomic_store(&purge->version, 0); /* so that nobody sees one's version with the other's moment */
     atomic_store(&purge->at, at);
+    atomic_store(&purge->until, until);
     atomic_store(&purge->version, version);
     atomic_store(&namespace->purge_version, version);
 }

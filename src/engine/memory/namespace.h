@@ -28,10 +28,10 @@ struct clear {
     _Atomic int64_t retention_ms;
 };
 
-/* Dead records with a status_at up to `at` were forgotten then, if their version is up to `version`: not one that was
- * born dead since. */
+/* Dead records with a status_at up to `until` were forgotten at the moment `at`, if their version is up to `version`:
+ * not one that was born dead since. */
 struct purge {
-    _Atomic int64_t at;
+    _Atomic int64_t at, until;
     _Atomic uint64_t version; /* 0: none */
 };
 
@@ -110,7 +110,7 @@ struct namespace *registry_make(struct registry *registry, unsigned reader, stru
 
 /* Notes a clear or a purge; the lock is held. */
 void namespace_note_clear(struct namespace *namespace, uint64_t version);
-void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at);
+void namespace_note_purge(struct namespace *namespace, uint64_t version, int64_t at, int64_t until);
 
 /* Takes the name away and outdates all its records; the lock is held. */
 void registry_unlink(struct registry *registry, struct namespace *namespace);
@@ -157,7 +157,7 @@ static inline int64_t namespace_purged_at(const struct namespace *namespace, uin
         struct purge *purge = &((struct namespace *)namespace)->purges[i];
         if (atomic_load_explicit(&purge->version, memory_order_acquire) < version) continue;
         int64_t at = atomic_load_explicit(&purge->at, memory_order_acquire);
-        if (status_at <= at && at < first) first = at;
+        if (status_at <= atomic_load_explicit(&purge->until, memory_order_acquire) && at < first) first = at;
     }
     return first;
 }
