@@ -20,7 +20,7 @@ struct contender {
 /* One measurement. */
 struct sample {
     double cpu_ns, rate, server_share, generator_share, p50_us, p99_us, p999_us;
-    double request_bytes, reply_bytes; /* per operation */
+    double request_bytes, reply_bytes; /* on the average */
     struct disturbance disturbance;
     double wait_share; /* of the time the server waited for its core */
     bool is_disturbed, is_correct, is_taken;
@@ -50,6 +50,10 @@ struct summary {
 };
 bool summarize_cell(const struct comparison *comparison, const struct cell *cell, unsigned contender,
                     struct summary *summary);
+
+/* How many times as much CPU time one contender takes as another in a cell: the median of the rounds' own ratios, since
+ * what was measured one after the other shares the machine's mood. 0 where no round has both. */
+double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other);
 
 void comparison_text(const struct comparison *comparison, FILE *out);
 void comparison_json(const void *comparison, FILE *out);

@@ -5,7 +5,7 @@
 
 #include <math.h>
 
-enum { WIDTH = 860, LEFT = 210, RIGHT = 150, TOP = 60, BAR = 15, GAP = 22 };
+enum { WIDTH = 860, LEFT = 236, RIGHT = 150, TOP = 60, BAR = 15, GAP = 22 };
 
 static const char *colour_of(const char *name) {
     static const struct {
@@ -68,11 +68,13 @@ void comparison_svg(const void *context, FILE *out) {
     fputs("</svg>\n", out);
 }
 
+static void write_text(const void *context, FILE *out) {
+    comparison_text(context, out);
+}
+
 void comparison_html(const void *context, FILE *out) {
     page_begin(out, "sessiond-bench: the comparison");
     comparison_svg(context, out);
-    fputs("<pre>", out);
-    comparison_text(context, out);
-    fputs("</pre>", out);
+    page_text(out, write_text, context);
     page_end(out);
 }

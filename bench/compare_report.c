@@ -64,17 +64,36 @@ bool summarize_cell(const struct comparison *comparison, const struct cell *cell
     return true;
 }
 
+static struct column pair_ratios(const struct comparison *comparison, const struct sample *left,
+                                 const struct sample *right, bool is_quiet_only) {
+    struct column column = {.count = 0};
+    for (unsigned i = 0; i < comparison->rounds; i++) {
+        bool is_usable = left[i].is_taken && right[i].is_taken && right[i].cpu_ns > 0;
+        if (is_quiet_only && (left[i].is_disturbed || right[i].is_disturbed)) is_usable = false;
+        if (is_usable) column.values[column.count++] = left[i].cpu_ns / right[i].cpu_ns;
+    }
+    return column;
+}
+
+double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other) {
+    const struct sample *left = cell->samples[contender], *right = cell->samples[other];
+    struct column ratios = pair_ratios(comparison, left, right, true);
+    if (ratios.count == 0) ratios = pair_ratios(comparison, left, right, false);
+    return ratios.count ? median(&ratios) : 0;
+}
+
 static void text_line(const struct comparison *comparison, const struct cell *cell, unsigned contender, FILE *out) {
-    struct summary summary, other;
+    struct summary summary;
     if (!summarize_cell(comparison, cell, contender, &summary)) return;
     char spread[40];
     snprintf(spread, sizeof spread, "%.0f-%.0f", summary.cpu_min_ns, summary.cpu_max_ns);
     fprintf(out, "  %-10s %8.0f ns  %-13s %9.0f/s %9.1f %9.1f %6.0f %6.0f ", comparison->contenders[contender].name,
             summary.cpu_ns, spread, summary.rate, summary.p50_us, summary.p99_us, 100 * summary.server_share,
             100 * summary.generator_share);
-    for (unsigned i = 0; i < comparison->contender_count; i++)
-        if (i != contender && summarize_cell(comparison, cell, i, &other) && other.cpu_ns > 0)
-            fprintf(out, " %.2f x %s", summary.cpu_ns / other.cpu_ns, comparison->contenders[i].name);
+    for (unsigned i = 0; i < comparison->contender_count; i++) {
+        double ratio = i == contender ? 0 : compare_pair(comparison, cell, contender, i);
+        if (ratio > 0) fprintf(out, " %.2f x %s", ratio, comparison->contenders[i].name);
+    }
     if (summary.disturbed) fprintf(out, "  (%u of %u rounds disturbed)", summary.disturbed, summary.rounds);
     fputc('\n', out);
 }
@@ -141,6 +160,12 @@ static void json_server(struct json *json, const struct comparison *comparison, 
     json_number(json, "p99.9_us", summary.p999_us);
     json_count(json, "rounds", summary.rounds);
     json_count(json, "rounds_disturbed", summary.disturbed);
+    json_object(json, "cpu_against");
+    for (unsigned i = 0; i < comparison->contender_count; i++) {
+        double ratio = i == contender ? 0 : compare_pair(comparison, cell, contender, i);
+        if (ratio > 0) json_number(json, comparison->contenders[i].name, ratio);
+    }
+    json_close(json, '}');
     json_array(json, "samples");
     for (unsigned i = 0; i < comparison->rounds; i++)
         if (cell->samples[contender][i].is_taken) json_sample(json, &cell->samples[contender][i]);

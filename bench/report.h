@@ -40,6 +40,9 @@ bool report_file(const char *path, void (*write)(const void *report, FILE *out),
 void page_begin(FILE *out, const char *title);
 void page_end(FILE *out);
 
+/* What `write` writes, as text of the page. */
+void page_text(FILE *out, void (*write)(const void *context, FILE *out), const void *context);
+
 /* The style that a picture brings along, for light and dark. */
 extern const char *const picture_style;
 

@@ -1,8 +1,10 @@
 /* The picture of one run's latencies, alone (SVG) or in a page (HTML): the percentiles towards 100 on a scale that
  * gives every further nine the same room, against microseconds on a logarithmic scale. See report.h. */
+#define _GNU_SOURCE
 #include "report.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 enum { WIDTH = 860, HEIGHT = 440, LEFT = 70, RIGHT = 120, TOP = 40, BOTTOM = 50 };
 static const char *const colours[KIND_COUNT] = {"#1668b8", "#1a8a5a", "#c0492b", "#8a5fb0",
@@ -25,6 +27,26 @@ void page_begin(FILE *out, const char *title) {
         title, title);
 }
 
+void page_text(FILE *out, void (*write)(const void *context, FILE *out), const void *context) {
+    char *text = NULL;
+    size_t size = 0;
+    FILE *memory = open_memstream(&text, &size);
+    if (!memory) return;
+    write(context, memory);
+    fclose(memory);
+    fputs("<pre>", out);
+    for (size_t i = 0; i < size; i++) {
+        if (text[i] == '<')
+            fputs("&lt;", out);
+        else if (text[i] == '&')
+            fputs("&amp;", out);
+        else
+            fputc(text[i], out);
+    }
+    fputs("</pre>\n", out);
+    free(text);
+}
+
 void page_end(FILE *out) {
     fputs("</html>\n", out);
 }
@@ -33,11 +55,12 @@ struct curve {
     FILE *out;
     double decades_x, low_y, decades_y; /* of 1/(1-p), and of microseconds */
     bool is_started;
-    double last_y;
+    int legend_y; /* of the next line */
 };
 
-static double place_x(const struct curve *curve, double percentile) {
-    double nines = percentile < 100 ? log10(100 / (100 - percentile)) : curve->decades_x;
+/* The maximum of n values stands where one in n does. */
+static double place_x(const struct curve *curve, double percentile, uint64_t count) {
+    double nines = log10(percentile < 100 ? 100 / (100 - percentile) : (double)count);
     if (nines > curve->decades_x) nines = curve->decades_x;
     return LEFT + nines / curve->decades_x * (WIDTH - LEFT - RIGHT);
 }
@@ -49,11 +72,9 @@ static double place_y(const struct curve *curve, double value_us) {
 
 static void draw_point(void *context, uint64_t value_ns, double percentile, uint64_t count) {
     struct curve *curve = context;
-    (void)count;
-    double x = place_x(curve, percentile), y = place_y(curve, (double)value_ns / 1000);
+    double x = place_x(curve, percentile, count), y = place_y(curve, (double)value_ns / 1000);
     fprintf(curve->out, "%c%.1f %.1f", curve->is_started ? 'L' : 'M', x, y);
     curve->is_started = true;
-    curve->last_y = y;
 }
 
 static void draw_curve(struct curve *curve, const struct histogram *histogram, const char *name, const char *colour) {
@@ -64,8 +85,9 @@ static void draw_curve(struct curve *curve, const struct histogram *histogram, c
             (double)histogram_percentile_ns(histogram, 50) / 1000,
             (double)histogram_percentile_ns(histogram, 99) / 1000,
             (double)histogram_percentile_ns(histogram, 99.9) / 1000, (double)histogram->max_ns / 1000);
-    fprintf(curve->out, "<text x='%d' y='%.1f' style='fill:%s'>%s</text>\n", WIDTH - RIGHT + 8, curve->last_y + 4,
-            colour, name);
+    fprintf(curve->out, "<text x='%d' y='%d' style='fill:%s'>%s</text>\n", WIDTH - RIGHT + 12, curve->legend_y, colour,
+            name);
+    curve->legend_y += 18;
 }
 
 static void draw_grid(struct curve *curve) {
@@ -96,7 +118,7 @@ static void choose_scales(struct curve *curve, const struct histogram *all) {
 
 void report_svg(const struct run_report *report, FILE *out) {
     const struct run_result *result = report->result;
-    struct curve curve = {.out = out};
+    struct curve curve = {.out = out, .legend_y = TOP + 12};
     choose_scales(&curve, result->all);
     fprintf(out, "<svg class='chart' xmlns='http://www.w3.org/2000/svg' viewBox='0 0 %d %d' width='%d' height='%d'>%s",
             WIDTH, HEIGHT, WIDTH, HEIGHT, picture_style);
@@ -108,11 +130,13 @@ void report_svg(const struct run_report *report, FILE *out) {
     fputs("</svg>\n", out);
 }
 
+static void write_text(const void *report, FILE *out) {
+    report_text(report, out);
+}
+
 void report_html(const struct run_report *report, FILE *out) {
     page_begin(out, "sessiond-bench: one run");
     report_svg(report, out);
-    fputs("<pre>", out);
-    report_text(report, out);
-    fputs("</pre>", out);
+    page_text(out, write_text, report);
     page_end(out);
 }
