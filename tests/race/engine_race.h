@@ -82,6 +82,7 @@ struct write {
     uint64_t data;           /* of a new one */
     int64_t idle_timeout_ms; /* of a new one */
     bool must_be_new, must_exist, adds_one;
+    bool revives;     /* one that was destroyed is made anew */
     uint8_t *encoded; /* where the data goes: 8 bytes that belong to the caller */
 };
 
@@ -89,7 +90,7 @@ static inline enum outcome race_write_rule(const struct update_input *input, str
                                            struct error *error) {
     const struct write *write = input->arguments;
     uint64_t value = write->data;
-    if (input->presence == PRESENCE_DEAD || input->presence == PRESENCE_TOMBSTONE) {
+    if (input->presence == PRESENCE_DEAD || (input->presence == PRESENCE_TOMBSTONE && !write->revives)) {
         *error = error_make(ERROR_GONE, "gone");
         return OUTCOME_ERROR;
     }
@@ -97,7 +98,7 @@ static inline enum outcome race_write_rule(const struct update_input *input, str
         *error = error_make(ERROR_EXISTS, "exists");
         return OUTCOME_ERROR;
     }
-    if (input->presence == PRESENCE_NONE) {
+    if (input->presence != PRESENCE_ALIVE) {
         if (write->must_exist) return OUTCOME_KEEP;
         draft->status = STATUS_ACTIVE;
         draft->created_at = draft->last_active_at = input->now_ms;

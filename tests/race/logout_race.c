@@ -1,8 +1,9 @@
 /* The logout race: a session is destroyed while others set, touch, read and rename it. When destroy has answered, it
- * never comes back; and of 20 parallel increments none is lost. */
+ * never comes back; of 20 parallel increments none is lost; and an id that is destroyed and revived without end is
+ * never seen as one that nobody knows. */
 #include "engine_race.h"
 
-static _Atomic uint64_t rounds, writes, gone, increments;
+static _Atomic uint64_t rounds, writes, gone, increments, revivals;
 static _Atomic uint64_t current; /* the session that everybody works on */
 
 static void id_of(char *id, uint64_t round) {
@@ -75,10 +76,30 @@ static void *increment_thread(void *number) {
     return NULL;
 }
 
+/* One destroys and revives; the others find it alive or destroyed, and nothing third: there is one tombstone in its
+ * shard, or none, so a look without a lock falls between the two as often as it can. */
+static void *revival_thread(void *number) {
+    unsigned loop = (unsigned)(uintptr_t)number;
+    while (race_goes_on()) {
+        if (loop == 0) {
+            RACE_CHECK(race_remove(0, "phoenix").outcome == OUTCOME_REMOVE, "it was not there");
+            RACE_CHECK(race_write(0, "phoenix", (struct write){.revives = true}).outcome == OUTCOME_REPLACE,
+                       "not made");
+            atomic_fetch_add_explicit(&revivals, 1, memory_order_relaxed);
+        } else {
+            struct verb verb = race_write(loop, "phoenix", (struct write){.must_exist = true});
+            RACE_CHECK(verb.outcome != OUTCOME_KEEP, "it was seen as one that never was");
+        }
+    }
+    return NULL;
+}
+
 int main(int argc, char **argv) {
     struct policy policy = POLICY_DEFAULTS;
-    double seconds = race_seconds(argc, argv, 2);
+    double seconds = race_seconds(argc, argv, 3);
     race_open(&policy);
+    race_write(0, "phoenix", (struct write){.data = 1});
+    race_scenario(seconds, revival_thread);
     race_scenario(seconds, logout_thread);
     race_scenario(seconds, increment_thread);
     uint64_t counted, expected = atomic_load(&increments);
@@ -90,8 +111,8 @@ int main(int argc, char **argv) {
     engine->vtable->stats(engine, &stats);
     race_close();
     printf("%llu sessions destroyed against %llu writes, %llu of them refused: none came back; %llu increments, none "
-           "lost; %llu retries\n",
+           "lost; %llu revivals; %llu retries\n",
            (unsigned long long)rounds, (unsigned long long)writes, (unsigned long long)gone,
-           (unsigned long long)expected, (unsigned long long)stats.update_retries_total);
+           (unsigned long long)expected, (unsigned long long)revivals, (unsigned long long)stats.update_retries_total);
     return 0;
 }

@@ -80,7 +80,7 @@ static void check_shard(struct memory_engine *engine, struct shard *shard, struc
     wheel_check(&shard->wheel, &shard->table);
     tombstone_check(&shard->tombstones);
     MUST(!lock_is_taken(&shard->lock) && !lock_is_taken(&shard->groups.lock));
-    MUST(atomic_load(&shard->tombstone_count) == shard->tombstones.count);
+    MUST(shard_tombstone_count(shard) == shard->tombstones.count);
     for (struct table_walk walk = table_walk_at(&shard->table, 0); table_walk_is_in(&walk); table_walk_bucket(&walk))
         for (struct record *record; (record = table_walk_next(&walk));)
             check_record(engine, shard, walk.number, record, tallies);

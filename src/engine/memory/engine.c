@@ -144,7 +144,7 @@ uint64_t memory_used(struct memory_engine *engine) {
 static void stats_add_shards(struct memory_engine *engine, struct engine_stats *out) {
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         struct shard *shard = &engine->shards[i];
-        out->tombstones += atomic_load_explicit(&shard->tombstone_count, memory_order_relaxed);
+        out->tombstones += shard_tombstone_count(shard);
         group_table_take(engine, &shard->groups);
         out->groups += shard->groups.count;
         lock_release(&shard->groups.lock);

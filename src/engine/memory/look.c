@@ -110,13 +110,23 @@ static void sight_judge(struct context *context, struct namespace *namespace, ui
     sight->version = counts ? tombstone : 0;
 }
 
+/* Whether the id, which was just found missing, had neither a record nor a tombstone at one moment: the shard had no
+ * tombstone and got none while it is looked at once more. One look at the count would not do: between the look at the
+ * record and that one a destroyed session may have been revived, and taken the last tombstone with it. */
+static bool is_unknown(struct context *context, const struct namespace *namespace, uint64_t hash, struct bytes id) {
+    struct shard *shard = shard_of(context->engine, hash);
+    uint64_t stamp = atomic_load_explicit(&shard->tombstone_stamp, memory_order_acquire);
+    if ((uint32_t)stamp || record_find(context->engine, namespace, hash, id, NULL)) return false;
+    /* The look loaded its slots with acquire, so this comes behind it. */
+    return atomic_load_explicit(&shard->tombstone_stamp, memory_order_acquire) == stamp;
+}
+
 void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,
                 bool is_sure, struct sight *sight) {
     struct shard *shard = shard_of(context->engine, hash);
     sight->slot = NULL;
     sight->record = record_find(context->engine, namespace, hash, id, is_locked ? &sight->slot : NULL);
-    bool has_tombstones = atomic_load_explicit(&shard->tombstone_count, memory_order_acquire) > 0;
-    if (!sight->record && !is_locked && (is_sure || has_tombstones)) {
+    if (!sight->record && !is_locked && (is_sure || !is_unknown(context, namespace, hash, id))) {
         /* The record may have gone, or come, between the two looks: only both under the lock are one look. */
         shard_take(context->engine, shard);
         sight->record = record_find(context->engine, namespace, hash, id, NULL);

@@ -31,7 +31,9 @@ struct shard {
     struct table table; /* first: its root is what every look-up reads */
     struct lock lock __attribute__((aligned(64)));
     uint32_t index;
-    _Atomic uint32_t tombstone_count; /* of the set; so that a look at an id that is missing need not take the lock */
+    /* How many tombstones the set has (low half) and how often one was put into it (high half): what a look without the
+     * lock at an id that is missing has to know. */
+    _Atomic uint64_t tombstone_stamp;
     struct tombstones tombstones;
     struct group_table groups __attribute__((aligned(64)));
     struct wheel wheel;
@@ -109,6 +111,10 @@ static inline void shard_release(struct shard *shard) {
     lock_release(&shard->lock);
 }
 
+static inline uint32_t shard_tombstone_count(const struct shard *shard) {
+    return (uint32_t)atomic_load_explicit(&((struct shard *)shard)->tombstone_stamp, memory_order_relaxed);
+}
+
 static inline uint64_t id_hash(const struct memory_engine *engine, const struct namespace *namespace, struct bytes id) {
     return hash_bytes(&engine->hash_key, id) ^ namespace->key;
 }
@@ -165,7 +171,7 @@ struct sight {
 };
 
 /* Looks. Without the lock an id that is found missing is looked at once more under it, unless the shard has no
- * tombstones and is_sure is not asked for. */
+ * tombstones, had none meanwhile, and is_sure is not asked for. */
 void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,
                 bool is_sure, struct sight *sight);
 
@@ -195,6 +201,9 @@ void shard_bury(struct context *context, const struct namespace *namespace, stru
 
 /* Counts a record whose deadline passed as dead and marks it. */
 void shard_mark_reaped(struct context *context, struct record *record, const struct session *view);
+
+/* Writes down how many tombstones there are now, and that one was put in. */
+void shard_note_tombstones(struct shard *shard, bool has_put);
 
 /* Sees to it that the shard is looked at by `due_at`. */
 void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int64_t due_at);

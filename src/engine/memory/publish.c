@@ -160,8 +160,7 @@ bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, 
         counter_add(&counters->created, 1);
     }
     if (record_active(fresh) & RECORD_MARK_REAPED) counter_add(&counters->expired, 1);
-    if (shard->tombstones.count && tombstone_remove(&shard->tombstones, hash))
-        atomic_store_explicit(&shard->tombstone_count, shard->tombstones.count, memory_order_release);
+    if (shard->tombstones.count && tombstone_remove(&shard->tombstones, hash)) shard_note_tombstones(shard, false);
     struct session view;
     int64_t now_ms = context->now_ms;
     uint64_t tombstone;
@@ -176,11 +175,16 @@ void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t
     counter_add(&context->loop->counters.removed, 1);
 }
 
+void shard_note_tombstones(struct shard *shard, bool has_put) {
+    uint64_t puts = (atomic_load_explicit(&shard->tombstone_stamp, memory_order_relaxed) >> 32) + has_put;
+    atomic_store_explicit(&shard->tombstone_stamp, puts << 32 | shard->tombstones.count, memory_order_release);
+}
+
 void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
                 uint64_t version) {
     if (!tombstone_counts(namespace, version, context->now_ms)) return;
     tombstone_put(&shard->tombstones, hash, version); /* false only where the system itself has no page left */
-    atomic_store_explicit(&shard->tombstone_count, shard->tombstones.count, memory_order_release);
+    shard_note_tombstones(shard, true);
     /* Not a moment for each: they are swept in rounds, when the oldest have been worthless for a while. */
     shard_note_due(context, shard, shard_tombstones_due(context->engine, shard));
 }

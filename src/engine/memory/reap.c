@@ -93,7 +93,7 @@ static void shard_sweep_tombstones(struct context *context, struct shard *shard)
     if (shard_tombstones_due(context->engine, shard) > context->now_ms) return;
     int64_t keep_ms = atomic_load(&context->engine->registry.tombstone_max_ms);
     tombstone_sweep(&shard->tombstones, version_of_moment(context->now_ms - keep_ms + 1), TOMBSTONE_SWEEP_SLICE);
-    atomic_store_explicit(&shard->tombstone_count, shard->tombstones.count, memory_order_release);
+    shard_note_tombstones(shard, false);
 }
 
 /* Under the lock: writes down when the shard is due next. */
