@@ -142,7 +142,11 @@ void shard_note_due(struct context *context, struct shard *shard, int64_t due_at
 void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int64_t due_at) {
     if (due_at == INT64_MAX) return;
     uint32_t bucket = table_bucket_of(&shard->table, hash);
-    if (wheel_arm(&shard->wheel, &shard->table, bucket, due_at)) shard_note_due(context, shard, due_at);
+    if (!wheel_arm(&shard->wheel, &shard->table, bucket, due_at)) return;
+    /* What lies behind the wheel's horizon comes out there, and that is the moment to note: whoever is due in between
+     * is not armed again. The horizon counts from the cursor, which stands still while nothing is due. */
+    int64_t armed_at = wheel_armed_at(&shard->wheel, &shard->table, bucket);
+    shard_note_due(context, shard, armed_at < due_at ? armed_at : due_at);
 }
 
 /* ---- in and out */
