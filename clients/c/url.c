@@ -84,6 +84,8 @@ static int parse_host(const char *from, size_t size, struct endpoint *endpoint, 
     }
     if (name_size == 0)
         return failure_set(error, SESSIOND_ERROR_URL, "The URL names no host; use sessiond://host/namespace.");
+    if (memchr(name, '[', name_size) || memchr(name, ']', name_size))
+        return failure_set(error, SESSIOND_ERROR_URL, "Write an IPv6 address in the URL as [::1]:7420.");
     if (name_size > URL_HOST_MAX)
         return failure_set(error, SESSIOND_ERROR_URL, "A host in the URL is longer than %d bytes.", URL_HOST_MAX);
     endpoint->is_unix = false;

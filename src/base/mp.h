@@ -42,8 +42,9 @@ struct mp_cursor {
     enum mp_error error;
 };
 
+/* Absent bytes are none. As a number, because C11 does not let nothing be added to NULL. */
 static inline struct mp_cursor mp_cursor_of(struct bytes bytes) {
-    return (struct mp_cursor){bytes.data, bytes.data + bytes.size, MP_OK};
+    return (struct mp_cursor){bytes.data, (const uint8_t *)((uintptr_t)bytes.data + bytes.size), MP_OK};
 }
 
 /* The general ways, out of line. */

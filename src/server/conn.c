@@ -172,9 +172,9 @@ static void conn_drop_executed(struct conn *conn) {
 
 /* Executes what is kept. */
 static void conn_run_kept(struct conn *conn, int64_t now_ms) {
-    struct bytes kept = bytes_of(conn->input.data + conn->input_at, conn->input.size - conn->input_at);
-    if (kept.size == 0) return;
-    conn->input_at += batch_run(conn, kept, now_ms);
+    size_t size = conn->input.size - conn->input_at;
+    if (size == 0) return;
+    conn->input_at += batch_run(conn, bytes_of(conn->input.data + conn->input_at, size), now_ms);
     conn_drop_executed(conn);
 }
 

@@ -70,6 +70,8 @@ Test(url, refuses_with_a_sentence_what_it_cannot_use) {
     refuses("sessiond://[]:1/", "no host");
     refuses("sessiond://[::1/", "[::1]:7420");
     refuses("sessiond://[::1]x/", "[::1]:7420");
+    refuses("sessiond://[[]/", "[::1]:7420");
+    refuses("sessiond://a]/", "[::1]:7420");
     for (const char **port = (const char *[]){"", "0", "65536", "100000", "x", "+1", "1x", "-1", NULL}; *port; port++) {
         char text[64];
         snprintf(text, sizeof text, "sessiond://db:%s/web", *port);
