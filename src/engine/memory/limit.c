@@ -95,10 +95,22 @@ struct census {
     uint32_t living;    /* entries that count: alive, or not published yet */
     struct record *due; /* one whose deadline has passed but that is not marked yet */
     uint64_t due_hash;
-    struct record *victim; /* whom to end for the new one; NULL: nobody can be */
-    uint64_t victim_hash;
-    int64_t victim_active_at;
+    struct victim *victims; /* whom to end for the new one, the first first; the loop's */
+    uint32_t victim_count, victim_max;
+    bool prefers_idle; /* the longest idle first, else the oldest */
 };
+
+/* Takes a living session among the victims, where it belongs there. Several are found by one look, since a limit may
+ * have been set far below what a group had: looking through all of it for each would take the square of its size. */
+static void census_note_victim(struct census *census, struct record *record, uint64_t hash, int64_t active_at) {
+    struct victim *victims = census->victims;
+    bool is_full = census->victim_count == census->victim_max;
+    if (is_full && (!census->prefers_idle || victims[census->victim_count - 1].active_at <= active_at)) return;
+    uint32_t at = census->victim_count - is_full;
+    for (; census->prefers_idle && at > 0 && victims[at - 1].active_at > active_at; at--) victims[at] = victims[at - 1];
+    victims[at] = (struct victim){record, hash, active_at};
+    census->victim_count += !is_full;
+}
 
 /* Whether a record that is not alive will stay so at any clock: it is not if only this loop's time says it. */
 static bool is_dead_for_good(const struct memory_engine *engine, const struct record *record, uint64_t active) {
@@ -108,7 +120,7 @@ static bool is_dead_for_good(const struct memory_engine *engine, const struct re
 
 /* Looks at one entry that is not marked. True: it is dead for good. */
 static bool census_entry(struct context *context, const struct group_key *key, struct group_entry entry,
-                         bool prefers_idle, struct census *census) {
+                         struct census *census) {
     struct record *record = group_entry_record(context->engine, key, entry);
     census->living++;
     if (!record) return false;
@@ -122,21 +134,19 @@ static bool census_entry(struct context *context, const struct group_key *key, s
         census->due_hash = entry.hash;
         return false;
     }
-    if (!census->victim || (prefers_idle && view.last_active_at < census->victim_active_at)) {
-        census->victim = record;
-        census->victim_hash = entry.hash;
-        census->victim_active_at = view.last_active_at;
-    }
+    census_note_victim(census, record, entry.hash, view.last_active_at);
     return false;
 }
 
 /* Looks through all entries that are not marked, and marks those dead for good. Under the group's lock; records are
  * looked up without one. */
-static void group_census(struct context *context, struct group *group, const struct group_key *key, bool prefers_idle,
+static void group_census(struct context *context, struct group *group, const struct group_key *key, uint64_t max,
                          struct census *census) {
     struct group_entry last = {0, 0};
     bool has_last = false;
-    *census = (struct census){0};
+    uint64_t excess = group->count - group->dead_count - max + 1; /* at most */
+    census->victims = context->loop->victims;
+    census->victim_max = excess < EVICT_BATCH ? (uint32_t)excess : EVICT_BATCH;
     for (uint32_t i = 0; i < group->leaf_count; i++) {
         struct group_leaf *leaf = group_leaf(group, i);
         bool is_all_dead = leaf->dead_count == leaf->count;
@@ -147,7 +157,7 @@ static void group_census(struct context *context, struct group *group, const str
                 /* A second entry for one id is that of a write under way: it counts, whatever the record is now. */
                 if (is_copy)
                     census->living++;
-                else if (census_entry(context, key, entry, prefers_idle, census))
+                else if (census_entry(context, key, entry, census))
                     group_mark_dead(group, (struct group_position){i, j});
             }
             last = entry;
@@ -178,7 +188,7 @@ static enum entering group_try_enter(struct context *context, const struct group
     struct memory_engine *engine = context->engine;
     struct group_table *table = group_table_of(engine, key);
     enum entering result = FULL;
-    *census = (struct census){0};
+    *census = (struct census){.prefers_idle = prefers_idle};
     group_table_take(engine, table);
     struct group *group = group_make(table, &engine->slab, context->loop->index, key);
     if (!group) {
@@ -186,7 +196,7 @@ static enum entering group_try_enter(struct context *context, const struct group
         return LACKING;
     }
     if (max && group->count - group->dead_count >= max) {
-        group_census(context, group, key, prefers_idle, census);
+        group_census(context, group, key, max, census);
         if (census->due) census->living++; /* until it is settled */
     }
     if (!max || group->count - group->dead_count < max || (!census->due && census->living < max))
@@ -207,14 +217,17 @@ static const struct bytes limit_reason = BYTES_LITERAL("session_limit");
 
 /* Makes room in a full group, or waits. False: there is none to be made. */
 static bool group_make_room(struct context *context, const struct needs *needs, const struct group_key *key,
-                            const struct census *census, unsigned tries) {
+                            const struct census *census, uint64_t max, unsigned tries) {
     if (census->due) {
+        reap_due(context, REAP_FOR_LIMIT); /* where one is due many may be: not one look through the group for each */
         settle_death(context, census->due_hash, census->due);
         return true;
     }
     if (needs->policy->session_limit_policy == SESSION_LIMIT_POLICY_REJECT) return false;
-    if (census->victim)
-        session_revoke(context, needs->namespace, key, census->victim_hash, census->victim, limit_reason);
+    if (census->victim_count > 0)
+        for (uint32_t i = 0; i < census->victim_count && i < census->living - max + 1; i++)
+            session_revoke(context, needs->namespace, key, census->victims[i].hash, census->victims[i].record,
+                           limit_reason);
     else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
         lock_pause();
     else
@@ -242,7 +255,7 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
             return false;
         case FULL: break;
         }
-        if (!group_make_room(context, needs, &key, &census, tries)) break;
+        if (!group_make_room(context, needs, &key, &census, max, tries)) break;
     }
     refuse_group(error, (int64_t)max);
     return false;

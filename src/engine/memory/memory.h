@@ -26,6 +26,7 @@ enum retire_kind { RETIRE_BLOCK, RETIRE_NAMESPACE };
 #define SHARD_BITS_DEFAULT 10
 #define REAP_BATCH         32  /* buckets taken under one lock */
 #define LEAVE_MAX          512 /* records taken out under one lock that have groups to leave */
+#define EVICT_BATCH        256 /* sessions that one look through a group finds for ending */
 
 struct shard {
     struct table table; /* first: its root is what every look-up reads */
@@ -46,6 +47,13 @@ struct loop_counters {
     _Atomic int64_t lag_ms;
 };
 
+/* A session that a limit may end for a new one. */
+struct victim {
+    struct record *record;
+    uint64_t hash;
+    int64_t active_at;
+};
+
 struct loop {
     unsigned index;
     struct scratch scratch;          /* of the verb's rule */
@@ -58,7 +66,8 @@ struct loop {
     bool sweep_is_inside;    /* sweep_hash holds */
     struct record **leaving; /* LEAVE_MAX: taken out, still in their groups */
     uint32_t leaving_count;
-    int64_t memory_allowance; /* bytes that may be taken before max_memory is looked at again */
+    struct victim victims[EVICT_BATCH]; /* of the limit that is being decided */
+    int64_t memory_allowance;           /* bytes that may be taken before max_memory is looked at again */
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
