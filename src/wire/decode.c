@@ -395,8 +395,9 @@ static bool read_options(struct reading *reading, const struct op_shape *shape, 
     if (type != MP_MAP && type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the options are a map, here they are %s",
                               refusal_type_name(type));
-    struct argument_map map = {&shape->arguments[shape->positional_count], shape->count - shape->positional_count, args,
-                               &args->any.given, &args->any.nil};
+    unsigned count = shape->count - shape->positional_count; /* an operation without arguments has no table */
+    struct argument_map map = {count ? &shape->arguments[shape->positional_count] : NULL, count, args, &args->any.given,
+                               &args->any.nil};
     /* A sentence about the options as a whole needs something to name. */
     static const struct argument options = {.name = "options", .name_size = 7, .type = ARGUMENT_MAP};
     reading->subject.argument = &options;
