@@ -16,7 +16,27 @@ static void test_wake(void *context, unsigned loop_index) {
     (void)context, (void)loop_index;
     wakes++;
 }
-static const struct env env = {.random = test_random, .wake = test_wake};
+
+static void (*point_action)(struct world *world);
+static struct world *point_world;
+static unsigned point_number;
+
+void contract_at_point(struct world *world, unsigned number, void (*action)(struct world *world)) {
+    point_world = world;
+    point_number = number;
+    point_action = action;
+}
+
+static void test_point(void *context) {
+    (void)context;
+    if (!point_action || point_number-- > 0) return;
+    struct world other = *point_world;
+    void (*action)(struct world * world) = point_action;
+    point_action = NULL;
+    other.loop = 1 - other.loop;
+    action(&other);
+}
+static const struct env env = {.random = test_random, .wake = test_wake, .point = test_point};
 
 struct world contract_open(unsigned shard_bits) {
     struct engine_options options = {
@@ -292,6 +312,7 @@ int main(int count, char **arguments) {
         run_all(group_tests, "a group", shard_bits[i]);
         run_all(namespace_tests, "a namespace", shard_bits[i]);
         run_all(move_tests, "a move", shard_bits[i]);
+        run_all(point_tests, "between two locks", shard_bits[i]);
         run_all(scan_tests, "a scan", shard_bits[i]);
     }
     for (unsigned long seed = 1; seed <= seeds; seed++) {

@@ -247,7 +247,9 @@ static bool make_room(struct slab *slab, unsigned arena, struct group *group, st
 }
 
 bool group_insert(struct slab *slab, unsigned arena, struct group *group, struct group_entry entry) {
-    struct group_position position = group_seek(group, entry);
+    /* Behind those equal to it: of equal entries the last is that of a write under way (see group_census). */
+    struct group_entry behind = {entry.born, entry.hash < UINT64_MAX ? entry.hash + 1 : entry.hash};
+    struct group_position position = group_seek(group, behind);
     if (!make_room(slab, arena, group, &position)) return false;
     struct group_leaf *leaf = group_leaf(group, position.leaf);
     struct group_entry *at = &leaf->entries[position.index];

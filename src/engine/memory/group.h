@@ -92,7 +92,7 @@ struct group *group_make(struct group_table *table, struct slab *slab, unsigned 
 /* Frees the group if it has no entry and no revoke_all is at work on it. */
 void group_tidy(struct group_table *table, struct slab *slab, struct group *group);
 
-/* False where memory is lacking: nothing changed. */
+/* Puts an entry behind those equal to it. False where memory is lacking: nothing changed. */
 bool group_insert(struct slab *slab, unsigned arena, struct group *group, struct group_entry entry);
 
 /* Takes out one entry equal to `entry`: a marked one if wants_dead and there is one, else an unmarked one if there is
