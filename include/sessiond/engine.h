@@ -168,6 +168,7 @@ struct verb {
         struct {
             uint64_t total;      /* how many match, if is_total_known; for END_ALL how many were ended */
             bool is_total_known;
+            uint64_t work;       /* sessions looked at, taken or not: what the caller weighs its turn by */
             uint8_t cursor_size; /* 0: the end was reached */
             char cursor[SCAN_CURSOR_MAX]; /* printable ASCII */
         } scan_result;           /* SCAN and END_ALL */

@@ -106,6 +106,28 @@ static bool answers_record(enum op op) {
     return op == OP_SESSION_GET || op == OP_SESSION_TAKE || op == OP_SESSION_REGENERATE;
 }
 
+/* What it costs is bounded by nothing in the request itself. Each runs alone of its kind in a submit, and begins only
+ * while the turn has not had its share of such work: else one packet of them would hold up everybody for seconds. */
+static bool is_heavy(enum op op) {
+    return op_is_streaming(op) || op == OP_SESSION_COUNT || op == OP_SESSION_PATCH || op == OP_SESSION_REVOKE_ALL ||
+           op == OP_SESSION_CLEAR || op == OP_SESSION_PURGE;
+}
+
+/* A patch that was refused may have read as much as the largest session has. */
+static uint64_t verb_work(const struct server_loop *loop, const struct request *request, const struct verb *verb) {
+    if (verb->kind == VERB_SCAN || verb->kind == VERB_END_ALL) return HEAVY_WORK + verb->scan_result.work;
+    if (request->op != OP_SESSION_PATCH) return 0;
+    if (verb->is_found) return (verb->session.data.size + verb->session.meta.size) / PATCH_BYTES_PER_WORK;
+    if (verb->error.code == ERROR_NONE) return 0;
+    return atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed) / PATCH_BYTES_PER_WORK;
+}
+
+/* Whether as many patches as `patches` says might be more than a turn's work. */
+static bool is_heavy_load(const struct server_loop *loop, size_t patches) {
+    size_t record_bytes = atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed);
+    return patches * record_bytes / PATCH_BYTES_PER_WORK > TURN_WORK_MAX;
+}
+
 /* Executing it again later instead is the same to everybody: it reads, and leaves no trace. */
 static bool is_rereadable(enum op op, const union op_args *args) {
     if (op == OP_SESSION_GET) return !args->session_get.touch;
@@ -275,7 +297,10 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
             request_wait(conn, request, item);
             continue;
         }
-        if (request->verb) note_record(loop->server, request->verb);
+        if (request->verb) {
+            note_record(loop->server, request->verb);
+            loop->turn_work += verb_work(loop, request, request->verb);
+        }
         batch_answer(conn, request, item->replay);
     }
     metric_add(&loop->metrics, METRIC_REREAD_TOTAL, batch->count - i);
@@ -295,6 +320,7 @@ static void execute_streaming(struct conn *conn, struct request *request) {
     if (request->verb) {
         assert(batch->states[0] == SUBMIT_DONE);
         request->error = request->verb->error;
+        conn->loop->turn_work += verb_work(conn->loop, request, request->verb);
     }
     answer_at(conn, request, NULL, out, start);
 }
@@ -327,11 +353,14 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
 }
 
 /* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
- * while the engine runs; hello, because verbs before it may point at the connection's default namespace; and what would
- * make too long answers certain. */
+ * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what is heavy,
+ * because its cost is known only then, but for patches that all are small; and what would make too long answers
+ * certain. */
 static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
-    return op_is_streaming(request->op) || request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
+    if (request->op == OP_SESSION_PATCH ? is_heavy_load(loop, loop->batch.patches + 1) : is_heavy(request->op))
+        return true;
+    return request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
 }
 
 /* Takes a decoded request into the batch, or executes it at once where it cannot share one. */
@@ -341,6 +370,10 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     struct batch *batch = &loop->batch;
     *size = 0;
     if (batch->count > 0 && must_be_first(loop, request, item->is_rereadable)) return ADD_ENOUGH;
+    if (is_heavy(request->op) && loop->turn_work >= TURN_WORK_MAX) {
+        loop_rest(loop, conn);
+        return ADD_ENOUGH;
+    }
     if (atomic_load_explicit(&loop->server->is_draining, memory_order_relaxed)) {
         refuse_busy(request, "The server is stopping; try again, here or elsewhere.", RETRY_WHILE_DRAINING_MS);
     } else if (has_op_id(request) && !replay_enter(conn, request, item)) {
@@ -354,6 +387,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     }
     request_begin(batch, request);
     batch->record_replies += answers_record(request->op);
+    batch->patches += request->op == OP_SESSION_PATCH;
     batch->count++;
     return ADDED;
 }
@@ -385,7 +419,7 @@ static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t n
  * is left. */
 static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
     struct batch *batch = &conn->loop->batch;
-    batch->count = batch->verb_count = batch->record_replies = 0;
+    batch->count = batch->verb_count = batch->record_replies = batch->patches = 0;
     size_t room = conn->loop->max_in_flight - conn->waiting_count, at = 0;
     if (room > BATCH_MAX) room = BATCH_MAX;
     enum add_state state = ADDED;

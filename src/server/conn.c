@@ -17,6 +17,7 @@ struct conn *conn_open(struct server_loop *loop, int64_t now_ms) {
     if (!conn) return NULL;
     conn->loop = loop;
     list_init(&conn->link);
+    list_init(&conn->resting_link);
     metric_add(&loop->metrics, METRIC_CONNECTIONS_OPENED_TOTAL, 1);
     metric_add(&loop->metrics, METRIC_CONNECTIONS, 1);
     return conn;
@@ -25,6 +26,7 @@ struct conn *conn_open(struct server_loop *loop, int64_t now_ms) {
 void conn_free(struct conn *conn) {
     assert(conn->is_closed && conn->waiting_count == 0);
     list_remove(&conn->link);
+    list_remove(&conn->resting_link);
     loop_give_buffer(conn->loop, &conn->filling);
     loop_give_buffer(conn->loop, &conn->flying);
     loop_give_buffer(conn->loop, &conn->input);
@@ -35,6 +37,7 @@ void conn_close(struct conn *conn) {
     assert(!conn->is_closed);
     conn->is_closed = true;
     list_remove(&conn->link);
+    list_remove(&conn->resting_link);
     metric_add(&conn->loop->metrics, METRIC_CONNECTIONS, (uint64_t)-1);
     if (conn->waiting_count == 0) conn_free(conn);
 }
@@ -54,7 +57,7 @@ bool conn_is_idle(const struct conn *conn) {
 }
 
 bool conn_is_owed(const struct conn *conn) {
-    return conn->waiting_count > 0 || conn_output_pending(conn) > 0;
+    return conn->waiting_count > 0 || conn->is_resting || conn_output_pending(conn) > 0;
 }
 
 void conn_set_namespace(struct conn *conn, struct bytes name) {
@@ -109,7 +112,8 @@ size_t conn_output_pending(const struct conn *conn) {
 
 bool conn_must_wait(const struct conn *conn) {
     const struct server_loop *loop = conn->loop;
-    return conn_output_pending(conn) >= loop->output_mark || conn->waiting_count >= loop->max_in_flight;
+    return conn->is_resting || conn_output_pending(conn) >= loop->output_mark ||
+           conn->waiting_count >= loop->max_in_flight;
 }
 
 void conn_break(struct conn *conn, uint64_t msgid, const struct error *error) {

@@ -14,6 +14,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     loop->engine = server->options.engine;
     loop->index = loop_index;
     list_init(&loop->notify);
+    list_init(&loop->resting);
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
         loop->batch.requests[i].env = server->options.env;
@@ -25,7 +26,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
 }
 
 void server_loop_close(struct server_loop *loop) {
-    assert(!loop->is_in_turn && list_is_empty(&loop->notify));
+    assert(!loop->is_in_turn && list_is_empty(&loop->notify) && list_is_empty(&loop->resting));
     for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
     for (unsigned i = 0; i < loop->spare_count; i++) buf_fini(&loop->spares[i]);
     buf_fini(&loop->discarded);
@@ -42,6 +43,7 @@ struct metrics *server_loop_metrics(struct server_loop *loop) {
 void server_loop_enter(struct server_loop *loop) {
     assert(!loop->is_in_turn);
     loop->is_in_turn = true;
+    loop->turn_work = 0;
     loop->engine->vtable->enter(loop->engine, loop->index);
 }
 
@@ -61,6 +63,31 @@ void server_loop_leave(struct server_loop *loop) {
     loop->is_in_turn = false;
 }
 
+/* ---------------------------------------------------------------- heavy requests */
+
+void loop_rest(struct server_loop *loop, struct conn *conn) {
+    const struct env *env = loop->server->options.env;
+    assert(!conn->is_resting);
+    conn->is_resting = true;
+    list_append(&loop->resting, &conn->resting_link);
+    if (!loop->is_advancing) env->wake(env->context, loop->index);
+}
+
+/* Lets those that rest go on, the longest waiting first, until the turn has had its share of work again: one that rests
+ * anew ends it. True: some rest on. */
+static bool loop_end_rests(struct server_loop *loop) {
+    if (list_is_empty(&loop->resting)) return false;
+    loop->turn_work = 0;
+    while (!list_is_empty(&loop->resting) && loop->turn_work < TURN_WORK_MAX) {
+        struct conn *conn = LIST_ENTRY(loop->resting.next, struct conn, resting_link);
+        list_remove(&conn->resting_link);
+        conn->is_resting = false;
+        loop_queue_notify(loop, conn);
+        loop_notify(loop);
+    }
+    return !list_is_empty(&loop->resting);
+}
+
 int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget) {
     assert(loop->is_in_turn);
     int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, now_ms, budget);
@@ -71,6 +98,10 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
         if (loop->forget_at > now_ms + LIMIT_OP_ID_KEEP_MS) loop->forget_at = now_ms + LIMIT_OP_ID_KEEP_MS;
     }
     loop_notify(loop);
+    loop->is_advancing = true;
+    bool is_resting_on = loop_end_rests(loop);
+    loop->is_advancing = false;
+    if (is_resting_on) return now_ms;
     return next_ms < loop->forget_at ? next_ms : loop->forget_at;
 }
 

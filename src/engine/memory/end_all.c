@@ -86,6 +86,7 @@ static struct record *member_record(struct ending *ending, struct group_entry me
 }
 
 static void ending_run(struct ending *ending) {
+    ending->verb->scan_result.work = ending->member_count;
     for (uint32_t i = 0; i < ending->member_count; i++) {
         struct group_entry member = ending->members[i];
         if (ending->except_count &&
@@ -198,6 +199,7 @@ void verb_end_all(struct context *context, struct verb *verb, struct namespace *
     verb->depends_on = 0;
     verb->scan_result.total = 0;
     verb->scan_result.is_total_known = true;
+    verb->scan_result.work = 0;
     verb->scan_result.cursor_size = 0;
     if (!namespace) return;
     switch (verb->end_all.end) {

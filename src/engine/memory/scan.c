@@ -114,6 +114,7 @@ static void scan_ids(struct scan *scan) {
     }
     verb->scan_result.total = scan->handed;
     verb->scan_result.is_total_known = true;
+    verb->scan_result.work = count;
 }
 
 /* ---- groups */
@@ -140,6 +141,7 @@ static bool entry_is_behind(const struct group_scan *group, struct group_entry e
 static void group_scan_entry(struct group_scan *group, struct group_entry entry) {
     struct session session;
     struct record *record = group_entry_record(group->scan->context->engine, &group->key, entry);
+    group->scan->verb->scan_result.work++;
     if (!record || !scan_matches(group->scan, record, &session)) return;
     group->total++;
     if (group->has_after && !entry_is_behind(group, entry, group->after)) return;
@@ -280,11 +282,11 @@ static void scan_walk(struct scan *scan) {
     }
     if (!scan->namespace || !verb->scan.each) return;
     uint32_t first = place.has_after ? shard_of(engine, place.after)->index : 0;
-    for (uint32_t i = first; i < engine->shard_count; i++)
-        if (!scan_shard(scan, &engine->shards[i], i == first, &place)) {
-            cursor_write(verb, 'n', &place.after, 1);
-            return;
-        }
+    bool is_through = true;
+    for (uint32_t i = first; is_through && i < engine->shard_count; i++)
+        is_through = scan_shard(scan, &engine->shards[i], i == first, &place);
+    if (!is_through) cursor_write(verb, 'n', &place.after, 1);
+    verb->scan_result.work = place.visits;
 }
 
 static void scan_namespace(struct scan *scan) {
@@ -306,6 +308,7 @@ void verb_scan(struct context *context, struct verb *verb, struct namespace *nam
     verb->depends_on = 0;
     verb->scan_result.total = 0;
     verb->scan_result.is_total_known = false;
+    verb->scan_result.work = 0;
     verb->scan_result.cursor_size = 0;
     if (verb->scan.ids.data)
         scan_ids(&scan);

@@ -1,0 +1,93 @@
+"""One client's costly requests must not hold up the others, and none of them is lost for having had to wait."""
+
+import socket
+import threading
+import unittest
+
+import server
+
+
+class Heavy(server.ServerTest):
+    SESSIONS = 20000
+
+    def fill(self, target):
+        """Makes one user's sessions."""
+        with target.client() as client:
+            for _ in range(self.SESSIONS // 500):
+                client.send(b"".join(client.request("session.create", "web", {"user": "ann"}) for _ in range(500)))
+                for _ in range(500):
+                    self.assertIsNone(client.message()[2])
+
+    def answers_while(self, target, client, count):
+        """How often another client is answered until `client` has `count` messages; checks that these are in order."""
+        messages = []
+        reader = threading.Thread(target=lambda: messages.extend(client.message() for _ in range(count)))
+        reader.start()
+        answered = 0
+        with target.client() as healthy:
+            while reader.is_alive():
+                healthy.call("server.ping")
+                answered += 1
+        reader.join()
+        self.assertNotIn(None, messages)
+        self.assertEqual([message[1] for message in messages], list(range(1, count + 1)))
+        return answered, messages
+
+    def assert_waits_for_nobody(self, requests_of):
+        """In one packet they are hundreds of times a turn's work; the other client must have its turns between."""
+        target = self.serve("--threads=1")
+        self.fill(target)
+        client = self.client(target)
+        requests = requests_of(client)
+        client.send(b"".join(requests))
+        client.socket.shutdown(socket.SHUT_WR)  # who has said all still gets all answers
+        answered, messages = self.answers_while(target, client, len(requests))
+        self.assertGreater(answered, 50)
+        self.assertIsNone(client.message())
+        self.assert_ends_well(target)
+        return messages
+
+    def test_counts_of_a_large_group_leave_others_their_turns(self):
+        messages = self.assert_waits_for_nobody(
+            lambda client: [client.request("session.count", "web", {"user": "ann"}) for _ in range(300)])
+        self.assertEqual({message[3] for message in messages}, {self.SESSIONS})
+
+    def test_lists_that_find_nothing_leave_others_their_turns(self):
+        messages = self.assert_waits_for_nobody(
+            lambda client: [client.request("session.list", "web", {"prefix": "\N{SNOWMAN}"}) for _ in range(300)])
+        self.assertEqual({len(message[3]["sessions"]) for message in messages}, {0})
+
+    def test_patches_of_a_large_session_leave_others_their_turns(self):
+        data = {str(number): 0 for number in range(100000)}
+        messages = self.assert_waits_for_nobody(
+            lambda client: [client.request("session.set", "web", "big", data)] +
+                           [client.request("session.patch", "web", "big", {"incr": {"0": 1}}) for _ in range(100)])
+        self.assertEqual([message[3]["values"]["0"] for message in messages[1:]], list(range(1, 101)))
+
+    def test_a_connection_that_is_cut_while_it_rests_is_forgotten(self):
+        target = self.serve("--threads=1")
+        self.fill(target)
+        for _ in range(5):
+            with target.client() as client:
+                client.send(b"".join(client.request("session.count", "web", {"user": "ann"}) for _ in range(300)))
+        server.wait_for(lambda: target.stats()["connections"] == 1, "only the asking connection is left")
+        self.assert_ends_well(target)
+
+    def test_a_limit_far_below_what_a_user_has_ends_the_surplus_at_once(self):
+        target = self.serve("--threads=1")
+        self.fill(target)
+        client = self.client(target)
+        client.call("namespace.configure", "web", {"max_sessions_per_user": 3, "session_limit_policy": "evict_idle"})
+        kept = [session["id"] for session in client.call("session.list", "web", {"user": "ann", "limit": 2})["sessions"]]
+        for session in kept:
+            client.call("session.touch", "web", session, {"timeouts": {"idle_timeout_ms": 1000000}})
+        # One look through the group for each that goes would take 20 s.
+        made = client.call("session.create", "web", {"user": "ann"})["id"]
+        left = [session["id"] for session in client.call("session.list", "web", {"user": "ann"})["sessions"]]
+        self.assertCountEqual(left, [*kept, made])
+        self.assertEqual(client.call("session.count", "web", {"user": "ann", "status": "revoked"}), self.SESSIONS - 2)
+        self.assert_ends_well(target)
+
+
+if __name__ == "__main__":
+    server.main()
