@@ -31,6 +31,8 @@ enum move {
     MOVE_ADVANCE,    /* timers, a few records */
     MOVE_REAP,       /* timers, until nothing is due */
     MOVE_REOPEN,     /* the connection is closed, another one takes its place */
+    MOVE_LIMITS,     /* the engine's limits change */
+    MOVE_DRAIN,      /* at the highest of these bytes the server begins to drain */
     MOVE_COUNT
 };
 
@@ -251,6 +253,11 @@ static void pass_time(struct world *world, unsigned step) {
     if (world->clock_steps++ < CLOCK_STEPS_MAX) world->now_ms += steps_ms[step % 16] + (step >= 32 ? 1 : 0);
 }
 
+static void set_limits(struct world *world, unsigned amount) {
+    struct engine_limits limits = {.max_memory = amount % 2 ? 0 : 1 + amount * 100000, .max_namespaces = 1 + amount};
+    world->engine->vtable->set_limits(world->engine, &limits);
+}
+
 static void move(struct world *world, unsigned which) {
     struct peer *peer = world->peer;
     unsigned amount = which / MOVE_COUNT;
@@ -271,6 +278,10 @@ static void move(struct world *world, unsigned which) {
     case MOVE_REOPEN:
         peer_close(world, peer);
         peer_open(world, peer);
+        break;
+    case MOVE_LIMITS: set_limits(world, amount); break;
+    case MOVE_DRAIN:
+        if (amount == (0x3f - MOVE_DRAIN) / MOVE_COUNT) server_set_draining(world->server);
         break;
     case MOVE_COUNT: break;
     }
