@@ -162,7 +162,9 @@ int main(int argc, char **argv) {
     race_run(argc, argv, run, THREADS);
     table_check(&table);
     slab_check(&slab);
-    RACE_CHECK(arrays_freed > 20, "the array was replaced only %llu times", (unsigned long long)arrays_freed);
+    /* By the writes, not by the clock: on a busy machine little happens in a second. */
+    RACE_CHECK(arrays_freed >= written / 20000, "the array was replaced only %llu times",
+               (unsigned long long)arrays_freed);
     printf("table_race: %llu look-ups and %llu walks beside %llu writes; %llu arrays and %llu records freed\n",
            (unsigned long long)looked, (unsigned long long)walked, (unsigned long long)written,
            (unsigned long long)arrays_freed, (unsigned long long)records_freed);
