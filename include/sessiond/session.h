@@ -9,7 +9,7 @@
 
 /* Versions count milliseconds since 2020-01-01 in steps of 4,096 a millisecond. */
 #define VERSION_EPOCH_MS INT64_C(1577836800000)
-#define VERSIONS_PER_MS INT64_C(4096)
+#define VERSIONS_PER_MS  INT64_C(4096)
 
 struct session {
     struct bytes id;
@@ -25,10 +25,11 @@ struct session {
     int64_t idle_timeout_ms;     /* 0: none */
     int64_t absolute_timeout_ms; /* 0: none */
     int64_t abandon_timeout_ms;  /* 0: none */
-    int64_t absolute_expires_at; /* given by a caller, at least 1; 0: not given, created_at + absolute_timeout_ms holds */
-    int64_t status_at;           /* when `status` was stored; 0 for active */
-    enum status status;          /* as stored: never STATUS_EXPIRED or STATUS_ABANDONED by a deadline, those are derived */
-    bool is_alias;               /* an old id in its grace after regenerate: `replaced_by` may be read through it */
+    int64_t
+        absolute_expires_at; /* given by a caller, at least 1; 0: not given, created_at + absolute_timeout_ms holds */
+    int64_t status_at;       /* when `status` was stored; 0 for active */
+    enum status status;      /* as stored: never STATUS_EXPIRED or STATUS_ABANDONED by a deadline, those are derived */
+    bool is_alias;           /* an old id in its grace after regenerate: `replaced_by` may be read through it */
 };
 
 /* The moment in which a version was taken. */
@@ -62,7 +63,9 @@ static inline int64_t session_deadline(const struct session *session) {
     return expires_at && expires_at <= abandon_at ? expires_at : abandon_at;
 }
 
-static inline bool status_is_living(enum status status) { return status == STATUS_ACTIVE || status == STATUS_PENDING; }
+static inline bool status_is_living(enum status status) {
+    return status == STATUS_ACTIVE || status == STATUS_PENDING;
+}
 
 /* The status at `now_ms`: the stored one, or what a deadline that has passed makes of it. Of two deadlines in one
  * millisecond expiry wins. */
@@ -82,6 +85,14 @@ static inline bool session_is_alive(const struct session *session, int64_t now_m
 static inline int64_t session_status_at(const struct session *session, int64_t now_ms) {
     if (!status_is_living(session->status)) return session->status_at;
     return session_is_alive(session, now_ms) ? 0 : session_deadline(session);
+}
+
+/* From when its retention and its tombstone count; 0 while it is alive. A session that was written with a deadline in
+ * the past died with that write: were it dated at the deadline, a logout by an old date would be forgotten at once, and
+ * the next slow write would bring the session back. */
+static inline int64_t session_died_at(const struct session *session, int64_t now_ms) {
+    int64_t status_at = session_status_at(session, now_ms), written_at = version_time(session->version);
+    return status_at && written_at > status_at ? written_at : status_at;
 }
 
 /* The last activity of any kind. */

@@ -53,7 +53,7 @@ static const struct policy *policy_of(const struct model_namespace *namespace) {
 static void entry_settle(const struct model_namespace *namespace, struct entry *entry, int64_t now_ms) {
     if (entry->kind == KIND_ALIAS && now_ms >= entry->alias_until) entry->kind = KIND_NONE;
     if (entry->kind == KIND_SESSION && !session_is_alive(&entry->session, now_ms)) {
-        int64_t ended_at = session_status_at(&entry->session, now_ms);
+        int64_t ended_at = session_died_at(&entry->session, now_ms);
         if (now_ms >= ended_at + policy_of(namespace)->retention_ms) {
             entry->kind = KIND_NONE;
             entry->gone_at = ended_at;
@@ -367,7 +367,7 @@ static void step_end(struct play *play, int n) {
         int64_t now_ms = play->world.now_ms;
         if (end == END_PURGE && entry_presence(play, entry) == PRESENCE_DEAD) {
             entry->kind = KIND_NONE;
-            entry->gone_at = session_status_at(&entry->session, now_ms);
+            entry->gone_at = session_died_at(&entry->session, now_ms);
         }
         if (end == END_CLEAR && entry->kind != KIND_NONE) entry_end(namespace, entry, now_ms);
         if (end == END_DROP) *entry = (struct entry){0};

@@ -117,7 +117,7 @@ static enum presence judge(const struct space *space, const struct entry *entry,
     if (entry->is_tombstone || session->is_alias)
         return is_readable || covers(space, entry->died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (session_is_alive(session, now_ms)) return PRESENCE_ALIVE;
-    int64_t died_at = session_status_at(session, now_ms);
+    int64_t died_at = session_died_at(session, now_ms);
     if (now_ms < died_at + space->policy.retention_ms) return PRESENCE_DEAD;
     return covers(space, died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
 }
@@ -426,7 +426,7 @@ static bool end_one(struct naive *naive, struct space *space, struct entry *entr
         put_tombstone(naive, entry, now_ms);
     }
     if (verb->end_all.end == END_PURGE && presence == PRESENCE_DEAD) {
-        put_tombstone(naive, entry, session_status_at(session, now_ms));
+        put_tombstone(naive, entry, session_died_at(session, now_ms));
         return true;
     }
     if (verb->end_all.end == END_REVOKE) {

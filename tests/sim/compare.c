@@ -40,13 +40,23 @@ enum status record_status(const struct record *record, int64_t now_ms) {
     return expired ? STATUS_EXPIRED : abandoned ? STATUS_ABANDONED : STATUS_ACTIVE;
 }
 
-int64_t record_died_at(const struct record *record, int64_t now_ms) {
+/* When it left active, as it is answered. */
+static int64_t record_status_at(const struct record *record, int64_t now_ms) {
     switch (record_status(record, now_ms)) {
     case STATUS_ACTIVE: return 0;
     case STATUS_EXPIRED: return record->status == STATUS_ACTIVE ? record_expires_at(record) : record->status_at;
     case STATUS_ABANDONED: return record->status == STATUS_ACTIVE ? record_abandon_at(record) : record->status_at;
     default: return record->status_at;
     }
+}
+
+static int64_t record_written_at(const struct record *record) {
+    return record->version ? version_time(record->version) : record->written_at;
+}
+
+int64_t record_died_at(const struct record *record, int64_t now_ms) {
+    int64_t status_at = record_status_at(record, now_ms), written_at = record_written_at(record);
+    return status_at && written_at > status_at ? written_at : status_at;
 }
 
 /* ---------------------------------------------------------------- encoded values */
@@ -119,8 +129,8 @@ static struct expectation expect_text(const char *text) {
 }
 
 static struct expectation expect(const struct record *record, const char *id, enum field field, int64_t now_ms) {
-    int64_t died_at = record_died_at(record, now_ms);
-    int64_t updated_at = record->version ? version_time(record->version) : record->written_at;
+    int64_t status_at = record_status_at(record, now_ms);
+    int64_t updated_at = record_written_at(record);
     switch (field) {
     case FIELD_ID: return expect_text(id);
     case FIELD_STATUS: return expect_text(status_name(record_status(record, now_ms)));
@@ -134,7 +144,7 @@ static struct expectation expect(const struct record *record, const char *id, en
     case FIELD_ABANDON_TIMEOUT_MS: return expect_integer(record->abandon_ms != 0, record->abandon_ms);
     case FIELD_ABANDON_AT: return expect_integer(record->abandon_ms != 0, record_abandon_at(record));
     case FIELD_ABSOLUTE_EXPIRES_AT: return expect_integer(record->deadline != 0, record->deadline);
-    case FIELD_STATUS_AT: return expect_integer(died_at != 0, died_at);
+    case FIELD_STATUS_AT: return expect_integer(status_at != 0, status_at);
     case FIELD_REASON: return expect_text(record->reason);
     case FIELD_USER: return expect_text(record->user);
     case FIELD_CLIENT: return expect_text(record->client);

@@ -20,17 +20,17 @@ static enum judged judge_alias(const struct namespace *namespace, const struct s
 /* One that is dead by its status or deadline. */
 static enum judged judge_dead(const struct namespace *namespace, const struct session *view, bool is_outdated,
                               int64_t now_ms, uint64_t *tombstone) {
-    int64_t status_at = session_status_at(view, now_ms);
+    int64_t died_at = session_died_at(view, now_ms);
     int64_t retention_ms = namespace_policy(namespace)->retention_ms;
-    int64_t purged_at = namespace_purged_at(namespace, view->version, status_at);
-    *tombstone = version_of_moment(status_at);
+    int64_t purged_at = namespace_purged_at(namespace, view->version, died_at);
+    *tombstone = version_of_moment(died_at);
     if (!is_outdated)
-        return purged_at != INT64_MAX || now_ms >= status_at + retention_ms ? JUDGED_FORGOTTEN : JUDGED_DEAD;
+        return purged_at != INT64_MAX || now_ms >= died_at + retention_ms ? JUDGED_FORGOTTEN : JUDGED_DEAD;
     /* If it was still to be seen when the namespace was cleared, that was its end. */
     uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
-    int64_t cleared_at = version_time(cleared_by), forgotten_at = status_at + retention_ms;
+    int64_t cleared_at = version_time(cleared_by), forgotten_at = died_at + retention_ms;
     if (purged_at < forgotten_at) forgotten_at = purged_at;
-    if (status_at > cleared_at || forgotten_at > cleared_at) *tombstone = cleared_by;
+    if (died_at > cleared_at || forgotten_at > cleared_at) *tombstone = cleared_by;
     return JUDGED_FORGOTTEN;
 }
 
@@ -58,8 +58,7 @@ int64_t record_due(const struct memory_engine *engine, const struct record *reco
     }
     case JUDGED_ALIAS: return view->absolute_expires_at;
     case JUDGED_DEAD:
-        return session_status_at(view, now_ms) +
-               namespace_policy(record_terms(engine, record)->namespace)->retention_ms;
+        return session_died_at(view, now_ms) + namespace_policy(record_terms(engine, record)->namespace)->retention_ms;
     case JUDGED_FORGOTTEN: break;
     }
     return now_ms;

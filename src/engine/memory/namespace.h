@@ -28,7 +28,7 @@ struct clear {
     _Atomic int64_t retention_ms;
 };
 
-/* Dead records with a status_at up to `until` were forgotten at the moment `at`, if their version is up to `version`:
+/* Dead records that died up to `until` were forgotten at the moment `at`, if their version is up to `version`:
  * not one that was born dead since. */
 struct purge {
     _Atomic int64_t at, until;
@@ -151,13 +151,13 @@ static inline uint64_t namespace_cleared_by(const struct namespace *namespace, u
 }
 
 /* The moment of the first purge that concerned a dead record; INT64_MAX: none. */
-static inline int64_t namespace_purged_at(const struct namespace *namespace, uint64_t version, int64_t status_at) {
+static inline int64_t namespace_purged_at(const struct namespace *namespace, uint64_t version, int64_t died_at) {
     int64_t first = INT64_MAX;
     for (unsigned i = 0; i < ENDS_KEPT; i++) {
         struct purge *purge = &((struct namespace *)namespace)->purges[i];
         if (atomic_load_explicit(&purge->version, memory_order_acquire) < version) continue;
         int64_t at = atomic_load_explicit(&purge->at, memory_order_acquire);
-        if (status_at <= atomic_load_explicit(&purge->until, memory_order_acquire) && at < first) first = at;
+        if (died_at <= atomic_load_explicit(&purge->until, memory_order_acquire) && at < first) first = at;
     }
     return first;
 }
