@@ -6,14 +6,20 @@ import shutil
 import subprocess
 import sys
 
-import server
-
 here, work = pathlib.Path(__file__).resolve().parent, pathlib.Path(sys.argv[2])
+sys.path.insert(0, str(here.parent / "shell"))
+import server  # noqa: E402: it stands beside the shell's tests
+
 work.mkdir(parents=True, exist_ok=True)
 for name in ("package.json", "package-lock.json", ".npmrc", "test_npm.js"):
     shutil.copy(here / name, work / name)
 if not (work / "node_modules" / "msgpack5rpc").is_dir():
     subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=work, check=True, timeout=300)
-with server.running(sys.argv[1]) as (port, _):
+server.BINARY = sys.argv[1]
+sessiond = server.Server()
+try:
     for client in ("msgpack-rpc-lite", "msgpack5rpc"):
-        subprocess.run(["node", "test_npm.js", client, str(port)], cwd=work, check=True, timeout=60)
+        subprocess.run(["node", "test_npm.js", client, str(sessiond.port)], cwd=work, check=True, timeout=60)
+    assert sessiond.stop() == 0
+finally:
+    sessiond.process.kill()

@@ -1,11 +1,13 @@
 #!/usr/bin/python3
 """Debian's python3-pynvim, a client of another program, talks to sessiond unchanged. Argument: the server's binary."""
 
+import pathlib
 import sys
 
 from pynvim.msgpack_rpc import ErrorResponse, tcp_session
 
-import server
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "shell"))
+import server  # noqa: E402: it stands beside the shell's tests
 
 
 def refused(session, *request):
@@ -47,8 +49,13 @@ def talk(session):
     assert session.request("server.ping")["now"] >= hello["now"] and isinstance(ping, int)
 
 
-with server.running(sys.argv[1]) as (port, _):
-    client = tcp_session("127.0.0.1", port)
+server.BINARY = sys.argv[1]
+sessiond = server.Server()
+try:
+    client = tcp_session("127.0.0.1", sessiond.port)
     client.error_wrapper = ErrorResponse    # what an error becomes is the caller's choice in pynvim
     talk(client)
+    assert sessiond.stop() == 0
+finally:
+    sessiond.process.kill()
 print("pynvim talks to sessiond")
