@@ -106,26 +106,46 @@ static bool answers_record(enum op op) {
     return op == OP_SESSION_GET || op == OP_SESSION_TAKE || op == OP_SESSION_REGENERATE;
 }
 
-/* What it costs is bounded by nothing in the request itself. Each runs alone of its kind in a submit, and begins only
- * while the turn has not had its share of such work: else one packet of them would hold up everybody for seconds. */
-static bool is_heavy(enum op op) {
-    return op_is_streaming(op) || op == OP_SESSION_COUNT || op == OP_SESSION_PATCH || op == OP_SESSION_REVOKE_ALL ||
-           op == OP_SESSION_CLEAR || op == OP_SESSION_PURGE;
+/* How many bytes of a session's data a request reads or copies at the cost of looking at one session; 0 where that does
+ * not depend on what is stored: no data is copied, or it came with the request. */
+static size_t bytes_per_work(const struct request *request) {
+    const uint64_t touch_copies = SESSION_TOUCH_TIMEOUTS | SESSION_TOUCH_META | SESSION_TOUCH_ABSOLUTE_EXPIRES_AT;
+    switch (request->op) {
+    case OP_SESSION_PATCH: return PATCH_BYTES_PER_WORK;
+    case OP_SESSION_TOUCH: return request->args.any.given & touch_copies ? COPY_BYTES_PER_WORK : 0;
+    case OP_SESSION_SET: /* keeps meta */
+    case OP_SESSION_EXPIRE:
+    case OP_SESSION_REGENERATE: return COPY_BYTES_PER_WORK;
+    default: return 0;
+    }
 }
 
-/* A patch that was refused may have read as much as the largest session has. */
-static uint64_t verb_work(const struct server_loop *loop, const struct request *request, const struct verb *verb) {
+/* What a request on one session costs at most, judged by the largest record so far. */
+static uint64_t copy_work(const struct server_loop *loop, const struct request *request) {
+    size_t bytes = bytes_per_work(request);
+    return bytes ? atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed) / bytes : 0;
+}
+
+/* Its cost is known only when it was executed: each ends the round before it. */
+static bool is_unbounded(enum op op) {
+    return op_is_streaming(op) || op == OP_SESSION_COUNT || op == OP_SESSION_REVOKE_ALL || op == OP_SESSION_CLEAR ||
+           op == OP_SESSION_PURGE;
+}
+
+/* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
+ * seconds, and hold every copy that they replaced until the turn ends. */
+static bool is_heavy(const struct server_loop *loop, const struct request *request) {
+    return is_unbounded(request->op) || copy_work(loop, request) > COPY_WORK_LIGHT;
+}
+
+/* What a request has cost. One that was refused may have read as much as the largest session has. */
+static uint64_t work_of(const struct server_loop *loop, const struct request *request) {
+    const struct verb *verb = request->verb;
+    size_t bytes = bytes_per_work(request);
     if (verb->kind == VERB_SCAN || verb->kind == VERB_END_ALL) return HEAVY_WORK + verb->scan_result.work;
-    if (request->op != OP_SESSION_PATCH) return 0;
-    if (verb->is_found) return (verb->session.data.size + verb->session.meta.size) / PATCH_BYTES_PER_WORK;
-    if (verb->error.code == ERROR_NONE) return 0;
-    return atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed) / PATCH_BYTES_PER_WORK;
-}
-
-/* Whether as many patches as `patches` says might be more than a turn's work. */
-static bool is_heavy_load(const struct server_loop *loop, size_t patches) {
-    size_t record_bytes = atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed);
-    return patches * record_bytes / PATCH_BYTES_PER_WORK > TURN_WORK_MAX;
+    if (!bytes) return 0;
+    if (verb->is_found) return (verb->session.data.size + verb->session.meta.size) / bytes;
+    return verb->error.code == ERROR_NONE ? 0 : copy_work(loop, request);
 }
 
 /* Executing it again later instead is the same to everybody: it reads, and leaves no trace. */
@@ -299,7 +319,7 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
         }
         if (request->verb) {
             note_record(loop->server, request->verb);
-            loop->turn_work += verb_work(loop, request, request->verb);
+            loop->turn_work += work_of(loop, request);
         }
         batch_answer(conn, request, item->replay);
     }
@@ -320,7 +340,7 @@ static void execute_streaming(struct conn *conn, struct request *request) {
     if (request->verb) {
         assert(batch->states[0] == SUBMIT_DONE);
         request->error = request->verb->error;
-        conn->loop->turn_work += verb_work(conn->loop, request, request->verb);
+        conn->loop->turn_work += work_of(conn->loop, request);
     }
     answer_at(conn, request, NULL, out, start);
 }
@@ -353,13 +373,11 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
 }
 
 /* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
- * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what is heavy,
- * because its cost is known only then, but for patches that all are small; and what would make too long answers
- * certain. */
+ * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what has
+ * no bound, or would have the batch copy too much; and what would make too long answers certain. */
 static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
-    if (request->op == OP_SESSION_PATCH ? is_heavy_load(loop, loop->batch.patches + 1) : is_heavy(request->op))
-        return true;
+    if (is_unbounded(request->op) || loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
     return request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
 }
 
@@ -370,7 +388,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     struct batch *batch = &loop->batch;
     *size = 0;
     if (batch->count > 0 && must_be_first(loop, request, item->is_rereadable)) return ADD_ENOUGH;
-    if (is_heavy(request->op) && loop->turn_work >= TURN_WORK_MAX) {
+    if (is_heavy(loop, request) && loop->turn_work >= TURN_WORK_MAX) {
         loop_rest(loop, conn);
         return ADD_ENOUGH;
     }
@@ -387,7 +405,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     }
     request_begin(batch, request);
     batch->record_replies += answers_record(request->op);
-    batch->patches += request->op == OP_SESSION_PATCH;
+    batch->copy_work += copy_work(loop, request);
     batch->count++;
     return ADDED;
 }
@@ -419,7 +437,7 @@ static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t n
  * is left. */
 static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
     struct batch *batch = &conn->loop->batch;
-    batch->count = batch->verb_count = batch->record_replies = batch->patches = 0;
+    batch->count = batch->verb_count = batch->record_replies = batch->copy_work = 0;
     size_t room = conn->loop->max_in_flight - conn->waiting_count, at = 0;
     if (room > BATCH_MAX) room = BATCH_MAX;
     enum add_state state = ADDED;

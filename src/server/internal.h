@@ -27,8 +27,11 @@
 /* What heavy requests may cost a loop in one turn before the next of them has to wait for the next turn, in sessions
  * looked at (about 0.1 us each). 64 KiB of input hold 1,500 counts of a group of any size. */
 #define TURN_WORK_MAX 10000
-/* Bytes of data that a patch reads and writes again at the cost of one session. */
+/* Bytes of a session that are patched, or only copied, at the cost of looking at one; and up to what cost a request on
+ * one session is never made to wait. */
 #define PATCH_BYTES_PER_WORK 64
+#define COPY_BYTES_PER_WORK  1024
+#define COPY_WORK_LIGHT      16
 /* Whatever a request that ends sessions looks at besides. */
 #define HEAVY_WORK 100
 
@@ -69,7 +72,7 @@ struct batch {
     struct batch_item items[BATCH_MAX];
     size_t count, verb_count;
     size_t record_replies; /* answers in it that hold a record */
-    size_t patches;
+    uint64_t copy_work;    /* what its requests on single sessions cost at most */
 };
 
 /* A request whose verb is PENDING. It owns a copy of its message, from which its arguments were decoded again. */

@@ -87,6 +87,11 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
+    def peak(self):
+        """The most that was ever resident, in bytes."""
+        with open(f"/proc/{self.process.pid}/status") as file:
+            return int(re.search(r"VmHWM:\s+(\d+)", file.read()).group(1)) << 10
+
     def file_count(self):
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 

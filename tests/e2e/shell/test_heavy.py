@@ -64,6 +64,19 @@ class Heavy(server.ServerTest):
                            [client.request("session.patch", "web", "big", {"incr": {"0": 1}}) for _ in range(100)])
         self.assertEqual([message[3]["values"]["0"] for message in messages[1:]], list(range(1, 101)))
 
+    def test_copies_of_a_large_session_hold_little_memory(self):
+        """Each request publishes a copy; what it replaced is held until the turn ends."""
+        target = self.serve("--threads=1")
+        client = self.client(target)
+        client.call("session.set", "web", "big", "x" * 1000000,
+                    {"timeouts": {"idle_timeout_ms": 0, "absolute_timeout_ms": 1000000}})
+        client.send(b"".join(client.request("session.expire", "web", "big", {"extend_ms": 5}) for _ in range(1500)))
+        deadlines = [client.message()[3]["expires_at"] for _ in range(1500)]
+        self.assertEqual(deadlines, list(range(deadlines[0], deadlines[0] + 7500, 5)))
+        if not target.is_sanitized():
+            self.assertLess(target.peak(), 200 << 20)
+        self.assert_ends_well(target)
+
     def test_a_connection_that_is_cut_while_it_rests_is_forgotten(self):
         target = self.serve("--threads=1")
         self.fill(target)
