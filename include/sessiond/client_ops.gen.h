@@ -287,8 +287,9 @@ SESSIOND_API int sessiond_revoke_all(struct sessiond_client *client, const struc
 
 /* session.list: Lists sessions, a page at a time: those of a user or a client, newest first, or those of the whole
  * namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is nil.
- * total is the number that match, where it is known. Answers {sessions: [record], cursor: str or nil, total: int or
- * nil}. Errors: BAD_REQUEST, TOO_BIG. */
+ * total is the number that match, where it is known. Sessions that come or go while a page is made may be in it or
+ * not; every other one is. Answers {sessions: [record], cursor: str or nil, total: int or nil}. Errors:
+ * BAD_REQUEST, TOO_BIG. */
 struct sessiond_list_options {
     const char *user; /* of this user only; at most one of user and client */
     const char *client; /* the browser or device */
@@ -303,7 +304,7 @@ SESSIOND_API struct sessiond_request *sessiond_list_request(const char *namespac
 SESSIOND_API int sessiond_list(struct sessiond_client *client, const struct sessiond_list_options *options, struct sessiond_page **result);
 
 /* session.count: Counts the living sessions of a namespace, or those of a user or a client, or those with some
- * status. Answers int. Errors: BAD_REQUEST. */
+ * status. Sessions that come or go meanwhile may be counted or not. Answers int. Errors: BAD_REQUEST. */
 struct sessiond_count_options {
     const char *user; /* of this user only; at most one of user and client */
     const char *client; /* the browser or device */
