@@ -343,10 +343,6 @@ static bool options_check(const struct options *options, char *error) {
     if (options->durability != DURABILITY_NONE)
         return refuse(error, "durability", options->durability == DURABILITY_ALWAYS ? "always" : "everysec",
                       "is not built yet; give none");
-    if (*options->data_dir)
-        return refuse(error, "data_dir", options->data_dir,
-                      "would not be used: no durability but none is built yet; "
-                      "leave it empty");
     return check_addresses(options, error) && check_bounds(options, error);
 }
 

@@ -159,6 +159,9 @@ static void tell_ready(const struct shell *shell) {
     log_event(LOG_INFO, "ready", LOG_TEXT("version", SESSIOND_VERSION), LOG_TEXT("tcp", shell->tcp_address),
               LOG_TEXT("unix", unix_path), LOG_INT("threads", shell->loop_count),
               LOG_INT("max_connections", atomic_load(&shell->limits.max_connections)));
+    if (*shell->options->data_dir)
+        log_event(LOG_WARN, "data_dir_unused", LOG_TEXT("data_dir", shell->options->data_dir),
+                  LOG_TEXT("why", "with durability none sessions live in memory only and end with the process"));
 }
 
 /* Runs loop 0 on this thread and each other one on its own, until all have drained. */

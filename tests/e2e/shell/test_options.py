@@ -25,7 +25,6 @@ class Options(ServerTest):
         for flags, text in (
             (["--port=x"], 'option port: "x" (command line) is not accepted; give a whole number from 0 to 65535'),
             (["--durability=always"], "is not built yet; give none"),
-            (["--data-dir=somewhere"], "leave it empty"),
             (["--bind=0.0.0.0"], "give a loopback address, or --insecure"),
             (["--bind=sessionds://127.0.0.1:7420"], "TLS, which this version does not have"),
             (["--config=no/such/file"], "file no/such/file cannot be read"),
@@ -48,6 +47,13 @@ class Options(ServerTest):
         self.addCleanup(process.kill)
         self.assertIn("tcp=0.0.0.0:", process.ready)
         self.assert_ends_well(process)
+
+    def test_a_data_directory_without_durability_is_said_to_be_unused(self):
+        with tempfile.TemporaryDirectory(prefix="sessiond_test_") as folder:
+            process = self.serve("--data-dir", folder)
+            process.wait_for_log("event=data_dir_unused")
+            self.assert_ends_well(process)
+            self.assertEqual(os.listdir(folder), [])
 
     def test_info_tells_the_options_in_force(self):
         process = self.serve("--threads=2", "--max-connections=77", environment={"SESSIOND_MAX_MEMORY": "1G"})

@@ -95,7 +95,6 @@ Test(options, refuses_a_bad_value_with_its_name_place_and_what_is_accepted) {
         {"--durability=always", "option durability: \"always\" is not built yet; give none"},
         {"--durability=everysec", "is not built yet; give none"},
         {"--durability=often", "one of none|everysec|always"},
-        {"--data-dir=x", "no durability but none is built yet"},
         {"--max-output=64K", "more than output_mark and max_frame together"},
         {"--bind=0.0.0.0", "give a loopback address, or --insecure"},
         {"--bind=::", "give a loopback address, or --insecure"},
