@@ -59,7 +59,8 @@ struct slab_chunk {
     struct slab_page pages[CHUNK_PAGES];
 };
 
-#define ALL_PAGES UINT32_MAX
+#define ALL_PAGES          UINT32_MAX
+#define PREFETCH_BYTES_MAX 512
 _Static_assert(CHUNK_PAGES == 32, "page sets are 32 bits");
 _Static_assert(sizeof(struct slab_chunk) % 64 == 0, "blocks of the first page keep their alignment");
 
@@ -270,6 +271,15 @@ static void *page_pop(struct slab_arena *arena, struct slab_page *page) {
     return block;
 }
 
+/* Asks the processor for the block that goes out next. Whoever takes it writes all of it, and without this waits for
+ * each line at the next locked instruction: a fifth of a set's time. */
+static void page_prefetch(const struct slab_page *page) {
+    const char *block = page->free;
+    if (!block) return;
+    size_t bytes = page->block_bytes < PREFETCH_BYTES_MAX ? page->block_bytes : PREFETCH_BYTES_MAX;
+    for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(block + at, 1);
+}
+
 static void arena_count(struct slab_arena *arena, int64_t bytes) {
     uint64_t used = atomic_load_explicit(&arena->bytes_used, memory_order_relaxed);
     atomic_store_explicit(&arena->bytes_used, used + (uint64_t)bytes, memory_order_relaxed);
@@ -326,6 +336,7 @@ void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size) {
         struct slab_page *page = arena->partial[size_class];
         arena_count(arena, page->block_bytes);
         block = page_pop(arena, page);
+        if (arena->partial[size_class]) page_prefetch(arena->partial[size_class]);
     }
     lock_release(&arena->lock);
     return block;
