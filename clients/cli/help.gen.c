@@ -8,7 +8,7 @@ static const struct help_argument sessiond_server_hello_params[] = {
 static const struct help_argument sessiond_server_hello_options[] = {
     {"version", "count", "the protocol version that the client speaks; another major one is BAD_REQUEST", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
     {"namespace", "namespace", "used where a later request passes nil", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"client_name", "text", "for the server's log", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"client_name", "text", "who connects, for people who look at the traffic; the server checks it and keeps nothing of it", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -423,6 +423,6 @@ const struct help_entry help_errors[] = {
     {"READ_ONLY", "The server takes no writes now."},
     {"FORBIDDEN", "The namespace's policy or the caller's rights do not allow it."},
     {"BUSY", "A bounded queue is full or the server is stopping; try again after `retry_after_ms`."},
-    {"INTERNAL", "A fault of the server. It is logged."},
+    {"INTERNAL", "A fault of the server, not of the request. Report it."},
     {NULL, NULL},
 };

@@ -132,7 +132,7 @@ struct sessiond_namespace {
 struct sessiond_server_hello_options {
     int64_t version; /* the protocol version that the client speaks; another major one is BAD_REQUEST */
     const char *namespace_name; /* used where a later request passes nil */
-    const char *client_name; /* for the server's log */
+    const char *client_name; /* who connects, for people who look at the traffic; the server checks it and keeps nothing of it */
 };
 SESSIOND_API struct sessiond_request *sessiond_server_hello_request(const struct sessiond_server_hello_options *options);
 SESSIOND_API int sessiond_server_hello(struct sessiond_client *client, const struct sessiond_server_hello_options *options, struct sessiond_value **result);
