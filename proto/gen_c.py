@@ -4,7 +4,39 @@ import json
 
 from schema import BANNER, arguments, c_name, constant, live
 
-METHOD_SLOTS = 64
+METHOD_SLOTS = 256
+
+
+# What types without members, values or a C type of the language become.
+TYPE_STRUCTS = """
+/* An id, or what stands in its place. */
+enum id_kind { ID_PLAIN, ID_HANDLE, ID_COOKIE };
+struct id_choice {
+    struct bytes text; /* of the id, the handle or the signed cookie */
+    enum id_kind kind;
+};
+
+/* A set of status codes, 0 to STATUS_CODE_END - 1: bit code % 64 of word code / 64. */
+#define STATUS_CODE_END 600
+struct status_codes {
+    uint64_t bits[(STATUS_CODE_END + 63) / 64];
+};
+
+enum mark_kind { MARK_GOOD, MARK_BAD, MARK_RETIRE, MARK_STATUS_CODE };
+struct mark_outcome {
+    enum mark_kind kind;
+    uint32_t status_code; /* with MARK_STATUS_CODE */
+};
+
+enum cookie_secure { COOKIE_SECURE_FALSE, COOKIE_SECURE_TRUE, COOKIE_SECURE_AUTO };
+enum same_site { SAME_SITE_ABSENT, SAME_SITE_STRICT, SAME_SITE_LAX, SAME_SITE_NONE, SAME_SITE_AUTO };
+
+/* A short text that is copied, not borrowed: it may stand in a policy. */
+struct cookie_text {
+    uint8_t size;
+    char text[255];
+};
+"""
 
 
 def members(rows, types):
@@ -18,6 +50,15 @@ def bits(prefix, rows):
 
 
 def c_default(row):
+    if row["default"] == "none":
+        return "{0}"
+    if row["type"] == "status_codes":
+        words = [0] * 10
+        for code in row["default"]:
+            words[code // 64] |= 1 << code % 64
+        return "{{" + ", ".join(f"UINT64_C({word:#x})" for word in words) + "}}"
+    if row["type"] == "score":
+        return repr(float(row["default"]))
     if row["type"] == "bool":
         return "true" if row["default"] else "false"
     if isinstance(row["default"], str):
@@ -34,8 +75,8 @@ def protocol_h(schema):
     out.append("/* Limits: see PROTOCOL.md. */\n")
     out += [f"#define LIMIT_{constant(l['name'])} INT64_C({l['value']}) /* {l['doc']} */\n" for l in schema["limit"]]
     for name, rows, key in (("error_code", schema["error"], "code"), ("status", schema["status"], "name"),
-                            ("field", schema["field"], "name")):
-        prefix = "ERROR" if name == "error_code" else constant(name)
+                            ("field", schema["field"], "name"), ("event_kind", schema["event"], "name")):
+        prefix = {"error_code": "ERROR", "event_kind": "EVENT"}.get(name, constant(name))
         rows = live(rows)
         out.append(f"\nenum {name} {{\n    {prefix}_NONE = 0,\n")
         out += [f"    {constant(prefix, r[key])} = {r['id']},\n" for r in rows]
@@ -44,16 +85,18 @@ def protocol_h(schema):
     for t in schema["type"]:
         if "values" in t:
             out.append(f"\nenum {t['name']} {{ " + ", ".join(constant(t["name"], v) for v in t["values"]) + " };\n")
+    out.append("\n#define EVENT_BIT(event) (UINT64_C(1) << (event))\n" + TYPE_STRUCTS)
     for t in schema["type"]:
         if "members" in t:
             out.append(f"\n/* `given` and `nil` hold a bit per member; nil ones are given too. */\n{t['c']} {{\n"
                        f"    uint64_t given, nil;\n{members(t['members'], types)}}};\n{bits(t['name'], t['members'])}")
-    policy = live(schema["policy"])
-    out.append(f"\n/* The policy of a namespace; meanings in PROTOCOL.md. */\nstruct policy {{\n{members(policy, types)}}};\n"
-               f"{bits('policy', policy)}"
-               "struct policy_change {\n    uint64_t given, nil; /* bits POLICY_*; nil ones are given too */\n"
-               "    struct policy values;\n};\n#define POLICY_DEFAULTS \\\n    { \\\n"
-               + "".join(f"        .{r['name']} = {c_default(r)}, \\\n" for r in policy) + "    }\n")
+    for name, of in (("policy", "a namespace"), ("pool_policy", "a pool")):
+        rows = live(schema[name])
+        out.append(f"\n/* The policy of {of}; meanings in PROTOCOL.md. */\nstruct {name} {{\n{members(rows, types)}}};\n"
+                   f"{bits(name, rows)}"
+                   f"struct {name}_change {{\n    uint64_t given, nil; /* bits {constant(name)}_*; nil ones are given too */\n"
+                   f"    struct {name} values;\n}};\n#define {constant(name)}_DEFAULTS \\\n    {{ \\\n"
+                   + "".join(f"        .{r['name']} = {c_default(r)}, \\\n" for r in rows) + "    }\n")
     out.append("\n/* Dense indices; the numbers on the wire are op_infos[].wire_id of the codec. */\nenum op {\n")
     out += [f"    OP_{constant(o['method'])},\n" for o in ops]
     out.append("    OP_COUNT\n};\n")
@@ -91,7 +134,7 @@ def codec_h(schema):
 def method_slot(method, seed):
     """Where a method stands in method_slots. decode.c's method_slot is the same sum."""
     tail = int.from_bytes(method.encode()[-8:], "little")
-    return ((tail ^ len(method)) * seed % 2**64) >> 58
+    return ((tail ^ len(method)) * seed % 2**64) >> 56
 
 
 def method_seed(methods):
@@ -130,10 +173,12 @@ def codec_c(schema):
             out.append(f"\nconst struct argument {t['name']}_members[] = {{\n"
                        + "".join(argument_row({**m, "nullable": True}, t["c"], i, False) for i, m in enumerate(t["members"]))
                        + f"}};\nconst unsigned {t['name']}_member_count = {len(t['members'])};\n")
-    policy = live(schema["policy"])
-    out.append("\nconst struct argument policy_members[] = {\n"
-               + "".join(argument_row({**m, "nullable": True}, "struct policy", i, False) for i, m in enumerate(policy))
-               + f"}};\nconst unsigned policy_member_count = {len(policy)};\nconst struct policy policy_defaults = POLICY_DEFAULTS;\n")
+    for name in ("policy", "pool_policy"):
+        rows = live(schema[name])
+        out.append(f"\nconst struct argument {name}_members[] = {{\n"
+                   + "".join(argument_row({**m, "nullable": True}, f"struct {name}", i, False) for i, m in enumerate(rows))
+                   + f"}};\nconst unsigned {name}_member_count = {len(rows)};\n"
+                   f"const struct {name} {name}_defaults = {constant(name)}_DEFAULTS;\n")
     for o in ops:
         if arguments(o):
             out.append(f"\nstatic const struct argument {c_name(o['method'])}_arguments[] = {{\n" + "".join(
@@ -148,8 +193,8 @@ def codec_c(schema):
     for o in ops:
         offset = f"offsetof(struct args_{c_name(o['method'])}, op_id)" if o.get("write") else "-1"
         bit = constant(o["method"], "op_id") if o.get("write") else "0"
-        write = "true" if o.get("write") else "false"
-        out.append(f"    [OP_{constant(o['method'])}] = {{\"{o['method']}\", {o['id']}, {write}, {offset}, {bit}}},\n")
+        write, secret = ("true" if o.get(flag) else "false" for flag in ("write", "secret"))
+        out.append(f"    [OP_{constant(o['method'])}] = {{\"{o['method']}\", {o['id']}, {write}, {secret}, {offset}, {bit}}},\n")
     out.append("};\n")
     seed = method_seed([o["method"] for o in ops])
     out.append(f"\nconst uint64_t method_multiplier = UINT64_C({seed:#x});\n"
@@ -162,6 +207,7 @@ def codec_c(schema):
     out.append(names("error_words", live(schema["error"]), "code", "ERROR", "ERROR_END"))
     out.append(names("status_words", live(schema["status"]), "name", "STATUS", "STATUS_END"))
     out.append(names("field_words", live(schema["field"]), "name", "FIELD", "FIELD_END"))
+    out.append(names("event_words", live(schema["event"]), "name", "EVENT", "EVENT_END"))
     enums = [t for t in schema["type"] if "values" in t]
     for t in enums:
         out.append(f"\nstatic const struct word {t['name']}_words[] = {{\n"
@@ -208,7 +254,7 @@ def client_constants_h(schema):
            "#ifndef SESSIOND_CLIENT_CONSTANTS_H\n#define SESSIOND_CLIENT_CONSTANTS_H\n\n"
            f"#define SESSIOND_PROTOCOL_VERSION {p['version']}\n#define SESSIOND_DEFAULT_PORT {p['default_port']}\n\n"]
     out += [f"#define SESSIOND_LIMIT_{constant(l['name'])} {l['value']}LL /* {l['doc']} */\n" for l in schema["limit"]]
-    for name, table, key in (("error", "error", "code"), ("status", "status", "name")):
+    for name, table, key in (("error", "error", "code"), ("status", "status", "name"), ("event", "event", "name")):
         rows = live(schema[table])
         out.append(f"\nenum sessiond_{name}_code {{\n    SESSIOND_{constant(name)}_NONE = 0,\n"
                    + ",\n".join(f"    SESSIOND_{constant(name, r[key])} = {r['id']}" for r in rows) + "\n};\n")

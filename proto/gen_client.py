@@ -121,7 +121,8 @@ def struct_members(schema, rows, indent=4):
 
 def record_member(field):
     c = {"str": "struct sessiond_text", "status": "enum sessiond_status_code", "uint53": "uint64_t",
-         "moment": "int64_t", "duration": "int64_t", "value": "struct sessiond_bytes"}[field["type"]]
+         "moment": "int64_t", "duration": "int64_t", "value": "struct sessiond_bytes", "score": "double",
+         "bool": "bool"}[field["type"]]
     return f"    {c} {field['name']}; /* {field['doc']} */\n"
 
 

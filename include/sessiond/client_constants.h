@@ -15,6 +15,13 @@
 #define SESSIOND_LIMIT_MAX_KEYS 1000LL /* keys in one clause of a patch */
 #define SESSIOND_LIMIT_MAX_LIST 1000LL /* sessions in one page of a list */
 #define SESSIOND_LIMIT_DEFAULT_LIST 100LL /* sessions in one page of a list where no limit is given */
+#define SESSIOND_LIMIT_MAX_TAGS 16LL /* tags of a session, or in one acquire */
+#define SESSIOND_LIMIT_MAX_ACQUIRE 100LL /* sessions that one acquire hands out */
+#define SESSIOND_LIMIT_MAX_LEASE_MS 3600000LL /* longest lease */
+#define SESSIOND_LIMIT_MAX_WAIT_MS 60000LL /* longest wait of an acquire */
+#define SESSIOND_LIMIT_PLACE_HOLD_MS 10000LL /* how long a place is held for who was answered CREATE_NEEDED */
+#define SESSIOND_LIMIT_MAX_ROTATE_GRACE_MS 60000LL /* longest grace of a rotated token's old secret */
+#define SESSIOND_LIMIT_MAX_WATCHES 16LL /* watches of one connection */
 #define SESSIOND_LIMIT_MAX_ENVELOPE_DEPTH 16LL /* nesting of a message, not counting data and meta */
 #define SESSIOND_LIMIT_MAX_DATA_DEPTH 128LL /* nesting of data and meta */
 #define SESSIOND_LIMIT_MAX_DURATION_MS 315576000000LL /* longest duration, ten years */
@@ -78,6 +85,40 @@ enum sessiond_status_code {
     X(SESSIOND_STATUS_REPLACED, "replaced") \
     X(SESSIOND_STATUS_EXPIRED, "expired")
 
+enum sessiond_event_code {
+    SESSIOND_EVENT_NONE = 0,
+    SESSIOND_EVENT_CREATED = 1,
+    SESSIOND_EVENT_UPDATED = 2,
+    SESSIOND_EVENT_ACTIVATED = 3,
+    SESSIOND_EVENT_DESTROYED = 4,
+    SESSIOND_EVENT_ENDED = 5,
+    SESSIOND_EVENT_REMOVED = 6,
+    SESSIOND_EVENT_REVOKED = 7,
+    SESSIOND_EVENT_REPLACED = 8,
+    SESSIOND_EVENT_ABANDONED = 9,
+    SESSIOND_EVENT_EXPIRED = 10,
+    SESSIOND_EVENT_RETIRED = 11,
+    SESSIOND_EVENT_TOKEN_REUSED = 12,
+    SESSIOND_EVENT_REGENERATED = 13,
+    SESSIOND_EVENT_LAGGED = 14
+};
+/* Their words on the wire: X(constant, word). */
+#define SESSIOND_EVENT_WORDS(X) \
+    X(SESSIOND_EVENT_CREATED, "created") \
+    X(SESSIOND_EVENT_UPDATED, "updated") \
+    X(SESSIOND_EVENT_ACTIVATED, "activated") \
+    X(SESSIOND_EVENT_DESTROYED, "destroyed") \
+    X(SESSIOND_EVENT_ENDED, "ended") \
+    X(SESSIOND_EVENT_REMOVED, "removed") \
+    X(SESSIOND_EVENT_REVOKED, "revoked") \
+    X(SESSIOND_EVENT_REPLACED, "replaced") \
+    X(SESSIOND_EVENT_ABANDONED, "abandoned") \
+    X(SESSIOND_EVENT_EXPIRED, "expired") \
+    X(SESSIOND_EVENT_RETIRED, "retired") \
+    X(SESSIOND_EVENT_TOKEN_REUSED, "token_reused") \
+    X(SESSIOND_EVENT_REGENERATED, "regenerated") \
+    X(SESSIOND_EVENT_LAGGED, "lagged")
+
 /* The fields of a record: X(name). */
 #define SESSIOND_FIELDS(X) \
     X(id) \
@@ -98,7 +139,22 @@ enum sessiond_status_code {
     X(user) \
     X(client) \
     X(data) \
-    X(meta)
+    X(meta) \
+    X(pool) \
+    X(handle) \
+    X(tags) \
+    X(usage_count) \
+    X(max_usage_count) \
+    X(error_count) \
+    X(error_score) \
+    X(max_error_score) \
+    X(error_score_decrement) \
+    X(retired) \
+    X(last_used_at) \
+    X(lease_expires_at) \
+    X(use) \
+    X(fence) \
+    X(token)
 
 /* Methods, and the small integers that may stand in their place. */
 #define SESSIOND_METHOD_SERVER_HELLO "server.hello"
@@ -141,6 +197,22 @@ enum sessiond_status_code {
 #define SESSIOND_METHOD_SESSION_CLEAR_ID 23
 #define SESSIOND_METHOD_SESSION_PURGE "session.purge"
 #define SESSIOND_METHOD_SESSION_PURGE_ID 24
+#define SESSIOND_METHOD_SESSION_ACTIVATE "session.activate"
+#define SESSIOND_METHOD_SESSION_ACTIVATE_ID 25
+#define SESSIOND_METHOD_SESSION_END "session.end"
+#define SESSIOND_METHOD_SESSION_END_ID 26
+#define SESSIOND_METHOD_SESSION_REMOVE "session.remove"
+#define SESSIOND_METHOD_SESSION_REMOVE_ID 27
+#define SESSIOND_METHOD_SESSION_REVOKE "session.revoke"
+#define SESSIOND_METHOD_SESSION_REVOKE_ID 28
+#define SESSIOND_METHOD_SESSION_ABANDON "session.abandon"
+#define SESSIOND_METHOD_SESSION_ABANDON_ID 29
+#define SESSIOND_METHOD_SESSION_REPLACE "session.replace"
+#define SESSIOND_METHOD_SESSION_REPLACE_ID 30
+#define SESSIOND_METHOD_SESSION_VALIDATE "session.validate"
+#define SESSIOND_METHOD_SESSION_VALIDATE_ID 31
+#define SESSIOND_METHOD_SESSION_ROTATE "session.rotate"
+#define SESSIOND_METHOD_SESSION_ROTATE_ID 32
 #define SESSIOND_METHOD_NAMESPACE_CONFIGURE "namespace.configure"
 #define SESSIOND_METHOD_NAMESPACE_CONFIGURE_ID 40
 #define SESSIOND_METHOD_NAMESPACE_DESCRIBE "namespace.describe"
@@ -149,5 +221,41 @@ enum sessiond_status_code {
 #define SESSIOND_METHOD_NAMESPACE_LIST_ID 42
 #define SESSIOND_METHOD_NAMESPACE_DROP "namespace.drop"
 #define SESSIOND_METHOD_NAMESPACE_DROP_ID 43
+#define SESSIOND_METHOD_CLIENT_GET "client.get"
+#define SESSIOND_METHOD_CLIENT_GET_ID 50
+#define SESSIOND_METHOD_CLIENT_ACTIVATE "client.activate"
+#define SESSIOND_METHOD_CLIENT_ACTIVATE_ID 51
+#define SESSIOND_METHOD_CLIENT_DESTROY "client.destroy"
+#define SESSIOND_METHOD_CLIENT_DESTROY_ID 52
+#define SESSIOND_METHOD_POOL_CONFIGURE "pool.configure"
+#define SESSIOND_METHOD_POOL_CONFIGURE_ID 60
+#define SESSIOND_METHOD_POOL_INFO "pool.info"
+#define SESSIOND_METHOD_POOL_INFO_ID 61
+#define SESSIOND_METHOD_POOL_RESET "pool.reset"
+#define SESSIOND_METHOD_POOL_RESET_ID 62
+#define SESSIOND_METHOD_POOL_ACQUIRE "pool.acquire"
+#define SESSIOND_METHOD_POOL_ACQUIRE_ID 63
+#define SESSIOND_METHOD_POOL_MARK "pool.mark"
+#define SESSIOND_METHOD_POOL_MARK_ID 64
+#define SESSIOND_METHOD_POOL_RELEASE "pool.release"
+#define SESSIOND_METHOD_POOL_RELEASE_ID 65
+#define SESSIOND_METHOD_POOL_RENEW "pool.renew"
+#define SESSIOND_METHOD_POOL_RENEW_ID 66
+#define SESSIOND_METHOD_POOL_ADD "pool.add"
+#define SESSIOND_METHOD_POOL_ADD_ID 67
+#define SESSIOND_METHOD_POOL_STATE "pool.state"
+#define SESSIOND_METHOD_POOL_STATE_ID 68
+#define SESSIOND_METHOD_POOL_LOAD "pool.load"
+#define SESSIOND_METHOD_POOL_LOAD_ID 69
+#define SESSIOND_METHOD_COOKIE_SIGN "cookie.sign"
+#define SESSIOND_METHOD_COOKIE_SIGN_ID 80
+#define SESSIOND_METHOD_COOKIE_UNSIGN "cookie.unsign"
+#define SESSIOND_METHOD_COOKIE_UNSIGN_ID 81
+#define SESSIOND_METHOD_COOKIE_HEADER "cookie.header"
+#define SESSIOND_METHOD_COOKIE_HEADER_ID 82
+#define SESSIOND_METHOD_WATCH_START "watch.start"
+#define SESSIOND_METHOD_WATCH_START_ID 90
+#define SESSIOND_METHOD_WATCH_STOP "watch.stop"
+#define SESSIOND_METHOD_WATCH_STOP_ID 91
 
 #endif

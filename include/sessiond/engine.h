@@ -17,13 +17,14 @@
 #include "sessiond/protocol.h"
 #include "sessiond/session.h"
 
-/* A refusal, as it goes to the client. `message` is static text or points into memory that lives until the turn's end. */
+/* A refusal, as it goes to the client. `message` is static text or points into memory that lives until the turn's end.
+ */
 struct error {
-    enum error_code code;  /* ERROR_NONE (0): no error */
-    const char *message;   /* one sentence that says what to do */
-    uint64_t version;      /* 0: left out */
-    enum status status;    /* 0: left out */
-    int64_t limit;         /* -1: left out. Set it to -1 in every error, or use error_make */
+    enum error_code code;   /* ERROR_NONE (0): no error */
+    const char *message;    /* one sentence that says what to do */
+    uint64_t version;       /* 0: left out */
+    enum status status;     /* 0: left out */
+    int64_t limit;          /* -1: left out. Set it to -1 in every error, or use error_make */
     int64_t retry_after_ms; /* 0: left out */
 };
 
@@ -42,16 +43,18 @@ enum presence {
 };
 
 struct update_input {
-    const struct session *old;    /* NULL unless ALIVE or DEAD */
+    const struct session *old; /* NULL unless ALIVE or DEAD */
     enum presence presence;
-    const struct policy *policy;  /* of the namespace, or the defaults where there is none yet; never NULL */
-    const void *arguments;        /* the operation's own */
+    const struct policy *policy; /* of the namespace, or the defaults where there is none yet; never NULL */
+    const void *arguments;       /* the operation's own */
     int64_t now_ms;
-    struct scratch *scratch;      /* for bytes that a draft needs; reset before each run; see below */
+    struct scratch *scratch; /* for bytes that a draft needs; reset before each run; see below */
 };
 
 enum outcome {
     OUTCOME_KEEP,    /* nothing changes; the verb's session is old, or none */
+    OUTCOME_TOUCH,   /* nothing changes but last_active_at, as by VERB_TOUCH; the verb's session is old with it. Only
+                        for what is alive */
     OUTCOME_REPLACE, /* the draft becomes the record, with a new version */
     OUTCOME_REMOVE,  /* the record goes and leaves a tombstone; the verb's session is old */
     OUTCOME_ERROR    /* *error says why */
@@ -75,17 +78,22 @@ enum verb_kind {
     VERB_MOVE,      /* run a rule on one id and publish under another, in one step */
     VERB_SCAN,      /* list or count: given ids, a group, or a namespace */
     VERB_END_ALL,   /* end a group, or clear, purge or drop a namespace */
-    VERB_ACQUIRE,   /* hand out one of a pool (not yet offered) */
-    VERB_RETURN,    /* mark, release, renew a hand-out (not yet offered) */
-    VERB_CONFIGURE, /* a namespace's own fields: change, read, list */
+    VERB_ACQUIRE,   /* hand out one of a pool, or several */
+    VERB_RETURN,    /* mark, release or renew a hand-out */
+    VERB_CONFIGURE, /* a namespace's, a pool's or a client's own fields: change, read, list */
     VERB_KIND_COUNT
 };
 
+enum return_kind { RETURN_MARK, RETURN_RELEASE, RETURN_RENEW };
+
 enum end_kind {
-    END_REVOKE, /* members of a group become revoked, and stay for their retention */
-    END_CLEAR,  /* all of a namespace is destroyed; the namespace stays */
-    END_PURGE,  /* all dead records of a namespace are forgotten */
-    END_DROP    /* the namespace goes with all it has */
+    END_REVOKE,  /* living members of a group become revoked, and stay for their retention */
+    END_REMOVE,  /* members of a group become removed, the dead ones that still may (see status_can_become) included */
+    END_DESTROY, /* members of a group are destroyed, the dead ones included; of a pool: its usage and waiting places
+                    too */
+    END_CLEAR,   /* all of a namespace is destroyed; the namespace stays */
+    END_PURGE,   /* all dead records of a namespace are forgotten */
+    END_DROP     /* the namespace goes with all it has */
 };
 
 /* Called for each session of a scan, in order; `session` is NULL for an id (of `ids`) that is missing or dead.
@@ -96,12 +104,53 @@ typedef bool (*scan_each)(void *context, const struct session *session);
 struct namespace_state {
     struct bytes name;
     const struct policy *policy;
-    uint64_t sessions;             /* living */
-    uint64_t bytes;                /* memory of its records */
+    uint64_t sessions; /* living */
+    uint64_t bytes;    /* memory of its records */
     bool is_purging;
     int64_t purge_interval_ms;
 };
 typedef bool (*namespace_each)(void *context, struct bytes name);
+
+/* State of a pool. */
+struct pool_state {
+    struct pool_policy policy;
+    bool exists;            /* it was configured or has sessions */
+    uint64_t usable_count;  /* alive and usable; leased and cooling ones too. What max_pool_size counts, but for held
+                               places */
+    uint64_t retired_count; /* still kept */
+    uint64_t leased_count;
+    uint64_t cooling_count;
+    uint64_t held_count;    /* places held for a caller that was answered CREATE_NEEDED */
+    uint64_t waiting_count; /* acquires in the queue */
+};
+
+/* State of a client. */
+struct client_state {
+    int64_t created_at, updated_at;
+    bool has_last_active;
+    struct session last_active; /* with has_last_active: the one that was touched or activated last, dead or alive */
+};
+
+/* One more of several sessions that an acquire handed out. */
+struct hand_out {
+    struct session session;
+    struct usage usage;
+    uint64_t use, fence;
+};
+
+/* What happened to a session. All bytes are borrowed until `each` returns. */
+struct event {
+    enum event_kind
+        kind; /* EVENT_LAGGED: `missed` events were lost, of whatever kind and namespace; the rest is empty */
+    struct bytes namespace;
+    struct bytes id;
+    struct bytes user, client, pool, reason; /* absent: none */
+    struct bytes data;                       /* absent unless some watch of the loop wants data */
+    uint64_t version;                        /* of the record after it, or of its tombstone */
+    int64_t at;                              /* the moment; for expired and abandoned by a deadline, the deadline */
+    uint64_t missed;
+};
+typedef void (*event_each)(void *context, const struct event *event);
 
 #define SCAN_CURSOR_MAX 64
 
@@ -117,7 +166,8 @@ struct verb {
     union {
         struct {
             bool include_dead; /* GET: also within retention */
-            bool is_touch;     /* GET: touch what is alive. (VERB_TOUCH is a write: dead is GONE. This is a read: dead is none) */
+            bool is_touch; /* GET: touch what is alive. (VERB_TOUCH is a write: dead is GONE. This is a read: dead is
+                              none) */
         } get;
         struct {
             update_rule rule;
@@ -132,48 +182,79 @@ struct verb {
             struct bytes ids;      /* an encoded, checked array of ids; absent: by group or namespace */
             enum group_kind group; /* GROUP_NONE: the whole namespace */
             struct bytes group_name;
-            struct bytes prefix;   /* absent: any id */
-            struct bytes cursor;   /* absent: from the start */
-            uint64_t statuses;     /* bit 1 << status of each that is wanted */
-            uint32_t limit;        /* sessions to hand out; 0 with each NULL: only count */
+            struct bytes prefix; /* absent: any id */
+            struct bytes cursor; /* absent: from the start */
+            uint64_t statuses;   /* bit 1 << status of each that is wanted */
+            uint32_t limit;      /* sessions to hand out; 0 with each NULL: only count */
             bool is_oldest_first;
-            scan_each each;        /* NULL: only count */
+            scan_each each; /* NULL: only count */
             void *context;
         } scan;
         struct {
             enum end_kind end;
-            enum group_kind group; /* for END_REVOKE */
+            enum group_kind group; /* for END_REVOKE, END_REMOVE and END_DESTROY */
             struct bytes group_name;
-            struct bytes except;   /* an encoded, checked array of ids; absent: none */
+            struct bytes except; /* an encoded, checked array of ids; absent: none */
             struct bytes reason;
         } end_all;
         struct {
+            struct bytes pool;           /* verb.id: absent, or the one that is wanted */
+            enum pool_strategy strategy; /* with has_strategy; else the pool's */
+            bool has_strategy;
+            enum pool_create create;
+            int64_t lease_ms;  /* above 0: exclusive for so long */
+            int64_t wait_ms;   /* above 0: PENDING for at most so long where nothing is free */
+            struct bytes tags; /* encoded, checked array of str: only sessions that have all; absent: any */
+            uint32_t count;    /* how many, at least 1; different ones, as many as there are */
+            size_t bytes_max;  /* with count: no further one once their data and meta pass this */
+        } acquire;
+        struct {
+            enum return_kind kind;
+            struct mark_outcome outcome;            /* RETURN_MARK */
+            const struct status_codes *extra_codes; /* RETURN_MARK; may be NULL */
+            uint64_t use, fence;                    /* 0: not given */
+            int64_t lease_ms;                       /* RETURN_RENEW */
+        } pool_return;
+        struct {
+            /* GROUP_NONE: the namespace's fields. GROUP_POOL and GROUP_CLIENT: those of that group alone; a pool comes
+             * into being with its first change. */
+            enum group_kind group;
+            struct bytes group_name;
+            const struct pool_policy_change *pool_change; /* GROUP_POOL: NULL: only read */
+            /* GROUP_CLIENT: verb.id present: that session, which must be a living one of this client (else CONFLICT),
+             * becomes the client's last active one. */
             const struct policy_change *change; /* NULL: only read */
             bool sets_purging;
-            bool is_purging;                    /* with sets_purging */
-            int64_t purge_interval_ms;          /* 0: as it is; else a change by itself, also without sets_purging */
-            namespace_each each;                /* not NULL: list all names, sorted; namespace is not looked at */
+            bool is_purging;           /* with sets_purging */
+            int64_t purge_interval_ms; /* 0: as it is; else a change by itself, also without sets_purging */
+            namespace_each each;       /* not NULL: list all names, sorted; namespace is not looked at */
             void *context;
         } configure;
     };
 
     /* ---- what is answered */
-    struct error error;      /* code ERROR_NONE: it was done */
-    bool is_found;           /* GET, UPDATE, TOUCH, MOVE: `session` holds one. CONFIGURE: the namespace exists.
-                                END_ALL: the namespace existed */
-    enum outcome outcome;    /* UPDATE, MOVE: the last run's */
-    uint64_t depends_on;     /* newest version that this answer depends on */
+    struct error error;   /* code ERROR_NONE: it was done */
+    bool is_found;        /* GET, UPDATE, TOUCH, MOVE, ACQUIRE: `session` holds one. RETURN: `usage` holds one.
+                             CONFIGURE: the namespace (or the group) exists. END_ALL: the namespace existed */
+    enum outcome outcome; /* UPDATE, MOVE: the last run's */
+    uint64_t depends_on;  /* newest version that this answer depends on */
     union {
         struct session session; /* GET, TOUCH: as read. UPDATE: the new one; after KEEP and REMOVE the old one */
         struct {
-            uint64_t total;      /* how many match, if is_total_known; for END_ALL how many were ended */
+            uint64_t total; /* how many match, if is_total_known; for END_ALL how many were ended */
             bool is_total_known;
-            uint64_t work;       /* sessions looked at, taken or not: what the caller weighs its turn by */
-            uint8_t cursor_size; /* 0: the end was reached */
+            uint64_t work;                /* sessions looked at, taken or not: what the caller weighs its turn by */
+            uint8_t cursor_size;          /* 0: the end was reached */
             char cursor[SCAN_CURSOR_MAX]; /* printable ASCII */
-        } scan_result;           /* SCAN and END_ALL */
+        } scan_result;                    /* SCAN and END_ALL */
         struct namespace_state namespace_state; /* CONFIGURE */
+        struct pool_state pool_state;           /* CONFIGURE of a pool */
+        struct client_state client_state;       /* CONFIGURE of a client */
     };
+    struct usage usage;    /* of `session` where it is in a pool (session.usage points here then); RETURN: after it */
+    uint64_t use, fence;   /* ACQUIRE: the hand-out's number, and with lease_ms the lease's; else 0 */
+    struct hand_out *more; /* ACQUIRE with count: the ones after the first, until the turn ends */
+    uint32_t more_count;
     uint64_t private[4]; /* the engine's between its phases; nothing for others */
 };
 
@@ -181,51 +262,68 @@ struct verb {
 enum submit_state { SUBMIT_DONE, SUBMIT_PENDING };
 
 struct engine_limits {
-    uint64_t max_memory;    /* bytes; 0: none. Refuses new sessions and growth of old ones with NO_MEMORY */
+    uint64_t max_memory; /* bytes; 0: none. Refuses new sessions and growth of old ones with NO_MEMORY */
     uint32_t max_namespaces;
 };
 
 struct engine_options {
-    unsigned loop_count;     /* 1 to 64 */
-    unsigned shard_bits;     /* log2 of the number of shards; 0: the engine's default. Small ones make tests find collisions */
-    int64_t now_ms;          /* the clock at opening */
+    unsigned loop_count; /* 1 to 64 */
+    unsigned
+        shard_bits; /* log2 of the number of shards; 0: the engine's default. Small ones make tests find collisions */
+    int64_t now_ms; /* the clock at opening */
     struct engine_limits limits;
-    const struct env *env;   /* lives as long as the engine */
+    const struct env *env; /* lives as long as the engine */
     /* What a namespace starts with, and how a change is applied to it: an engine knows the few entries that it enforces
-     * and leaves the rest of a policy to whoever declares it. NULL: the schema's defaults; CONFIGURE then takes no change. */
+     * and leaves the rest of a policy to whoever declares it. NULL: the schema's defaults; CONFIGURE then takes no
+     * change. */
     const struct policy *default_policy;
     void (*policy_apply)(struct policy *policy, const struct policy_change *change);
+    /* The same for pools; and how a pool makes a session by itself: `session_make` writes a new id of at most
+     * LIMIT_MAX_ID bytes to `id` and answers its size; `session_begin` fills a draft that has id and pool with what a
+     * new session of the pool starts with (`usage` is there to be filled too). Any loop's thread. NULL: no pools. */
+    const struct pool_policy *default_pool_policy;
+    void (*pool_policy_apply)(struct pool_policy *policy, const struct pool_policy_change *change);
+    size_t (*pool_session_make)(void *context, char *id);
+    void (*pool_session_begin)(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
+                               struct session *draft, struct usage *usage);
+    void *pool_context;
 };
 
 /* Figures of an engine. Counters only grow. */
 struct engine_stats {
-    uint64_t sessions;             /* living, by the reaper's count */
-    uint64_t sessions_dead;        /* kept for their retention */
+    uint64_t sessions;      /* living, by the reaper's count */
+    uint64_t sessions_dead; /* kept for their retention */
     uint64_t tombstones;
     uint64_t groups;
     uint64_t namespaces;
-    uint64_t bytes_used;           /* accounted: records, tables, groups, tombstones, wheels, retired */
+    uint64_t bytes_used; /* accounted: records, tables, groups, tombstones, wheels, retired */
     uint64_t bytes_records;
-    uint64_t bytes_retired;        /* waiting for readers */
-    uint64_t bytes_mapped;         /* taken from the system for records, used or not */
+    uint64_t bytes_retired; /* waiting for readers */
+    uint64_t bytes_mapped;  /* taken from the system for records, used or not */
+    uint64_t pools, pool_waiting;
+    uint64_t acquired_total, marked_total, retired_total, lease_expired_total;
+    uint64_t events_total, events_lost_total; /* written to the rings; overrun before a loop read them */
     uint64_t created_total, replaced_total, removed_total, expired_total, touched_total, revoked_total;
     uint64_t update_retries_total; /* a rule ran again because somebody was faster */
     uint64_t wheel_fired_total;
-    int64_t reaper_lag_ms;         /* how late the last expiry was reaped */
+    int64_t reaper_lag_ms; /* how late the last expiry was reaped */
 };
 
 /* What an engine cannot do; contract tests read it. */
 enum engine_feature {
     ENGINE_ATOMIC_MOVE = 1 << 0,
     ENGINE_EXACT_EXPIRY = 1 << 1,
-    ENGINE_ORDERED_SCAN = 1 << 2
+    ENGINE_ORDERED_SCAN = 1 << 2,
+    ENGINE_POOLS = 1 << 3, /* ACQUIRE, RETURN, CONFIGURE of a pool; waiters in the order in which they came */
+    ENGINE_EVENTS = 1 << 4
 };
 
 struct engine;
 
-/* Receives the answer of a PENDING verb, inside a turn of the loop that submitted it. verb->kind, private[0] (the ticket)
- * and everything that is answered are filled; `verb` is valid during the call. */
-typedef void (*engine_done)(void *context, unsigned loop_index, struct verb *verb);
+/* Receives the answer of a PENDING verb, inside a turn of the loop that submitted it. verb->kind, private[0] (the
+ * ticket) and everything that is answered are filled; `verb` is valid during the call. False: nobody is there any more
+ * to take it; the engine then takes back what it handed out. */
+typedef bool (*engine_done)(void *context, unsigned loop_index, struct verb *verb);
 
 /* One engine's functions. `self` is the engine. */
 struct engine_vtable {
@@ -239,18 +337,33 @@ struct engine_vtable {
     /* Executes `count` verbs in order at `now_ms`, inside a turn. states[i] tells what became of verbs[i]. Calls `each`
      * functions of scans from inside, nothing else. All PENDING verbs are answered later by the `done` given to
      * set_done, on the same loop, never from inside submit; they are known by the ticket in private[0]. */
-    void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states, size_t count,
-                   int64_t now_ms);
+    void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
+                   size_t count, int64_t now_ms);
 
     /* Says where the answers of PENDING verbs go; called once, before the first submit. NULL in an engine that never
      * answers PENDING. */
     void (*set_done)(struct engine *self, engine_done done, void *context);
 
+    /* Gives up a PENDING acquire of this loop by its ticket, inside a turn: it costs no use, and `done` is not called
+     * for it any more. False: there is none such; its answer was given. */
+    bool (*cancel)(struct engine *self, unsigned loop_index, uint64_t ticket);
+
+    /* The policy of a namespace, valid until the turn ends; NULL: there is no such namespace. hash_ids in it never
+     * changes while the namespace stands. */
+    const struct policy *(*policy)(struct engine *self, struct bytes namespace);
+
+    /* From now on (`is_on`), or no longer, events are kept for this loop; wants_data: with the data of the session.
+     * Inside a turn. The loop is woken (env.wake) when there are some. */
+    void (*watch)(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
+
+    /* Hands all events since the last call to `each`: those of one session in their order. Inside a turn. */
+    void (*read_events)(struct engine *self, unsigned loop_index, event_each each, void *context);
+
     /* Works off what is due at `now_ms` for this loop's share of the engine, inside a turn, about `budget` records at
      * most. Answers when it wants to be called again: `now_ms` when work is left, INT64_MAX for never. */
     int64_t (*advance)(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget);
 
-    void (*stats)(struct engine *self, struct engine_stats *out); /* any thread */
+    void (*stats)(struct engine *self, struct engine_stats *out);                /* any thread */
     void (*set_limits)(struct engine *self, const struct engine_limits *limits); /* any thread; holds from then on */
     void (*check)(struct engine *self); /* tests: asserts every invariant; no other call may run */
     void (*close)(struct engine *self); /* frees all; no turn may be open. */

@@ -17,6 +17,13 @@
 #define LIMIT_MAX_KEYS INT64_C(1000) /* keys in one clause of a patch */
 #define LIMIT_MAX_LIST INT64_C(1000) /* sessions in one page of a list */
 #define LIMIT_DEFAULT_LIST INT64_C(100) /* sessions in one page of a list where no limit is given */
+#define LIMIT_MAX_TAGS INT64_C(16) /* tags of a session, or in one acquire */
+#define LIMIT_MAX_ACQUIRE INT64_C(100) /* sessions that one acquire hands out */
+#define LIMIT_MAX_LEASE_MS INT64_C(3600000) /* longest lease */
+#define LIMIT_MAX_WAIT_MS INT64_C(60000) /* longest wait of an acquire */
+#define LIMIT_PLACE_HOLD_MS INT64_C(10000) /* how long a place is held for who was answered CREATE_NEEDED */
+#define LIMIT_MAX_ROTATE_GRACE_MS INT64_C(60000) /* longest grace of a rotated token's old secret */
+#define LIMIT_MAX_WATCHES INT64_C(16) /* watches of one connection */
 #define LIMIT_MAX_ENVELOPE_DEPTH INT64_C(16) /* nesting of a message, not counting data and meta */
 #define LIMIT_MAX_DATA_DEPTH INT64_C(128) /* nesting of data and meta */
 #define LIMIT_MAX_DURATION_MS INT64_C(315576000000) /* longest duration, ten years */
@@ -76,7 +83,41 @@ enum field {
     FIELD_CLIENT = 17,
     FIELD_DATA = 18,
     FIELD_META = 19,
-    FIELD_END = 20 /* one past the last */
+    FIELD_POOL = 20,
+    FIELD_HANDLE = 21,
+    FIELD_TAGS = 22,
+    FIELD_USAGE_COUNT = 23,
+    FIELD_MAX_USAGE_COUNT = 24,
+    FIELD_ERROR_COUNT = 25,
+    FIELD_ERROR_SCORE = 26,
+    FIELD_MAX_ERROR_SCORE = 27,
+    FIELD_ERROR_SCORE_DECREMENT = 28,
+    FIELD_RETIRED = 29,
+    FIELD_LAST_USED_AT = 30,
+    FIELD_LEASE_EXPIRES_AT = 31,
+    FIELD_USE = 32,
+    FIELD_FENCE = 33,
+    FIELD_TOKEN = 34,
+    FIELD_END = 35 /* one past the last */
+};
+
+enum event_kind {
+    EVENT_NONE = 0,
+    EVENT_CREATED = 1,
+    EVENT_UPDATED = 2,
+    EVENT_ACTIVATED = 3,
+    EVENT_DESTROYED = 4,
+    EVENT_ENDED = 5,
+    EVENT_REMOVED = 6,
+    EVENT_REVOKED = 7,
+    EVENT_REPLACED = 8,
+    EVENT_ABANDONED = 9,
+    EVENT_EXPIRED = 10,
+    EVENT_RETIRED = 11,
+    EVENT_TOKEN_REUSED = 12,
+    EVENT_REGENERATED = 13,
+    EVENT_LAGGED = 14,
+    EVENT_END = 15 /* one past the last */
 };
 
 #define FIELD_BIT(field) (UINT64_C(1) << (field))
@@ -90,6 +131,44 @@ enum list_order { LIST_ORDER_NEWEST, LIST_ORDER_OLDEST };
 
 enum session_limit_policy { SESSION_LIMIT_POLICY_REJECT, SESSION_LIMIT_POLICY_EVICT_OLDEST, SESSION_LIMIT_POLICY_EVICT_IDLE };
 
+enum pool_strategy { POOL_STRATEGY_RANDOM, POOL_STRATEGY_ROUND_ROBIN, POOL_STRATEGY_USE_UNTIL_FAILURE, POOL_STRATEGY_LEAST_USED, POOL_STRATEGY_LEAST_RECENT };
+
+enum pool_create { POOL_CREATE_AUTO, POOL_CREATE_ASK, POOL_CREATE_NEVER };
+
+enum binding_policy { BINDING_POLICY_DENY, BINDING_POLICY_REPORT };
+
+enum cookie_priority { COOKIE_PRIORITY_LOW, COOKIE_PRIORITY_MEDIUM, COOKIE_PRIORITY_HIGH };
+
+#define EVENT_BIT(event) (UINT64_C(1) << (event))
+
+/* An id, or what stands in its place. */
+enum id_kind { ID_PLAIN, ID_HANDLE, ID_COOKIE };
+struct id_choice {
+    struct bytes text; /* of the id, the handle or the signed cookie */
+    enum id_kind kind;
+};
+
+/* A set of status codes, 0 to STATUS_CODE_END - 1: bit code % 64 of word code / 64. */
+#define STATUS_CODE_END 600
+struct status_codes {
+    uint64_t bits[(STATUS_CODE_END + 63) / 64];
+};
+
+enum mark_kind { MARK_GOOD, MARK_BAD, MARK_RETIRE, MARK_STATUS_CODE };
+struct mark_outcome {
+    enum mark_kind kind;
+    uint32_t status_code; /* with MARK_STATUS_CODE */
+};
+
+enum cookie_secure { COOKIE_SECURE_FALSE, COOKIE_SECURE_TRUE, COOKIE_SECURE_AUTO };
+enum same_site { SAME_SITE_ABSENT, SAME_SITE_STRICT, SAME_SITE_LAX, SAME_SITE_NONE, SAME_SITE_AUTO };
+
+/* A short text that is copied, not borrowed: it may stand in a policy. */
+struct cookie_text {
+    uint8_t size;
+    char text[255];
+};
+
 /* `given` and `nil` hold a bit per member; nil ones are given too. */
 struct timeouts {
     uint64_t given, nil;
@@ -101,6 +180,46 @@ enum {
     TIMEOUTS_IDLE_TIMEOUT_MS = 1 << 0,
     TIMEOUTS_ABSOLUTE_TIMEOUT_MS = 1 << 1,
     TIMEOUTS_ABANDON_TIMEOUT_MS = 1 << 2,
+};
+
+/* `given` and `nil` hold a bit per member; nil ones are given too. */
+struct binding {
+    uint64_t given, nil;
+    struct bytes user_agent;
+    struct bytes address;
+    struct bytes device_key;
+};
+enum {
+    BINDING_USER_AGENT = 1 << 0,
+    BINDING_ADDRESS = 1 << 1,
+    BINDING_DEVICE_KEY = 1 << 2,
+};
+
+/* `given` and `nil` hold a bit per member; nil ones are given too. */
+struct cookie_attributes {
+    uint64_t given, nil;
+    struct cookie_text   name;
+    struct cookie_text   path;
+    struct cookie_text   domain;
+    int64_t              expires_at;
+    int64_t              max_age_ms;
+    bool                 http_only;
+    enum cookie_secure   secure;
+    enum same_site       same_site;
+    enum cookie_priority priority;
+    bool                 partitioned;
+};
+enum {
+    COOKIE_ATTRIBUTES_NAME = 1 << 0,
+    COOKIE_ATTRIBUTES_PATH = 1 << 1,
+    COOKIE_ATTRIBUTES_DOMAIN = 1 << 2,
+    COOKIE_ATTRIBUTES_EXPIRES_AT = 1 << 3,
+    COOKIE_ATTRIBUTES_MAX_AGE_MS = 1 << 4,
+    COOKIE_ATTRIBUTES_HTTP_ONLY = 1 << 5,
+    COOKIE_ATTRIBUTES_SECURE = 1 << 6,
+    COOKIE_ATTRIBUTES_SAME_SITE = 1 << 7,
+    COOKIE_ATTRIBUTES_PRIORITY = 1 << 8,
+    COOKIE_ATTRIBUTES_PARTITIONED = 1 << 9,
 };
 
 /* The policy of a namespace; meanings in PROTOCOL.md. */
@@ -118,6 +237,12 @@ struct policy {
     uint64_t                  max_bytes;
     uint64_t                  max_sessions_per_user;
     enum session_limit_policy session_limit_policy;
+    bool                      hash_ids;
+    bool                      single_session;
+    bool                      slide;
+    enum binding_policy       binding_policy;
+    struct cookie_attributes  cookie;
+    struct bytes              cookie_secrets;
 };
 enum {
     POLICY_IDLE_TIMEOUT_MS = 1 << 0,
@@ -133,6 +258,12 @@ enum {
     POLICY_MAX_BYTES = 1 << 10,
     POLICY_MAX_SESSIONS_PER_USER = 1 << 11,
     POLICY_SESSION_LIMIT_POLICY = 1 << 12,
+    POLICY_HASH_IDS = 1 << 13,
+    POLICY_SINGLE_SESSION = 1 << 14,
+    POLICY_SLIDE = 1 << 15,
+    POLICY_BINDING_POLICY = 1 << 16,
+    POLICY_COOKIE = 1 << 17,
+    POLICY_COOKIE_SECRETS = 1 << 18,
 };
 struct policy_change {
     uint64_t given, nil; /* bits POLICY_*; nil ones are given too */
@@ -153,6 +284,55 @@ struct policy_change {
         .max_bytes = INT64_C(0), \
         .max_sessions_per_user = INT64_C(0), \
         .session_limit_policy = SESSION_LIMIT_POLICY_REJECT, \
+        .hash_ids = false, \
+        .single_session = false, \
+        .slide = false, \
+        .binding_policy = BINDING_POLICY_DENY, \
+        .cookie = {0}, \
+        .cookie_secrets = {0}, \
+    }
+
+/* The policy of a pool; meanings in PROTOCOL.md. */
+struct pool_policy {
+    uint64_t            max_pool_size;
+    int64_t             absolute_timeout_ms;
+    int64_t             idle_timeout_ms;
+    uint64_t            max_usage_count;
+    double              max_error_score;
+    double              error_score_decrement;
+    struct status_codes blocked_status_codes;
+    int64_t             cooldown_ms;
+    uint64_t            max_concurrent;
+    enum pool_strategy  strategy;
+};
+enum {
+    POOL_POLICY_MAX_POOL_SIZE = 1 << 0,
+    POOL_POLICY_ABSOLUTE_TIMEOUT_MS = 1 << 1,
+    POOL_POLICY_IDLE_TIMEOUT_MS = 1 << 2,
+    POOL_POLICY_MAX_USAGE_COUNT = 1 << 3,
+    POOL_POLICY_MAX_ERROR_SCORE = 1 << 4,
+    POOL_POLICY_ERROR_SCORE_DECREMENT = 1 << 5,
+    POOL_POLICY_BLOCKED_STATUS_CODES = 1 << 6,
+    POOL_POLICY_COOLDOWN_MS = 1 << 7,
+    POOL_POLICY_MAX_CONCURRENT = 1 << 8,
+    POOL_POLICY_STRATEGY = 1 << 9,
+};
+struct pool_policy_change {
+    uint64_t given, nil; /* bits POOL_POLICY_*; nil ones are given too */
+    struct pool_policy values;
+};
+#define POOL_POLICY_DEFAULTS \
+    { \
+        .max_pool_size = INT64_C(1000), \
+        .absolute_timeout_ms = INT64_C(3000000), \
+        .idle_timeout_ms = INT64_C(0), \
+        .max_usage_count = INT64_C(50), \
+        .max_error_score = 3.0, \
+        .error_score_decrement = 0.5, \
+        .blocked_status_codes = {{UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x2000000a0000), UINT64_C(0x0), UINT64_C(0x0), UINT64_C(0x0)}}, \
+        .cooldown_ms = INT64_C(0), \
+        .max_concurrent = INT64_C(0), \
+        .strategy = POOL_STRATEGY_RANDOM, \
     }
 
 /* Dense indices; the numbers on the wire are op_infos[].wire_id of the codec. */
@@ -177,10 +357,36 @@ enum op {
     OP_SESSION_COUNT,
     OP_SESSION_CLEAR,
     OP_SESSION_PURGE,
+    OP_SESSION_ACTIVATE,
+    OP_SESSION_END,
+    OP_SESSION_REMOVE,
+    OP_SESSION_REVOKE,
+    OP_SESSION_ABANDON,
+    OP_SESSION_REPLACE,
+    OP_SESSION_VALIDATE,
+    OP_SESSION_ROTATE,
     OP_NAMESPACE_CONFIGURE,
     OP_NAMESPACE_DESCRIBE,
     OP_NAMESPACE_LIST,
     OP_NAMESPACE_DROP,
+    OP_CLIENT_GET,
+    OP_CLIENT_ACTIVATE,
+    OP_CLIENT_DESTROY,
+    OP_POOL_CONFIGURE,
+    OP_POOL_INFO,
+    OP_POOL_RESET,
+    OP_POOL_ACQUIRE,
+    OP_POOL_MARK,
+    OP_POOL_RELEASE,
+    OP_POOL_RENEW,
+    OP_POOL_ADD,
+    OP_POOL_STATE,
+    OP_POOL_LOAD,
+    OP_COOKIE_SIGN,
+    OP_COOKIE_UNSIGN,
+    OP_COOKIE_HEADER,
+    OP_WATCH_START,
+    OP_WATCH_STOP,
     OP_COUNT
 };
 
@@ -245,6 +451,10 @@ struct args_session_create {
     struct timeouts timeouts;
     int64_t         absolute_expires_at;
     int64_t         created_at;
+    struct bytes    pool;
+    bool            token;
+    struct binding  bind;
+    bool            pending;
     bool            revive;
     uint64_t        fields;
     uint64_t        op_id;
@@ -259,29 +469,35 @@ enum {
     SESSION_CREATE_TIMEOUTS = 1 << 6,
     SESSION_CREATE_ABSOLUTE_EXPIRES_AT = 1 << 7,
     SESSION_CREATE_CREATED_AT = 1 << 8,
-    SESSION_CREATE_REVIVE = 1 << 9,
-    SESSION_CREATE_FIELDS = 1 << 10,
-    SESSION_CREATE_OP_ID = 1 << 11,
+    SESSION_CREATE_POOL = 1 << 9,
+    SESSION_CREATE_TOKEN = 1 << 10,
+    SESSION_CREATE_BIND = 1 << 11,
+    SESSION_CREATE_PENDING = 1 << 12,
+    SESSION_CREATE_REVIVE = 1 << 13,
+    SESSION_CREATE_FIELDS = 1 << 14,
+    SESSION_CREATE_OP_ID = 1 << 15,
 };
 
 /* session.get. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
  * is not given or nil is all zero. Borrowed from the request. */
 struct args_session_get {
     uint64_t given, nil;
-    struct bytes namespace;
-    struct bytes id;
-    bool         touch;
-    bool         include_dead;
-    uint64_t     fields;
-    uint64_t     if_version;
+    struct bytes     namespace;
+    struct id_choice id;
+    bool             touch;
+    bool             include_dead;
+    bool             public_only;
+    uint64_t         fields;
+    uint64_t         if_version;
 };
 enum {
     SESSION_GET_NAMESPACE = 1 << 0,
     SESSION_GET_ID = 1 << 1,
     SESSION_GET_TOUCH = 1 << 2,
     SESSION_GET_INCLUDE_DEAD = 1 << 3,
-    SESSION_GET_FIELDS = 1 << 4,
-    SESSION_GET_IF_VERSION = 1 << 5,
+    SESSION_GET_PUBLIC_ONLY = 1 << 4,
+    SESSION_GET_FIELDS = 1 << 5,
+    SESSION_GET_IF_VERSION = 1 << 6,
 };
 
 /* session.get_many. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -376,12 +592,12 @@ enum {
  * is not given or nil is all zero. Borrowed from the request. */
 struct args_session_touch {
     uint64_t given, nil;
-    struct bytes    namespace;
-    struct bytes    id;
-    struct timeouts timeouts;
-    int64_t         absolute_expires_at;
-    struct bytes    meta;
-    uint64_t        op_id;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct timeouts  timeouts;
+    int64_t          absolute_expires_at;
+    struct bytes     meta;
+    uint64_t         op_id;
 };
 enum {
     SESSION_TOUCH_NAMESPACE = 1 << 0,
@@ -396,9 +612,9 @@ enum {
  * is not given or nil is all zero. Borrowed from the request. */
 struct args_session_destroy {
     uint64_t given, nil;
-    struct bytes namespace;
-    struct bytes id;
-    uint64_t     op_id;
+    struct bytes     namespace;
+    struct id_choice id;
+    uint64_t         op_id;
 };
 enum {
     SESSION_DESTROY_NAMESPACE = 1 << 0,
@@ -457,6 +673,7 @@ struct args_session_revoke_all {
     struct bytes namespace;
     struct bytes user;
     struct bytes client;
+    struct bytes pool;
     struct bytes except;
     struct bytes reason;
     uint64_t     op_id;
@@ -465,9 +682,10 @@ enum {
     SESSION_REVOKE_ALL_NAMESPACE = 1 << 0,
     SESSION_REVOKE_ALL_USER = 1 << 1,
     SESSION_REVOKE_ALL_CLIENT = 1 << 2,
-    SESSION_REVOKE_ALL_EXCEPT = 1 << 3,
-    SESSION_REVOKE_ALL_REASON = 1 << 4,
-    SESSION_REVOKE_ALL_OP_ID = 1 << 5,
+    SESSION_REVOKE_ALL_POOL = 1 << 3,
+    SESSION_REVOKE_ALL_EXCEPT = 1 << 4,
+    SESSION_REVOKE_ALL_REASON = 1 << 5,
+    SESSION_REVOKE_ALL_OP_ID = 1 << 6,
 };
 
 /* session.list. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -477,6 +695,7 @@ struct args_session_list {
     struct bytes    namespace;
     struct bytes    user;
     struct bytes    client;
+    struct bytes    pool;
     uint64_t        status;
     struct bytes    prefix;
     uint64_t        limit;
@@ -488,12 +707,13 @@ enum {
     SESSION_LIST_NAMESPACE = 1 << 0,
     SESSION_LIST_USER = 1 << 1,
     SESSION_LIST_CLIENT = 1 << 2,
-    SESSION_LIST_STATUS = 1 << 3,
-    SESSION_LIST_PREFIX = 1 << 4,
-    SESSION_LIST_LIMIT = 1 << 5,
-    SESSION_LIST_CURSOR = 1 << 6,
-    SESSION_LIST_FIELDS = 1 << 7,
-    SESSION_LIST_ORDER = 1 << 8,
+    SESSION_LIST_POOL = 1 << 3,
+    SESSION_LIST_STATUS = 1 << 4,
+    SESSION_LIST_PREFIX = 1 << 5,
+    SESSION_LIST_LIMIT = 1 << 6,
+    SESSION_LIST_CURSOR = 1 << 7,
+    SESSION_LIST_FIELDS = 1 << 8,
+    SESSION_LIST_ORDER = 1 << 9,
 };
 
 /* session.count. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -503,13 +723,15 @@ struct args_session_count {
     struct bytes namespace;
     struct bytes user;
     struct bytes client;
+    struct bytes pool;
     uint64_t     status;
 };
 enum {
     SESSION_COUNT_NAMESPACE = 1 << 0,
     SESSION_COUNT_USER = 1 << 1,
     SESSION_COUNT_CLIENT = 1 << 2,
-    SESSION_COUNT_STATUS = 1 << 3,
+    SESSION_COUNT_POOL = 1 << 3,
+    SESSION_COUNT_STATUS = 1 << 4,
 };
 
 /* session.clear. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -534,6 +756,156 @@ struct args_session_purge {
 enum {
     SESSION_PURGE_NAMESPACE = 1 << 0,
     SESSION_PURGE_OP_ID = 1 << 1,
+};
+
+/* session.activate. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_activate {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_ACTIVATE_NAMESPACE = 1 << 0,
+    SESSION_ACTIVATE_ID = 1 << 1,
+    SESSION_ACTIVATE_FIELDS = 1 << 2,
+    SESSION_ACTIVATE_OP_ID = 1 << 3,
+};
+
+/* session.end. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_end {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct bytes     reason;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_END_NAMESPACE = 1 << 0,
+    SESSION_END_ID = 1 << 1,
+    SESSION_END_REASON = 1 << 2,
+    SESSION_END_FIELDS = 1 << 3,
+    SESSION_END_OP_ID = 1 << 4,
+};
+
+/* session.remove. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_remove {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct bytes     reason;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_REMOVE_NAMESPACE = 1 << 0,
+    SESSION_REMOVE_ID = 1 << 1,
+    SESSION_REMOVE_REASON = 1 << 2,
+    SESSION_REMOVE_FIELDS = 1 << 3,
+    SESSION_REMOVE_OP_ID = 1 << 4,
+};
+
+/* session.revoke. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_revoke {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct bytes     reason;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_REVOKE_NAMESPACE = 1 << 0,
+    SESSION_REVOKE_ID = 1 << 1,
+    SESSION_REVOKE_REASON = 1 << 2,
+    SESSION_REVOKE_FIELDS = 1 << 3,
+    SESSION_REVOKE_OP_ID = 1 << 4,
+};
+
+/* session.abandon. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_abandon {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct bytes     reason;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_ABANDON_NAMESPACE = 1 << 0,
+    SESSION_ABANDON_ID = 1 << 1,
+    SESSION_ABANDON_REASON = 1 << 2,
+    SESSION_ABANDON_FIELDS = 1 << 3,
+    SESSION_ABANDON_OP_ID = 1 << 4,
+};
+
+/* session.replace. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_replace {
+    uint64_t given, nil;
+    struct bytes     namespace;
+    struct id_choice id;
+    struct bytes     reason;
+    struct bytes     by;
+    uint64_t         fields;
+    uint64_t         op_id;
+};
+enum {
+    SESSION_REPLACE_NAMESPACE = 1 << 0,
+    SESSION_REPLACE_ID = 1 << 1,
+    SESSION_REPLACE_REASON = 1 << 2,
+    SESSION_REPLACE_BY = 1 << 3,
+    SESSION_REPLACE_FIELDS = 1 << 4,
+    SESSION_REPLACE_OP_ID = 1 << 5,
+};
+
+/* session.validate. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_validate {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes token;
+    struct bytes user_agent;
+    struct bytes address;
+    struct bytes device_key;
+    bool         slide;
+    bool         allow_pending;
+    uint64_t     fields;
+};
+enum {
+    SESSION_VALIDATE_NAMESPACE = 1 << 0,
+    SESSION_VALIDATE_TOKEN = 1 << 1,
+    SESSION_VALIDATE_USER_AGENT = 1 << 2,
+    SESSION_VALIDATE_ADDRESS = 1 << 3,
+    SESSION_VALIDATE_DEVICE_KEY = 1 << 4,
+    SESSION_VALIDATE_SLIDE = 1 << 5,
+    SESSION_VALIDATE_ALLOW_PENDING = 1 << 6,
+    SESSION_VALIDATE_FIELDS = 1 << 7,
+};
+
+/* session.rotate. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_session_rotate {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes token;
+    int64_t      grace_ms;
+    uint64_t     fields;
+    uint64_t     op_id;
+};
+enum {
+    SESSION_ROTATE_NAMESPACE = 1 << 0,
+    SESSION_ROTATE_TOKEN = 1 << 1,
+    SESSION_ROTATE_GRACE_MS = 1 << 2,
+    SESSION_ROTATE_FIELDS = 1 << 3,
+    SESSION_ROTATE_OP_ID = 1 << 4,
 };
 
 /* namespace.configure. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -578,6 +950,340 @@ enum {
     NAMESPACE_DROP_OP_ID = 1 << 1,
 };
 
+/* client.get. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_client_get {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes client;
+    uint64_t     fields;
+};
+enum {
+    CLIENT_GET_NAMESPACE = 1 << 0,
+    CLIENT_GET_CLIENT = 1 << 1,
+    CLIENT_GET_FIELDS = 1 << 2,
+};
+
+/* client.activate. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_client_activate {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes client;
+    struct bytes session;
+    uint64_t     fields;
+    uint64_t     op_id;
+};
+enum {
+    CLIENT_ACTIVATE_NAMESPACE = 1 << 0,
+    CLIENT_ACTIVATE_CLIENT = 1 << 1,
+    CLIENT_ACTIVATE_SESSION = 1 << 2,
+    CLIENT_ACTIVATE_FIELDS = 1 << 3,
+    CLIENT_ACTIVATE_OP_ID = 1 << 4,
+};
+
+/* client.destroy. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_client_destroy {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes client;
+    uint64_t     op_id;
+};
+enum {
+    CLIENT_DESTROY_NAMESPACE = 1 << 0,
+    CLIENT_DESTROY_CLIENT = 1 << 1,
+    CLIENT_DESTROY_OP_ID = 1 << 2,
+};
+
+/* pool.configure. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_configure {
+    uint64_t given, nil;
+    struct bytes              namespace;
+    struct bytes              pool;
+    struct pool_policy_change policy;
+    uint64_t                  op_id;
+};
+enum {
+    POOL_CONFIGURE_NAMESPACE = 1 << 0,
+    POOL_CONFIGURE_POOL = 1 << 1,
+    POOL_CONFIGURE_POLICY = 1 << 2,
+    POOL_CONFIGURE_OP_ID = 1 << 3,
+};
+
+/* pool.info. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_info {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes pool;
+};
+enum {
+    POOL_INFO_NAMESPACE = 1 << 0,
+    POOL_INFO_POOL = 1 << 1,
+};
+
+/* pool.reset. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_reset {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes pool;
+    uint64_t     op_id;
+};
+enum {
+    POOL_RESET_NAMESPACE = 1 << 0,
+    POOL_RESET_POOL = 1 << 1,
+    POOL_RESET_OP_ID = 1 << 2,
+};
+
+/* pool.acquire. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_acquire {
+    uint64_t given, nil;
+    struct bytes       namespace;
+    struct bytes       pool;
+    struct bytes       id;
+    enum pool_strategy strategy;
+    int64_t            lease_ms;
+    int64_t            wait_ms;
+    enum pool_create   create;
+    struct bytes       tags;
+    uint64_t           count;
+    uint64_t           fields;
+    uint64_t           op_id;
+};
+enum {
+    POOL_ACQUIRE_NAMESPACE = 1 << 0,
+    POOL_ACQUIRE_POOL = 1 << 1,
+    POOL_ACQUIRE_ID = 1 << 2,
+    POOL_ACQUIRE_STRATEGY = 1 << 3,
+    POOL_ACQUIRE_LEASE_MS = 1 << 4,
+    POOL_ACQUIRE_WAIT_MS = 1 << 5,
+    POOL_ACQUIRE_CREATE = 1 << 6,
+    POOL_ACQUIRE_TAGS = 1 << 7,
+    POOL_ACQUIRE_COUNT = 1 << 8,
+    POOL_ACQUIRE_FIELDS = 1 << 9,
+    POOL_ACQUIRE_OP_ID = 1 << 10,
+};
+
+/* pool.mark. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_mark {
+    uint64_t given, nil;
+    struct bytes        namespace;
+    struct bytes        id;
+    struct mark_outcome outcome;
+    uint64_t            use;
+    uint64_t            fence;
+    struct status_codes extra_codes;
+    uint64_t            op_id;
+};
+enum {
+    POOL_MARK_NAMESPACE = 1 << 0,
+    POOL_MARK_ID = 1 << 1,
+    POOL_MARK_OUTCOME = 1 << 2,
+    POOL_MARK_USE = 1 << 3,
+    POOL_MARK_FENCE = 1 << 4,
+    POOL_MARK_EXTRA_CODES = 1 << 5,
+    POOL_MARK_OP_ID = 1 << 6,
+};
+
+/* pool.release. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_release {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes id;
+    uint64_t     use;
+    uint64_t     fence;
+    uint64_t     op_id;
+};
+enum {
+    POOL_RELEASE_NAMESPACE = 1 << 0,
+    POOL_RELEASE_ID = 1 << 1,
+    POOL_RELEASE_USE = 1 << 2,
+    POOL_RELEASE_FENCE = 1 << 3,
+    POOL_RELEASE_OP_ID = 1 << 4,
+};
+
+/* pool.renew. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_renew {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes id;
+    uint64_t     use;
+    uint64_t     fence;
+    int64_t      lease_ms;
+    uint64_t     op_id;
+};
+enum {
+    POOL_RENEW_NAMESPACE = 1 << 0,
+    POOL_RENEW_ID = 1 << 1,
+    POOL_RENEW_USE = 1 << 2,
+    POOL_RENEW_FENCE = 1 << 3,
+    POOL_RENEW_LEASE_MS = 1 << 4,
+    POOL_RENEW_OP_ID = 1 << 5,
+};
+
+/* pool.add. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_add {
+    uint64_t given, nil;
+    struct bytes    namespace;
+    struct bytes    pool;
+    struct bytes    id;
+    struct bytes    data;
+    struct bytes    meta;
+    struct timeouts timeouts;
+    int64_t         absolute_expires_at;
+    int64_t         created_at;
+    struct bytes    tags;
+    uint64_t        usage_count;
+    uint64_t        error_count;
+    double          error_score;
+    uint64_t        max_usage_count;
+    double          max_error_score;
+    double          error_score_decrement;
+    struct bytes    user;
+    struct bytes    client;
+    bool            force;
+    uint64_t        fields;
+    uint64_t        op_id;
+};
+enum {
+    POOL_ADD_NAMESPACE = 1 << 0,
+    POOL_ADD_POOL = 1 << 1,
+    POOL_ADD_ID = 1 << 2,
+    POOL_ADD_DATA = 1 << 3,
+    POOL_ADD_META = 1 << 4,
+    POOL_ADD_TIMEOUTS = 1 << 5,
+    POOL_ADD_ABSOLUTE_EXPIRES_AT = 1 << 6,
+    POOL_ADD_CREATED_AT = 1 << 7,
+    POOL_ADD_TAGS = 1 << 8,
+    POOL_ADD_USAGE_COUNT = 1 << 9,
+    POOL_ADD_ERROR_COUNT = 1 << 10,
+    POOL_ADD_ERROR_SCORE = 1 << 11,
+    POOL_ADD_MAX_USAGE_COUNT = 1 << 12,
+    POOL_ADD_MAX_ERROR_SCORE = 1 << 13,
+    POOL_ADD_ERROR_SCORE_DECREMENT = 1 << 14,
+    POOL_ADD_USER = 1 << 15,
+    POOL_ADD_CLIENT = 1 << 16,
+    POOL_ADD_FORCE = 1 << 17,
+    POOL_ADD_FIELDS = 1 << 18,
+    POOL_ADD_OP_ID = 1 << 19,
+};
+
+/* pool.state. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_state {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes pool;
+    uint64_t     limit;
+    struct bytes cursor;
+    uint64_t     fields;
+};
+enum {
+    POOL_STATE_NAMESPACE = 1 << 0,
+    POOL_STATE_POOL = 1 << 1,
+    POOL_STATE_LIMIT = 1 << 2,
+    POOL_STATE_CURSOR = 1 << 3,
+    POOL_STATE_FIELDS = 1 << 4,
+};
+
+/* pool.load. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_pool_load {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes pool;
+    struct bytes sessions;
+    uint64_t     op_id;
+};
+enum {
+    POOL_LOAD_NAMESPACE = 1 << 0,
+    POOL_LOAD_POOL = 1 << 1,
+    POOL_LOAD_SESSIONS = 1 << 2,
+    POOL_LOAD_OP_ID = 1 << 3,
+};
+
+/* cookie.sign. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_cookie_sign {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes value;
+};
+enum {
+    COOKIE_SIGN_NAMESPACE = 1 << 0,
+    COOKIE_SIGN_VALUE = 1 << 1,
+};
+
+/* cookie.unsign. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_cookie_unsign {
+    uint64_t given, nil;
+    struct bytes namespace;
+    struct bytes value;
+};
+enum {
+    COOKIE_UNSIGN_NAMESPACE = 1 << 0,
+    COOKIE_UNSIGN_VALUE = 1 << 1,
+};
+
+/* cookie.header. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_cookie_header {
+    uint64_t given, nil;
+    struct bytes             namespace;
+    struct bytes             value;
+    struct cookie_attributes attributes;
+    bool                     is_secure;
+    struct cookie_text       name;
+};
+enum {
+    COOKIE_HEADER_NAMESPACE = 1 << 0,
+    COOKIE_HEADER_VALUE = 1 << 1,
+    COOKIE_HEADER_ATTRIBUTES = 1 << 2,
+    COOKIE_HEADER_IS_SECURE = 1 << 3,
+    COOKIE_HEADER_NAME = 1 << 4,
+};
+
+/* watch.start. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_watch_start {
+    uint64_t given, nil;
+    struct bytes namespace;
+    uint64_t     kinds;
+    struct bytes user;
+    struct bytes client;
+    struct bytes pool;
+    bool         data;
+};
+enum {
+    WATCH_START_NAMESPACE = 1 << 0,
+    WATCH_START_KINDS = 1 << 1,
+    WATCH_START_USER = 1 << 2,
+    WATCH_START_CLIENT = 1 << 3,
+    WATCH_START_POOL = 1 << 4,
+    WATCH_START_DATA = 1 << 5,
+};
+
+/* watch.stop. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_watch_stop {
+    uint64_t given, nil;
+    struct bytes namespace;
+    uint64_t     watch;
+};
+enum {
+    WATCH_STOP_NAMESPACE = 1 << 0,
+    WATCH_STOP_WATCH = 1 << 1,
+};
+
 union op_args {
     struct {
         uint64_t given, nil;
@@ -602,10 +1308,36 @@ union op_args {
     struct args_session_count session_count;
     struct args_session_clear session_clear;
     struct args_session_purge session_purge;
+    struct args_session_activate session_activate;
+    struct args_session_end session_end;
+    struct args_session_remove session_remove;
+    struct args_session_revoke session_revoke;
+    struct args_session_abandon session_abandon;
+    struct args_session_replace session_replace;
+    struct args_session_validate session_validate;
+    struct args_session_rotate session_rotate;
     struct args_namespace_configure namespace_configure;
     struct args_namespace_describe namespace_describe;
     struct args_namespace_list namespace_list;
     struct args_namespace_drop namespace_drop;
+    struct args_client_get client_get;
+    struct args_client_activate client_activate;
+    struct args_client_destroy client_destroy;
+    struct args_pool_configure pool_configure;
+    struct args_pool_info pool_info;
+    struct args_pool_reset pool_reset;
+    struct args_pool_acquire pool_acquire;
+    struct args_pool_mark pool_mark;
+    struct args_pool_release pool_release;
+    struct args_pool_renew pool_renew;
+    struct args_pool_add pool_add;
+    struct args_pool_state pool_state;
+    struct args_pool_load pool_load;
+    struct args_cookie_sign cookie_sign;
+    struct args_cookie_unsign cookie_unsign;
+    struct args_cookie_header cookie_header;
+    struct args_watch_start watch_start;
+    struct args_watch_stop watch_stop;
 };
 
 #endif

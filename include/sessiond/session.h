@@ -5,6 +5,7 @@
 #define SESSIOND_SESSION_H
 
 #include "sessiond/bytes.h"
+#include "sessiond/pool.h"
 #include "sessiond/protocol.h"
 
 /* Versions count milliseconds since 2020-01-01 in steps of 4,096 a millisecond. */
@@ -19,6 +20,13 @@ struct session {
     struct bytes meta;        /* encoded MessagePack map; absent: none */
     struct bytes reason;      /* absent: none */
     struct bytes replaced_by; /* absent: none */
+    struct bytes pool;        /* absent: none */
+    struct bytes tags;        /* encoded array of str; absent: none */
+    struct bytes token;       /* hashes of its token's secrets, in a form that op/token.c alone reads; absent: no token.
+                                 Never sent out */
+    struct bytes bound;       /* hashes of what it is bound to, the same */
+    const struct usage *usage; /* of a pool's session, as it stood when it was read; NULL: it is in no pool, or nobody
+                                  asked. In a draft that enters a pool: what it starts with */
     uint64_t version;
     int64_t created_at;
     int64_t last_active_at;
@@ -30,6 +38,8 @@ struct session {
     int64_t status_at;       /* when `status` was stored; 0 for active */
     enum status status;      /* as stored: never STATUS_EXPIRED or STATUS_ABANDONED by a deadline, those are derived */
     bool is_alias;           /* an old id in its grace after regenerate: `replaced_by` may be read through it */
+    enum event_kind
+        event; /* never stored: in a draft, an event that the engine could not tell from the status; 0: none */
 };
 
 /* The moment in which a version was taken. */
@@ -75,6 +85,22 @@ static inline enum status session_status(const struct session *session, int64_t 
     bool is_expired = expires_at && expires_at <= now_ms, is_abandoned = abandon_at && abandon_at <= now_ms;
     if (is_abandoned && !(is_expired && expires_at <= abandon_at)) return STATUS_ABANDONED;
     return is_expired ? STATUS_EXPIRED : session->status;
+}
+
+/* Whether a session whose status at this moment is `from` may get the status `to` by a caller's word. The same status
+ * again is no change and no refusal either; the caller looks at that first. */
+static inline bool status_can_become(enum status from, enum status to) {
+    switch (to) {
+    case STATUS_ACTIVE: return from == STATUS_PENDING;
+    case STATUS_REMOVED:
+        return status_is_living(from) || from == STATUS_ENDED || from == STATUS_REPLACED || from == STATUS_EXPIRED ||
+               from == STATUS_ABANDONED;
+    case STATUS_ENDED:
+    case STATUS_REVOKED:
+    case STATUS_ABANDONED:
+    case STATUS_REPLACED: return status_is_living(from);
+    default: return false;
+    }
 }
 
 static inline bool session_is_alive(const struct session *session, int64_t now_ms) {

@@ -4,6 +4,22 @@
 
 #include "op/op.h"
 
+/* client */
+enum op_step client_get_begin(struct request *request);
+void client_get_end(struct request *request, struct buf *out);
+enum op_step client_activate_begin(struct request *request);
+void client_activate_end(struct request *request, struct buf *out);
+enum op_step client_destroy_begin(struct request *request);
+void client_destroy_end(struct request *request, struct buf *out);
+
+/* cookie */
+enum op_step cookie_sign_begin(struct request *request);
+void cookie_sign_end(struct request *request, struct buf *out);
+enum op_step cookie_unsign_begin(struct request *request);
+void cookie_unsign_end(struct request *request, struct buf *out);
+enum op_step cookie_header_begin(struct request *request);
+void cookie_header_end(struct request *request, struct buf *out);
+
 /* namespace */
 enum op_step server_purging_begin(struct request *request);
 void server_purging_end(struct request *request, struct buf *out);
@@ -19,6 +35,36 @@ enum op_step namespace_list_begin(struct request *request);
 void namespace_list_end(struct request *request, struct buf *out);
 enum op_step namespace_drop_begin(struct request *request);
 void namespace_drop_end(struct request *request, struct buf *out);
+
+/* pool */
+enum op_step pool_configure_begin(struct request *request);
+void pool_configure_end(struct request *request, struct buf *out);
+enum op_step pool_info_begin(struct request *request);
+void pool_info_end(struct request *request, struct buf *out);
+enum op_step pool_reset_begin(struct request *request);
+void pool_reset_end(struct request *request, struct buf *out);
+
+/* pool_acquire */
+enum op_step pool_acquire_begin(struct request *request);
+void pool_acquire_end(struct request *request, struct buf *out);
+
+/* pool_add */
+enum op_step pool_add_begin(struct request *request);
+void pool_add_end(struct request *request, struct buf *out);
+enum op_step pool_load_begin(struct request *request);
+void pool_load_end(struct request *request, struct buf *out);
+
+/* pool_return */
+enum op_step pool_mark_begin(struct request *request);
+void pool_mark_end(struct request *request, struct buf *out);
+enum op_step pool_release_begin(struct request *request);
+void pool_release_end(struct request *request, struct buf *out);
+enum op_step pool_renew_begin(struct request *request);
+void pool_renew_end(struct request *request, struct buf *out);
+
+/* pool_state */
+enum op_step pool_state_begin(struct request *request);
+void pool_state_end(struct request *request, struct buf *out);
 
 /* server */
 enum op_step server_hello_begin(struct request *request);
@@ -68,12 +114,40 @@ void session_regenerate_end(struct request *request, struct buf *out);
 enum op_step session_revoke_all_begin(struct request *request);
 void session_revoke_all_end(struct request *request, struct buf *out);
 
+/* session_rotate */
+enum op_step session_rotate_begin(struct request *request);
+void session_rotate_end(struct request *request, struct buf *out);
+
 /* session_set */
 enum op_step session_set_begin(struct request *request);
 void session_set_end(struct request *request, struct buf *out);
 
+/* session_status */
+enum op_step session_activate_begin(struct request *request);
+void session_activate_end(struct request *request, struct buf *out);
+enum op_step session_end_begin(struct request *request);
+void session_end_end(struct request *request, struct buf *out);
+enum op_step session_remove_begin(struct request *request);
+void session_remove_end(struct request *request, struct buf *out);
+enum op_step session_revoke_begin(struct request *request);
+void session_revoke_end(struct request *request, struct buf *out);
+enum op_step session_abandon_begin(struct request *request);
+void session_abandon_end(struct request *request, struct buf *out);
+enum op_step session_replace_begin(struct request *request);
+void session_replace_end(struct request *request, struct buf *out);
+
 /* session_touch */
 enum op_step session_touch_begin(struct request *request);
 void session_touch_end(struct request *request, struct buf *out);
+
+/* session_validate */
+enum op_step session_validate_begin(struct request *request);
+void session_validate_end(struct request *request, struct buf *out);
+
+/* watch */
+enum op_step watch_start_begin(struct request *request);
+void watch_start_end(struct request *request, struct buf *out);
+enum op_step watch_stop_begin(struct request *request);
+void watch_stop_end(struct request *request, struct buf *out);
 
 #endif

@@ -18,7 +18,7 @@ static enum outcome take_rule(const struct update_input *input, struct session *
 
 enum op_step session_destroy_begin(struct request *request) {
     const struct args_session_destroy *args = &request->args.session_destroy;
-    return request_update(request, args->namespace, args->id, destroy_rule);
+    return request_update(request, args->namespace, args->id.text, destroy_rule);
 }
 
 void session_destroy_end(struct request *request, struct buf *out) {

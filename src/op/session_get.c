@@ -10,7 +10,7 @@ enum op_step session_get_begin(struct request *request) {
     struct verb *verb = request->verb;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
     verb->kind = VERB_GET;
-    verb->id = args->id;
+    verb->id = args->id.text;
     verb->get.include_dead = args->include_dead;
     verb->get.is_touch = args->touch;
     return STEP_SUBMIT;

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-static void server_done(void *context, unsigned loop_index, struct verb *verb);
+static bool server_done(void *context, unsigned loop_index, struct verb *verb);
 
 struct server *server_open(const struct server_options *options) {
     assert(options->loop_count >= 1 && options->loop_count <= LOOP_COUNT_MAX);
@@ -66,13 +66,14 @@ static struct waiting *loop_take_waiting(struct server_loop *loop, uint64_t tick
 
 /* The engine's answer to a PENDING verb, inside a turn of its loop. Only writes the answer: the shell hears of it later
  * in the turn, so that it cannot call into the engine from inside the engine. */
-static void server_done(void *context, unsigned loop_index, struct verb *verb) {
+static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
     struct server *server = context;
     struct server_loop *loop = server->loops[loop_index];
     assert(loop && loop->is_in_turn);
     struct waiting *waiting = loop_take_waiting(loop, verb->private[0]);
-    if (!waiting) return;
+    if (!waiting) return false;
     struct conn *conn = waiting->conn;
+    bool is_delivered = !conn->is_closed;
     waiting->request.verb = verb;
     waiting->request.out = NULL; /* only streaming operations write while the engine runs, and they never wait */
     batch_answer(conn, &waiting->request, waiting->replay);
@@ -83,4 +84,5 @@ static void server_done(void *context, unsigned loop_index, struct verb *verb) {
         loop_queue_notify(loop, conn);
     else if (conn->waiting_count == 0)
         conn_free(conn);
+    return is_delivered;
 }

@@ -10,6 +10,27 @@ const struct argument timeouts_members[] = {
 };
 const unsigned timeouts_member_count = 3;
 
+const struct argument binding_members[] = {
+    {"user_agent", 10, ARGUMENT_TEXT, offsetof(struct binding, user_agent), UINT64_C(1) << 0, true, false},
+    {"address", 7, ARGUMENT_TEXT, offsetof(struct binding, address), UINT64_C(1) << 1, true, false},
+    {"device_key", 10, ARGUMENT_TEXT, offsetof(struct binding, device_key), UINT64_C(1) << 2, true, false},
+};
+const unsigned binding_member_count = 3;
+
+const struct argument cookie_attributes_members[] = {
+    {"name", 4, ARGUMENT_COOKIE_TEXT, offsetof(struct cookie_attributes, name), UINT64_C(1) << 0, true, false},
+    {"path", 4, ARGUMENT_COOKIE_TEXT, offsetof(struct cookie_attributes, path), UINT64_C(1) << 1, true, false},
+    {"domain", 6, ARGUMENT_COOKIE_TEXT, offsetof(struct cookie_attributes, domain), UINT64_C(1) << 2, true, false},
+    {"expires_at", 10, ARGUMENT_MOMENT, offsetof(struct cookie_attributes, expires_at), UINT64_C(1) << 3, true, false},
+    {"max_age_ms", 10, ARGUMENT_DURATION, offsetof(struct cookie_attributes, max_age_ms), UINT64_C(1) << 4, true, false},
+    {"http_only", 9, ARGUMENT_BOOL, offsetof(struct cookie_attributes, http_only), UINT64_C(1) << 5, true, false},
+    {"secure", 6, ARGUMENT_COOKIE_SECURE, offsetof(struct cookie_attributes, secure), UINT64_C(1) << 6, true, false},
+    {"same_site", 9, ARGUMENT_SAME_SITE, offsetof(struct cookie_attributes, same_site), UINT64_C(1) << 7, true, false},
+    {"priority", 8, ARGUMENT_COOKIE_PRIORITY, offsetof(struct cookie_attributes, priority), UINT64_C(1) << 8, true, false},
+    {"partitioned", 11, ARGUMENT_BOOL, offsetof(struct cookie_attributes, partitioned), UINT64_C(1) << 9, true, false},
+};
+const unsigned cookie_attributes_member_count = 10;
+
 const struct argument policy_members[] = {
     {"idle_timeout_ms", 15, ARGUMENT_DURATION, offsetof(struct policy, idle_timeout_ms), UINT64_C(1) << 0, true, false},
     {"absolute_timeout_ms", 19, ARGUMENT_DURATION, offsetof(struct policy, absolute_timeout_ms), UINT64_C(1) << 1, true, false},
@@ -24,9 +45,30 @@ const struct argument policy_members[] = {
     {"max_bytes", 9, ARGUMENT_COUNT, offsetof(struct policy, max_bytes), UINT64_C(1) << 10, true, false},
     {"max_sessions_per_user", 21, ARGUMENT_COUNT, offsetof(struct policy, max_sessions_per_user), UINT64_C(1) << 11, true, false},
     {"session_limit_policy", 20, ARGUMENT_SESSION_LIMIT_POLICY, offsetof(struct policy, session_limit_policy), UINT64_C(1) << 12, true, false},
+    {"hash_ids", 8, ARGUMENT_BOOL, offsetof(struct policy, hash_ids), UINT64_C(1) << 13, true, false},
+    {"single_session", 14, ARGUMENT_BOOL, offsetof(struct policy, single_session), UINT64_C(1) << 14, true, false},
+    {"slide", 5, ARGUMENT_BOOL, offsetof(struct policy, slide), UINT64_C(1) << 15, true, false},
+    {"binding_policy", 14, ARGUMENT_BINDING_POLICY, offsetof(struct policy, binding_policy), UINT64_C(1) << 16, true, false},
+    {"cookie", 6, ARGUMENT_COOKIE_ATTRIBUTES, offsetof(struct policy, cookie), UINT64_C(1) << 17, true, false},
+    {"cookie_secrets", 14, ARGUMENT_SECRETS, offsetof(struct policy, cookie_secrets), UINT64_C(1) << 18, true, false},
 };
-const unsigned policy_member_count = 13;
+const unsigned policy_member_count = 19;
 const struct policy policy_defaults = POLICY_DEFAULTS;
+
+const struct argument pool_policy_members[] = {
+    {"max_pool_size", 13, ARGUMENT_COUNT, offsetof(struct pool_policy, max_pool_size), UINT64_C(1) << 0, true, false},
+    {"absolute_timeout_ms", 19, ARGUMENT_DURATION, offsetof(struct pool_policy, absolute_timeout_ms), UINT64_C(1) << 1, true, false},
+    {"idle_timeout_ms", 15, ARGUMENT_DURATION, offsetof(struct pool_policy, idle_timeout_ms), UINT64_C(1) << 2, true, false},
+    {"max_usage_count", 15, ARGUMENT_COUNT, offsetof(struct pool_policy, max_usage_count), UINT64_C(1) << 3, true, false},
+    {"max_error_score", 15, ARGUMENT_SCORE, offsetof(struct pool_policy, max_error_score), UINT64_C(1) << 4, true, false},
+    {"error_score_decrement", 21, ARGUMENT_SCORE, offsetof(struct pool_policy, error_score_decrement), UINT64_C(1) << 5, true, false},
+    {"blocked_status_codes", 20, ARGUMENT_STATUS_CODES, offsetof(struct pool_policy, blocked_status_codes), UINT64_C(1) << 6, true, false},
+    {"cooldown_ms", 11, ARGUMENT_DURATION, offsetof(struct pool_policy, cooldown_ms), UINT64_C(1) << 7, true, false},
+    {"max_concurrent", 14, ARGUMENT_COUNT, offsetof(struct pool_policy, max_concurrent), UINT64_C(1) << 8, true, false},
+    {"strategy", 8, ARGUMENT_POOL_STRATEGY, offsetof(struct pool_policy, strategy), UINT64_C(1) << 9, true, false},
+};
+const unsigned pool_policy_member_count = 10;
+const struct pool_policy pool_policy_defaults = POOL_POLICY_DEFAULTS;
 
 static const struct argument server_hello_arguments[] = {
     {"version", 7, ARGUMENT_COUNT, offsetof(struct args_server_hello, version), UINT64_C(1) << 0, false, false},
@@ -51,18 +93,23 @@ static const struct argument session_create_arguments[] = {
     {"timeouts", 8, ARGUMENT_TIMEOUTS, offsetof(struct args_session_create, timeouts), UINT64_C(1) << 6, false, false},
     {"absolute_expires_at", 19, ARGUMENT_MOMENT, offsetof(struct args_session_create, absolute_expires_at), UINT64_C(1) << 7, true, false},
     {"created_at", 10, ARGUMENT_MOMENT, offsetof(struct args_session_create, created_at), UINT64_C(1) << 8, true, false},
-    {"revive", 6, ARGUMENT_BOOL, offsetof(struct args_session_create, revive), UINT64_C(1) << 9, false, false},
-    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_create, fields), UINT64_C(1) << 10, false, false},
-    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_create, op_id), UINT64_C(1) << 11, false, false},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_session_create, pool), UINT64_C(1) << 9, true, false},
+    {"token", 5, ARGUMENT_BOOL, offsetof(struct args_session_create, token), UINT64_C(1) << 10, false, false},
+    {"bind", 4, ARGUMENT_BINDING, offsetof(struct args_session_create, bind), UINT64_C(1) << 11, false, false},
+    {"pending", 7, ARGUMENT_BOOL, offsetof(struct args_session_create, pending), UINT64_C(1) << 12, false, false},
+    {"revive", 6, ARGUMENT_BOOL, offsetof(struct args_session_create, revive), UINT64_C(1) << 13, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_create, fields), UINT64_C(1) << 14, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_create, op_id), UINT64_C(1) << 15, false, false},
 };
 
 static const struct argument session_get_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_get, namespace), UINT64_C(1) << 0, false, true},
-    {"id", 2, ARGUMENT_ID, offsetof(struct args_session_get, id), UINT64_C(1) << 1, false, true},
+    {"id", 2, ARGUMENT_ID_OR_COOKIE, offsetof(struct args_session_get, id), UINT64_C(1) << 1, false, true},
     {"touch", 5, ARGUMENT_BOOL, offsetof(struct args_session_get, touch), UINT64_C(1) << 2, false, false},
     {"include_dead", 12, ARGUMENT_BOOL, offsetof(struct args_session_get, include_dead), UINT64_C(1) << 3, false, false},
-    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_get, fields), UINT64_C(1) << 4, false, false},
-    {"if_version", 10, ARGUMENT_UINT53, offsetof(struct args_session_get, if_version), UINT64_C(1) << 5, false, false},
+    {"public_only", 11, ARGUMENT_BOOL, offsetof(struct args_session_get, public_only), UINT64_C(1) << 4, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_get, fields), UINT64_C(1) << 5, false, false},
+    {"if_version", 10, ARGUMENT_UINT53, offsetof(struct args_session_get, if_version), UINT64_C(1) << 6, false, false},
 };
 
 static const struct argument session_get_many_arguments[] = {
@@ -107,7 +154,7 @@ static const struct argument session_patch_arguments[] = {
 
 static const struct argument session_touch_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_touch, namespace), UINT64_C(1) << 0, false, true},
-    {"id", 2, ARGUMENT_ID, offsetof(struct args_session_touch, id), UINT64_C(1) << 1, false, true},
+    {"id", 2, ARGUMENT_ID_OR_COOKIE, offsetof(struct args_session_touch, id), UINT64_C(1) << 1, false, true},
     {"timeouts", 8, ARGUMENT_TIMEOUTS, offsetof(struct args_session_touch, timeouts), UINT64_C(1) << 2, false, false},
     {"absolute_expires_at", 19, ARGUMENT_MOMENT, offsetof(struct args_session_touch, absolute_expires_at), UINT64_C(1) << 3, true, false},
     {"meta", 4, ARGUMENT_MAP, offsetof(struct args_session_touch, meta), UINT64_C(1) << 4, true, false},
@@ -116,7 +163,7 @@ static const struct argument session_touch_arguments[] = {
 
 static const struct argument session_destroy_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_destroy, namespace), UINT64_C(1) << 0, false, true},
-    {"id", 2, ARGUMENT_ID, offsetof(struct args_session_destroy, id), UINT64_C(1) << 1, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_destroy, id), UINT64_C(1) << 1, false, true},
     {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_destroy, op_id), UINT64_C(1) << 2, false, false},
 };
 
@@ -144,28 +191,31 @@ static const struct argument session_revoke_all_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_revoke_all, namespace), UINT64_C(1) << 0, false, true},
     {"user", 4, ARGUMENT_NAME, offsetof(struct args_session_revoke_all, user), UINT64_C(1) << 1, false, false},
     {"client", 6, ARGUMENT_NAME, offsetof(struct args_session_revoke_all, client), UINT64_C(1) << 2, false, false},
-    {"except", 6, ARGUMENT_IDS, offsetof(struct args_session_revoke_all, except), UINT64_C(1) << 3, false, false},
-    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_revoke_all, reason), UINT64_C(1) << 4, false, false},
-    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_revoke_all, op_id), UINT64_C(1) << 5, false, false},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_session_revoke_all, pool), UINT64_C(1) << 3, false, false},
+    {"except", 6, ARGUMENT_IDS, offsetof(struct args_session_revoke_all, except), UINT64_C(1) << 4, false, false},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_revoke_all, reason), UINT64_C(1) << 5, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_revoke_all, op_id), UINT64_C(1) << 6, false, false},
 };
 
 static const struct argument session_list_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_list, namespace), UINT64_C(1) << 0, false, true},
     {"user", 4, ARGUMENT_NAME, offsetof(struct args_session_list, user), UINT64_C(1) << 1, false, false},
     {"client", 6, ARGUMENT_NAME, offsetof(struct args_session_list, client), UINT64_C(1) << 2, false, false},
-    {"status", 6, ARGUMENT_STATUSES, offsetof(struct args_session_list, status), UINT64_C(1) << 3, false, false},
-    {"prefix", 6, ARGUMENT_TEXT, offsetof(struct args_session_list, prefix), UINT64_C(1) << 4, false, false},
-    {"limit", 5, ARGUMENT_COUNT, offsetof(struct args_session_list, limit), UINT64_C(1) << 5, false, false},
-    {"cursor", 6, ARGUMENT_TEXT, offsetof(struct args_session_list, cursor), UINT64_C(1) << 6, false, false},
-    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_list, fields), UINT64_C(1) << 7, false, false},
-    {"order", 5, ARGUMENT_LIST_ORDER, offsetof(struct args_session_list, order), UINT64_C(1) << 8, false, false},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_session_list, pool), UINT64_C(1) << 3, false, false},
+    {"status", 6, ARGUMENT_STATUSES, offsetof(struct args_session_list, status), UINT64_C(1) << 4, false, false},
+    {"prefix", 6, ARGUMENT_TEXT, offsetof(struct args_session_list, prefix), UINT64_C(1) << 5, false, false},
+    {"limit", 5, ARGUMENT_COUNT, offsetof(struct args_session_list, limit), UINT64_C(1) << 6, false, false},
+    {"cursor", 6, ARGUMENT_TEXT, offsetof(struct args_session_list, cursor), UINT64_C(1) << 7, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_list, fields), UINT64_C(1) << 8, false, false},
+    {"order", 5, ARGUMENT_LIST_ORDER, offsetof(struct args_session_list, order), UINT64_C(1) << 9, false, false},
 };
 
 static const struct argument session_count_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_count, namespace), UINT64_C(1) << 0, false, true},
     {"user", 4, ARGUMENT_NAME, offsetof(struct args_session_count, user), UINT64_C(1) << 1, false, false},
     {"client", 6, ARGUMENT_NAME, offsetof(struct args_session_count, client), UINT64_C(1) << 2, false, false},
-    {"status", 6, ARGUMENT_STATUSES, offsetof(struct args_session_count, status), UINT64_C(1) << 3, false, false},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_session_count, pool), UINT64_C(1) << 3, false, false},
+    {"status", 6, ARGUMENT_STATUSES, offsetof(struct args_session_count, status), UINT64_C(1) << 4, false, false},
 };
 
 static const struct argument session_clear_arguments[] = {
@@ -176,6 +226,73 @@ static const struct argument session_clear_arguments[] = {
 static const struct argument session_purge_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_purge, namespace), UINT64_C(1) << 0, false, true},
     {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_purge, op_id), UINT64_C(1) << 1, false, false},
+};
+
+static const struct argument session_activate_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_activate, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_activate, id), UINT64_C(1) << 1, false, true},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_activate, fields), UINT64_C(1) << 2, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_activate, op_id), UINT64_C(1) << 3, false, false},
+};
+
+static const struct argument session_end_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_end, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_end, id), UINT64_C(1) << 1, false, true},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_end, reason), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_end, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_end, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument session_remove_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_remove, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_remove, id), UINT64_C(1) << 1, false, true},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_remove, reason), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_remove, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_remove, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument session_revoke_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_revoke, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_revoke, id), UINT64_C(1) << 1, false, true},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_revoke, reason), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_revoke, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_revoke, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument session_abandon_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_abandon, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_abandon, id), UINT64_C(1) << 1, false, true},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_abandon, reason), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_abandon, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_abandon, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument session_replace_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_replace, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID_OR_HANDLE, offsetof(struct args_session_replace, id), UINT64_C(1) << 1, false, true},
+    {"reason", 6, ARGUMENT_TEXT, offsetof(struct args_session_replace, reason), UINT64_C(1) << 2, false, false},
+    {"by", 2, ARGUMENT_ID, offsetof(struct args_session_replace, by), UINT64_C(1) << 3, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_replace, fields), UINT64_C(1) << 4, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_replace, op_id), UINT64_C(1) << 5, false, false},
+};
+
+static const struct argument session_validate_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_validate, namespace), UINT64_C(1) << 0, false, true},
+    {"token", 5, ARGUMENT_TEXT, offsetof(struct args_session_validate, token), UINT64_C(1) << 1, false, true},
+    {"user_agent", 10, ARGUMENT_TEXT, offsetof(struct args_session_validate, user_agent), UINT64_C(1) << 2, false, false},
+    {"address", 7, ARGUMENT_TEXT, offsetof(struct args_session_validate, address), UINT64_C(1) << 3, false, false},
+    {"device_key", 10, ARGUMENT_TEXT, offsetof(struct args_session_validate, device_key), UINT64_C(1) << 4, false, false},
+    {"slide", 5, ARGUMENT_BOOL, offsetof(struct args_session_validate, slide), UINT64_C(1) << 5, false, false},
+    {"allow_pending", 13, ARGUMENT_BOOL, offsetof(struct args_session_validate, allow_pending), UINT64_C(1) << 6, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_validate, fields), UINT64_C(1) << 7, false, false},
+};
+
+static const struct argument session_rotate_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_rotate, namespace), UINT64_C(1) << 0, false, true},
+    {"token", 5, ARGUMENT_TEXT, offsetof(struct args_session_rotate, token), UINT64_C(1) << 1, false, true},
+    {"grace_ms", 8, ARGUMENT_DURATION, offsetof(struct args_session_rotate, grace_ms), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_rotate, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_rotate, op_id), UINT64_C(1) << 4, false, false},
 };
 
 static const struct argument namespace_configure_arguments[] = {
@@ -193,14 +310,163 @@ static const struct argument namespace_drop_arguments[] = {
     {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_namespace_drop, op_id), UINT64_C(1) << 1, false, false},
 };
 
+static const struct argument client_get_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_client_get, namespace), UINT64_C(1) << 0, false, true},
+    {"client", 6, ARGUMENT_NAME, offsetof(struct args_client_get, client), UINT64_C(1) << 1, false, true},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_client_get, fields), UINT64_C(1) << 2, false, false},
+};
+
+static const struct argument client_activate_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_client_activate, namespace), UINT64_C(1) << 0, false, true},
+    {"client", 6, ARGUMENT_NAME, offsetof(struct args_client_activate, client), UINT64_C(1) << 1, false, true},
+    {"session", 7, ARGUMENT_ID, offsetof(struct args_client_activate, session), UINT64_C(1) << 2, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_client_activate, fields), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_client_activate, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument client_destroy_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_client_destroy, namespace), UINT64_C(1) << 0, false, true},
+    {"client", 6, ARGUMENT_NAME, offsetof(struct args_client_destroy, client), UINT64_C(1) << 1, false, true},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_client_destroy, op_id), UINT64_C(1) << 2, false, false},
+};
+
+static const struct argument pool_configure_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_configure, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_configure, pool), UINT64_C(1) << 1, false, true},
+    {"policy", 6, ARGUMENT_POOL_POLICY, offsetof(struct args_pool_configure, policy), UINT64_C(1) << 2, false, true},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_configure, op_id), UINT64_C(1) << 3, false, false},
+};
+
+static const struct argument pool_info_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_info, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_info, pool), UINT64_C(1) << 1, false, true},
+};
+
+static const struct argument pool_reset_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_reset, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_reset, pool), UINT64_C(1) << 1, false, true},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_reset, op_id), UINT64_C(1) << 2, false, false},
+};
+
+static const struct argument pool_acquire_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_acquire, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_acquire, pool), UINT64_C(1) << 1, false, true},
+    {"id", 2, ARGUMENT_ID, offsetof(struct args_pool_acquire, id), UINT64_C(1) << 2, false, false},
+    {"strategy", 8, ARGUMENT_POOL_STRATEGY, offsetof(struct args_pool_acquire, strategy), UINT64_C(1) << 3, false, false},
+    {"lease_ms", 8, ARGUMENT_DURATION, offsetof(struct args_pool_acquire, lease_ms), UINT64_C(1) << 4, false, false},
+    {"wait_ms", 7, ARGUMENT_DURATION, offsetof(struct args_pool_acquire, wait_ms), UINT64_C(1) << 5, false, false},
+    {"create", 6, ARGUMENT_POOL_CREATE, offsetof(struct args_pool_acquire, create), UINT64_C(1) << 6, false, false},
+    {"tags", 4, ARGUMENT_TAGS, offsetof(struct args_pool_acquire, tags), UINT64_C(1) << 7, false, false},
+    {"count", 5, ARGUMENT_COUNT, offsetof(struct args_pool_acquire, count), UINT64_C(1) << 8, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_pool_acquire, fields), UINT64_C(1) << 9, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_acquire, op_id), UINT64_C(1) << 10, false, false},
+};
+
+static const struct argument pool_mark_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_mark, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID, offsetof(struct args_pool_mark, id), UINT64_C(1) << 1, false, true},
+    {"outcome", 7, ARGUMENT_MARK_OUTCOME, offsetof(struct args_pool_mark, outcome), UINT64_C(1) << 2, false, true},
+    {"use", 3, ARGUMENT_UINT53, offsetof(struct args_pool_mark, use), UINT64_C(1) << 3, false, false},
+    {"fence", 5, ARGUMENT_UINT53, offsetof(struct args_pool_mark, fence), UINT64_C(1) << 4, false, false},
+    {"extra_codes", 11, ARGUMENT_STATUS_CODES, offsetof(struct args_pool_mark, extra_codes), UINT64_C(1) << 5, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_mark, op_id), UINT64_C(1) << 6, false, false},
+};
+
+static const struct argument pool_release_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_release, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID, offsetof(struct args_pool_release, id), UINT64_C(1) << 1, false, true},
+    {"use", 3, ARGUMENT_UINT53, offsetof(struct args_pool_release, use), UINT64_C(1) << 2, false, false},
+    {"fence", 5, ARGUMENT_UINT53, offsetof(struct args_pool_release, fence), UINT64_C(1) << 3, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_release, op_id), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument pool_renew_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_renew, namespace), UINT64_C(1) << 0, false, true},
+    {"id", 2, ARGUMENT_ID, offsetof(struct args_pool_renew, id), UINT64_C(1) << 1, false, true},
+    {"use", 3, ARGUMENT_UINT53, offsetof(struct args_pool_renew, use), UINT64_C(1) << 2, false, false},
+    {"fence", 5, ARGUMENT_UINT53, offsetof(struct args_pool_renew, fence), UINT64_C(1) << 3, false, false},
+    {"lease_ms", 8, ARGUMENT_DURATION, offsetof(struct args_pool_renew, lease_ms), UINT64_C(1) << 4, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_renew, op_id), UINT64_C(1) << 5, false, false},
+};
+
+static const struct argument pool_add_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_add, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_add, pool), UINT64_C(1) << 1, false, true},
+    {"id", 2, ARGUMENT_ID, offsetof(struct args_pool_add, id), UINT64_C(1) << 2, false, false},
+    {"data", 4, ARGUMENT_VALUE, offsetof(struct args_pool_add, data), UINT64_C(1) << 3, false, false},
+    {"meta", 4, ARGUMENT_MAP, offsetof(struct args_pool_add, meta), UINT64_C(1) << 4, false, false},
+    {"timeouts", 8, ARGUMENT_TIMEOUTS, offsetof(struct args_pool_add, timeouts), UINT64_C(1) << 5, false, false},
+    {"absolute_expires_at", 19, ARGUMENT_MOMENT, offsetof(struct args_pool_add, absolute_expires_at), UINT64_C(1) << 6, true, false},
+    {"created_at", 10, ARGUMENT_MOMENT, offsetof(struct args_pool_add, created_at), UINT64_C(1) << 7, true, false},
+    {"tags", 4, ARGUMENT_TAGS, offsetof(struct args_pool_add, tags), UINT64_C(1) << 8, false, false},
+    {"usage_count", 11, ARGUMENT_COUNT, offsetof(struct args_pool_add, usage_count), UINT64_C(1) << 9, false, false},
+    {"error_count", 11, ARGUMENT_COUNT, offsetof(struct args_pool_add, error_count), UINT64_C(1) << 10, false, false},
+    {"error_score", 11, ARGUMENT_SCORE, offsetof(struct args_pool_add, error_score), UINT64_C(1) << 11, false, false},
+    {"max_usage_count", 15, ARGUMENT_COUNT, offsetof(struct args_pool_add, max_usage_count), UINT64_C(1) << 12, false, false},
+    {"max_error_score", 15, ARGUMENT_SCORE, offsetof(struct args_pool_add, max_error_score), UINT64_C(1) << 13, false, false},
+    {"error_score_decrement", 21, ARGUMENT_SCORE, offsetof(struct args_pool_add, error_score_decrement), UINT64_C(1) << 14, false, false},
+    {"user", 4, ARGUMENT_NAME, offsetof(struct args_pool_add, user), UINT64_C(1) << 15, true, false},
+    {"client", 6, ARGUMENT_NAME, offsetof(struct args_pool_add, client), UINT64_C(1) << 16, true, false},
+    {"force", 5, ARGUMENT_BOOL, offsetof(struct args_pool_add, force), UINT64_C(1) << 17, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_pool_add, fields), UINT64_C(1) << 18, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_add, op_id), UINT64_C(1) << 19, false, false},
+};
+
+static const struct argument pool_state_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_state, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_state, pool), UINT64_C(1) << 1, false, true},
+    {"limit", 5, ARGUMENT_COUNT, offsetof(struct args_pool_state, limit), UINT64_C(1) << 2, false, false},
+    {"cursor", 6, ARGUMENT_TEXT, offsetof(struct args_pool_state, cursor), UINT64_C(1) << 3, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_pool_state, fields), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument pool_load_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_pool_load, namespace), UINT64_C(1) << 0, false, true},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_pool_load, pool), UINT64_C(1) << 1, false, true},
+    {"sessions", 8, ARGUMENT_RECORDS, offsetof(struct args_pool_load, sessions), UINT64_C(1) << 2, false, true},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_pool_load, op_id), UINT64_C(1) << 3, false, false},
+};
+
+static const struct argument cookie_sign_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_cookie_sign, namespace), UINT64_C(1) << 0, false, true},
+    {"value", 5, ARGUMENT_TEXT, offsetof(struct args_cookie_sign, value), UINT64_C(1) << 1, false, true},
+};
+
+static const struct argument cookie_unsign_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_cookie_unsign, namespace), UINT64_C(1) << 0, false, true},
+    {"value", 5, ARGUMENT_TEXT, offsetof(struct args_cookie_unsign, value), UINT64_C(1) << 1, false, true},
+};
+
+static const struct argument cookie_header_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_cookie_header, namespace), UINT64_C(1) << 0, false, true},
+    {"value", 5, ARGUMENT_TEXT, offsetof(struct args_cookie_header, value), UINT64_C(1) << 1, false, true},
+    {"attributes", 10, ARGUMENT_COOKIE_ATTRIBUTES, offsetof(struct args_cookie_header, attributes), UINT64_C(1) << 2, false, false},
+    {"is_secure", 9, ARGUMENT_BOOL, offsetof(struct args_cookie_header, is_secure), UINT64_C(1) << 3, false, false},
+    {"name", 4, ARGUMENT_COOKIE_TEXT, offsetof(struct args_cookie_header, name), UINT64_C(1) << 4, false, false},
+};
+
+static const struct argument watch_start_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_watch_start, namespace), UINT64_C(1) << 0, false, true},
+    {"kinds", 5, ARGUMENT_EVENT_KINDS, offsetof(struct args_watch_start, kinds), UINT64_C(1) << 1, false, false},
+    {"user", 4, ARGUMENT_NAME, offsetof(struct args_watch_start, user), UINT64_C(1) << 2, false, false},
+    {"client", 6, ARGUMENT_NAME, offsetof(struct args_watch_start, client), UINT64_C(1) << 3, false, false},
+    {"pool", 4, ARGUMENT_NAME, offsetof(struct args_watch_start, pool), UINT64_C(1) << 4, false, false},
+    {"data", 4, ARGUMENT_BOOL, offsetof(struct args_watch_start, data), UINT64_C(1) << 5, false, false},
+};
+
+static const struct argument watch_stop_arguments[] = {
+    {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_watch_stop, namespace), UINT64_C(1) << 0, false, true},
+    {"watch", 5, ARGUMENT_COUNT, offsetof(struct args_watch_stop, watch), UINT64_C(1) << 1, false, false},
+};
+
 const struct op_shape op_shapes[OP_COUNT] = {
     [OP_SERVER_HELLO] = {server_hello_arguments, 0, 3, sizeof(struct args_server_hello)},
     [OP_SERVER_PING] = {NULL, 0, 0, sizeof(struct args_server_ping)},
     [OP_SERVER_INFO] = {NULL, 0, 0, sizeof(struct args_server_info)},
     [OP_SERVER_STATS] = {NULL, 0, 0, sizeof(struct args_server_stats)},
     [OP_SERVER_PURGING] = {server_purging_arguments, 1, 4, sizeof(struct args_server_purging)},
-    [OP_SESSION_CREATE] = {session_create_arguments, 1, 12, sizeof(struct args_session_create)},
-    [OP_SESSION_GET] = {session_get_arguments, 2, 6, sizeof(struct args_session_get)},
+    [OP_SESSION_CREATE] = {session_create_arguments, 1, 16, sizeof(struct args_session_create)},
+    [OP_SESSION_GET] = {session_get_arguments, 2, 7, sizeof(struct args_session_get)},
     [OP_SESSION_GET_MANY] = {session_get_many_arguments, 2, 3, sizeof(struct args_session_get_many)},
     [OP_SESSION_TAKE] = {session_take_arguments, 2, 4, sizeof(struct args_session_take)},
     [OP_SESSION_SET] = {session_set_arguments, 3, 11, sizeof(struct args_session_set)},
@@ -209,74 +475,152 @@ const struct op_shape op_shapes[OP_COUNT] = {
     [OP_SESSION_DESTROY] = {session_destroy_arguments, 2, 3, sizeof(struct args_session_destroy)},
     [OP_SESSION_REGENERATE] = {session_regenerate_arguments, 2, 9, sizeof(struct args_session_regenerate)},
     [OP_SESSION_EXPIRE] = {session_expire_arguments, 2, 5, sizeof(struct args_session_expire)},
-    [OP_SESSION_REVOKE_ALL] = {session_revoke_all_arguments, 1, 6, sizeof(struct args_session_revoke_all)},
-    [OP_SESSION_LIST] = {session_list_arguments, 1, 9, sizeof(struct args_session_list)},
-    [OP_SESSION_COUNT] = {session_count_arguments, 1, 4, sizeof(struct args_session_count)},
+    [OP_SESSION_REVOKE_ALL] = {session_revoke_all_arguments, 1, 7, sizeof(struct args_session_revoke_all)},
+    [OP_SESSION_LIST] = {session_list_arguments, 1, 10, sizeof(struct args_session_list)},
+    [OP_SESSION_COUNT] = {session_count_arguments, 1, 5, sizeof(struct args_session_count)},
     [OP_SESSION_CLEAR] = {session_clear_arguments, 1, 2, sizeof(struct args_session_clear)},
     [OP_SESSION_PURGE] = {session_purge_arguments, 1, 2, sizeof(struct args_session_purge)},
+    [OP_SESSION_ACTIVATE] = {session_activate_arguments, 2, 4, sizeof(struct args_session_activate)},
+    [OP_SESSION_END] = {session_end_arguments, 2, 5, sizeof(struct args_session_end)},
+    [OP_SESSION_REMOVE] = {session_remove_arguments, 2, 5, sizeof(struct args_session_remove)},
+    [OP_SESSION_REVOKE] = {session_revoke_arguments, 2, 5, sizeof(struct args_session_revoke)},
+    [OP_SESSION_ABANDON] = {session_abandon_arguments, 2, 5, sizeof(struct args_session_abandon)},
+    [OP_SESSION_REPLACE] = {session_replace_arguments, 2, 6, sizeof(struct args_session_replace)},
+    [OP_SESSION_VALIDATE] = {session_validate_arguments, 2, 8, sizeof(struct args_session_validate)},
+    [OP_SESSION_ROTATE] = {session_rotate_arguments, 2, 5, sizeof(struct args_session_rotate)},
     [OP_NAMESPACE_CONFIGURE] = {namespace_configure_arguments, 2, 3, sizeof(struct args_namespace_configure)},
     [OP_NAMESPACE_DESCRIBE] = {namespace_describe_arguments, 1, 1, sizeof(struct args_namespace_describe)},
     [OP_NAMESPACE_LIST] = {NULL, 0, 0, sizeof(struct args_namespace_list)},
     [OP_NAMESPACE_DROP] = {namespace_drop_arguments, 1, 2, sizeof(struct args_namespace_drop)},
+    [OP_CLIENT_GET] = {client_get_arguments, 2, 3, sizeof(struct args_client_get)},
+    [OP_CLIENT_ACTIVATE] = {client_activate_arguments, 2, 5, sizeof(struct args_client_activate)},
+    [OP_CLIENT_DESTROY] = {client_destroy_arguments, 2, 3, sizeof(struct args_client_destroy)},
+    [OP_POOL_CONFIGURE] = {pool_configure_arguments, 3, 4, sizeof(struct args_pool_configure)},
+    [OP_POOL_INFO] = {pool_info_arguments, 2, 2, sizeof(struct args_pool_info)},
+    [OP_POOL_RESET] = {pool_reset_arguments, 2, 3, sizeof(struct args_pool_reset)},
+    [OP_POOL_ACQUIRE] = {pool_acquire_arguments, 2, 11, sizeof(struct args_pool_acquire)},
+    [OP_POOL_MARK] = {pool_mark_arguments, 3, 7, sizeof(struct args_pool_mark)},
+    [OP_POOL_RELEASE] = {pool_release_arguments, 2, 5, sizeof(struct args_pool_release)},
+    [OP_POOL_RENEW] = {pool_renew_arguments, 2, 6, sizeof(struct args_pool_renew)},
+    [OP_POOL_ADD] = {pool_add_arguments, 2, 20, sizeof(struct args_pool_add)},
+    [OP_POOL_STATE] = {pool_state_arguments, 2, 5, sizeof(struct args_pool_state)},
+    [OP_POOL_LOAD] = {pool_load_arguments, 3, 4, sizeof(struct args_pool_load)},
+    [OP_COOKIE_SIGN] = {cookie_sign_arguments, 2, 2, sizeof(struct args_cookie_sign)},
+    [OP_COOKIE_UNSIGN] = {cookie_unsign_arguments, 2, 2, sizeof(struct args_cookie_unsign)},
+    [OP_COOKIE_HEADER] = {cookie_header_arguments, 2, 5, sizeof(struct args_cookie_header)},
+    [OP_WATCH_START] = {watch_start_arguments, 1, 6, sizeof(struct args_watch_start)},
+    [OP_WATCH_STOP] = {watch_stop_arguments, 1, 2, sizeof(struct args_watch_stop)},
 };
 
 const struct op_info op_infos[OP_COUNT] = {
-    [OP_SERVER_HELLO] = {"server.hello", 1, false, -1, 0},
-    [OP_SERVER_PING] = {"server.ping", 2, false, -1, 0},
-    [OP_SERVER_INFO] = {"server.info", 3, false, -1, 0},
-    [OP_SERVER_STATS] = {"server.stats", 4, false, -1, 0},
-    [OP_SERVER_PURGING] = {"server.purging", 5, true, offsetof(struct args_server_purging, op_id), SERVER_PURGING_OP_ID},
-    [OP_SESSION_CREATE] = {"session.create", 10, true, offsetof(struct args_session_create, op_id), SESSION_CREATE_OP_ID},
-    [OP_SESSION_GET] = {"session.get", 11, false, -1, 0},
-    [OP_SESSION_GET_MANY] = {"session.get_many", 12, false, -1, 0},
-    [OP_SESSION_TAKE] = {"session.take", 13, true, offsetof(struct args_session_take, op_id), SESSION_TAKE_OP_ID},
-    [OP_SESSION_SET] = {"session.set", 14, true, offsetof(struct args_session_set, op_id), SESSION_SET_OP_ID},
-    [OP_SESSION_PATCH] = {"session.patch", 15, true, offsetof(struct args_session_patch, op_id), SESSION_PATCH_OP_ID},
-    [OP_SESSION_TOUCH] = {"session.touch", 16, true, offsetof(struct args_session_touch, op_id), SESSION_TOUCH_OP_ID},
-    [OP_SESSION_DESTROY] = {"session.destroy", 17, true, offsetof(struct args_session_destroy, op_id), SESSION_DESTROY_OP_ID},
-    [OP_SESSION_REGENERATE] = {"session.regenerate", 18, true, offsetof(struct args_session_regenerate, op_id), SESSION_REGENERATE_OP_ID},
-    [OP_SESSION_EXPIRE] = {"session.expire", 19, true, offsetof(struct args_session_expire, op_id), SESSION_EXPIRE_OP_ID},
-    [OP_SESSION_REVOKE_ALL] = {"session.revoke_all", 20, true, offsetof(struct args_session_revoke_all, op_id), SESSION_REVOKE_ALL_OP_ID},
-    [OP_SESSION_LIST] = {"session.list", 21, false, -1, 0},
-    [OP_SESSION_COUNT] = {"session.count", 22, false, -1, 0},
-    [OP_SESSION_CLEAR] = {"session.clear", 23, true, offsetof(struct args_session_clear, op_id), SESSION_CLEAR_OP_ID},
-    [OP_SESSION_PURGE] = {"session.purge", 24, true, offsetof(struct args_session_purge, op_id), SESSION_PURGE_OP_ID},
-    [OP_NAMESPACE_CONFIGURE] = {"namespace.configure", 40, true, offsetof(struct args_namespace_configure, op_id), NAMESPACE_CONFIGURE_OP_ID},
-    [OP_NAMESPACE_DESCRIBE] = {"namespace.describe", 41, false, -1, 0},
-    [OP_NAMESPACE_LIST] = {"namespace.list", 42, false, -1, 0},
-    [OP_NAMESPACE_DROP] = {"namespace.drop", 43, true, offsetof(struct args_namespace_drop, op_id), NAMESPACE_DROP_OP_ID},
+    [OP_SERVER_HELLO] = {"server.hello", 1, false, false, -1, 0},
+    [OP_SERVER_PING] = {"server.ping", 2, false, false, -1, 0},
+    [OP_SERVER_INFO] = {"server.info", 3, false, false, -1, 0},
+    [OP_SERVER_STATS] = {"server.stats", 4, false, false, -1, 0},
+    [OP_SERVER_PURGING] = {"server.purging", 5, true, false, offsetof(struct args_server_purging, op_id), SERVER_PURGING_OP_ID},
+    [OP_SESSION_CREATE] = {"session.create", 10, true, false, offsetof(struct args_session_create, op_id), SESSION_CREATE_OP_ID},
+    [OP_SESSION_GET] = {"session.get", 11, false, false, -1, 0},
+    [OP_SESSION_GET_MANY] = {"session.get_many", 12, false, false, -1, 0},
+    [OP_SESSION_TAKE] = {"session.take", 13, true, false, offsetof(struct args_session_take, op_id), SESSION_TAKE_OP_ID},
+    [OP_SESSION_SET] = {"session.set", 14, true, false, offsetof(struct args_session_set, op_id), SESSION_SET_OP_ID},
+    [OP_SESSION_PATCH] = {"session.patch", 15, true, false, offsetof(struct args_session_patch, op_id), SESSION_PATCH_OP_ID},
+    [OP_SESSION_TOUCH] = {"session.touch", 16, true, false, offsetof(struct args_session_touch, op_id), SESSION_TOUCH_OP_ID},
+    [OP_SESSION_DESTROY] = {"session.destroy", 17, true, false, offsetof(struct args_session_destroy, op_id), SESSION_DESTROY_OP_ID},
+    [OP_SESSION_REGENERATE] = {"session.regenerate", 18, true, false, offsetof(struct args_session_regenerate, op_id), SESSION_REGENERATE_OP_ID},
+    [OP_SESSION_EXPIRE] = {"session.expire", 19, true, false, offsetof(struct args_session_expire, op_id), SESSION_EXPIRE_OP_ID},
+    [OP_SESSION_REVOKE_ALL] = {"session.revoke_all", 20, true, false, offsetof(struct args_session_revoke_all, op_id), SESSION_REVOKE_ALL_OP_ID},
+    [OP_SESSION_LIST] = {"session.list", 21, false, false, -1, 0},
+    [OP_SESSION_COUNT] = {"session.count", 22, false, false, -1, 0},
+    [OP_SESSION_CLEAR] = {"session.clear", 23, true, false, offsetof(struct args_session_clear, op_id), SESSION_CLEAR_OP_ID},
+    [OP_SESSION_PURGE] = {"session.purge", 24, true, false, offsetof(struct args_session_purge, op_id), SESSION_PURGE_OP_ID},
+    [OP_SESSION_ACTIVATE] = {"session.activate", 25, true, false, offsetof(struct args_session_activate, op_id), SESSION_ACTIVATE_OP_ID},
+    [OP_SESSION_END] = {"session.end", 26, true, false, offsetof(struct args_session_end, op_id), SESSION_END_OP_ID},
+    [OP_SESSION_REMOVE] = {"session.remove", 27, true, false, offsetof(struct args_session_remove, op_id), SESSION_REMOVE_OP_ID},
+    [OP_SESSION_REVOKE] = {"session.revoke", 28, true, false, offsetof(struct args_session_revoke, op_id), SESSION_REVOKE_OP_ID},
+    [OP_SESSION_ABANDON] = {"session.abandon", 29, true, false, offsetof(struct args_session_abandon, op_id), SESSION_ABANDON_OP_ID},
+    [OP_SESSION_REPLACE] = {"session.replace", 30, true, false, offsetof(struct args_session_replace, op_id), SESSION_REPLACE_OP_ID},
+    [OP_SESSION_VALIDATE] = {"session.validate", 31, false, true, -1, 0},
+    [OP_SESSION_ROTATE] = {"session.rotate", 32, true, true, offsetof(struct args_session_rotate, op_id), SESSION_ROTATE_OP_ID},
+    [OP_NAMESPACE_CONFIGURE] = {"namespace.configure", 40, true, false, offsetof(struct args_namespace_configure, op_id), NAMESPACE_CONFIGURE_OP_ID},
+    [OP_NAMESPACE_DESCRIBE] = {"namespace.describe", 41, false, false, -1, 0},
+    [OP_NAMESPACE_LIST] = {"namespace.list", 42, false, false, -1, 0},
+    [OP_NAMESPACE_DROP] = {"namespace.drop", 43, true, false, offsetof(struct args_namespace_drop, op_id), NAMESPACE_DROP_OP_ID},
+    [OP_CLIENT_GET] = {"client.get", 50, false, false, -1, 0},
+    [OP_CLIENT_ACTIVATE] = {"client.activate", 51, true, false, offsetof(struct args_client_activate, op_id), CLIENT_ACTIVATE_OP_ID},
+    [OP_CLIENT_DESTROY] = {"client.destroy", 52, true, false, offsetof(struct args_client_destroy, op_id), CLIENT_DESTROY_OP_ID},
+    [OP_POOL_CONFIGURE] = {"pool.configure", 60, true, false, offsetof(struct args_pool_configure, op_id), POOL_CONFIGURE_OP_ID},
+    [OP_POOL_INFO] = {"pool.info", 61, false, false, -1, 0},
+    [OP_POOL_RESET] = {"pool.reset", 62, true, false, offsetof(struct args_pool_reset, op_id), POOL_RESET_OP_ID},
+    [OP_POOL_ACQUIRE] = {"pool.acquire", 63, true, false, offsetof(struct args_pool_acquire, op_id), POOL_ACQUIRE_OP_ID},
+    [OP_POOL_MARK] = {"pool.mark", 64, true, false, offsetof(struct args_pool_mark, op_id), POOL_MARK_OP_ID},
+    [OP_POOL_RELEASE] = {"pool.release", 65, true, false, offsetof(struct args_pool_release, op_id), POOL_RELEASE_OP_ID},
+    [OP_POOL_RENEW] = {"pool.renew", 66, true, false, offsetof(struct args_pool_renew, op_id), POOL_RENEW_OP_ID},
+    [OP_POOL_ADD] = {"pool.add", 67, true, false, offsetof(struct args_pool_add, op_id), POOL_ADD_OP_ID},
+    [OP_POOL_STATE] = {"pool.state", 68, false, false, -1, 0},
+    [OP_POOL_LOAD] = {"pool.load", 69, true, false, offsetof(struct args_pool_load, op_id), POOL_LOAD_OP_ID},
+    [OP_COOKIE_SIGN] = {"cookie.sign", 80, false, true, -1, 0},
+    [OP_COOKIE_UNSIGN] = {"cookie.unsign", 81, false, true, -1, 0},
+    [OP_COOKIE_HEADER] = {"cookie.header", 82, false, true, -1, 0},
+    [OP_WATCH_START] = {"watch.start", 90, false, false, -1, 0},
+    [OP_WATCH_STOP] = {"watch.stop", 91, false, false, -1, 0},
 };
 
-const uint64_t method_multiplier = UINT64_C(0x6bc5545cfc8f595);
-const struct method method_slots[64] = {
-    [8] = {"server.info", 11, OP_SERVER_INFO},
-    [10] = {"session.clear", 13, OP_SESSION_CLEAR},
-    [12] = {"session.revoke_all", 18, OP_SESSION_REVOKE_ALL},
-    [13] = {"session.expire", 14, OP_SESSION_EXPIRE},
-    [14] = {"session.take", 12, OP_SESSION_TAKE},
-    [16] = {"namespace.drop", 14, OP_NAMESPACE_DROP},
-    [17] = {"server.hello", 12, OP_SERVER_HELLO},
-    [19] = {"session.regenerate", 18, OP_SESSION_REGENERATE},
-    [24] = {"namespace.configure", 19, OP_NAMESPACE_CONFIGURE},
-    [25] = {"session.set", 11, OP_SESSION_SET},
-    [26] = {"session.purge", 13, OP_SESSION_PURGE},
-    [27] = {"session.list", 12, OP_SESSION_LIST},
-    [29] = {"namespace.describe", 18, OP_NAMESPACE_DESCRIBE},
-    [34] = {"session.get_many", 16, OP_SESSION_GET_MANY},
-    [39] = {"session.create", 14, OP_SESSION_CREATE},
-    [42] = {"session.patch", 13, OP_SESSION_PATCH},
-    [50] = {"server.purging", 14, OP_SERVER_PURGING},
-    [51] = {"session.count", 13, OP_SESSION_COUNT},
-    [52] = {"server.stats", 12, OP_SERVER_STATS},
-    [54] = {"namespace.list", 14, OP_NAMESPACE_LIST},
-    [57] = {"session.touch", 13, OP_SESSION_TOUCH},
-    [58] = {"server.ping", 11, OP_SERVER_PING},
-    [62] = {"session.get", 11, OP_SESSION_GET},
-    [63] = {"session.destroy", 15, OP_SESSION_DESTROY},
+const uint64_t method_multiplier = UINT64_C(0xb54cda58fbbee87f);
+const struct method method_slots[256] = {
+    [1] = {"session.regenerate", 18, OP_SESSION_REGENERATE},
+    [2] = {"session.get_many", 16, OP_SESSION_GET_MANY},
+    [3] = {"session.activate", 16, OP_SESSION_ACTIVATE},
+    [5] = {"pool.state", 10, OP_POOL_STATE},
+    [14] = {"server.info", 11, OP_SERVER_INFO},
+    [25] = {"session.validate", 16, OP_SESSION_VALIDATE},
+    [37] = {"cookie.sign", 11, OP_COOKIE_SIGN},
+    [40] = {"session.list", 12, OP_SESSION_LIST},
+    [42] = {"pool.reset", 10, OP_POOL_RESET},
+    [48] = {"namespace.drop", 14, OP_NAMESPACE_DROP},
+    [49] = {"pool.release", 12, OP_POOL_RELEASE},
+    [58] = {"session.replace", 15, OP_SESSION_REPLACE},
+    [59] = {"session.revoke", 14, OP_SESSION_REVOKE},
+    [62] = {"session.clear", 13, OP_SESSION_CLEAR},
+    [74] = {"server.purging", 14, OP_SERVER_PURGING},
+    [79] = {"session.purge", 13, OP_SESSION_PURGE},
+    [89] = {"pool.load", 9, OP_POOL_LOAD},
+    [90] = {"session.take", 12, OP_SESSION_TAKE},
+    [95] = {"session.remove", 14, OP_SESSION_REMOVE},
+    [100] = {"pool.configure", 14, OP_POOL_CONFIGURE},
+    [110] = {"session.destroy", 15, OP_SESSION_DESTROY},
+    [121] = {"session.rotate", 14, OP_SESSION_ROTATE},
+    [122] = {"session.end", 11, OP_SESSION_END},
+    [129] = {"server.ping", 11, OP_SERVER_PING},
+    [131] = {"namespace.configure", 19, OP_NAMESPACE_CONFIGURE},
+    [132] = {"cookie.header", 13, OP_COOKIE_HEADER},
+    [133] = {"pool.add", 8, OP_POOL_ADD},
+    [146] = {"watch.start", 11, OP_WATCH_START},
+    [153] = {"server.stats", 12, OP_SERVER_STATS},
+    [156] = {"watch.stop", 10, OP_WATCH_STOP},
+    [166] = {"pool.info", 9, OP_POOL_INFO},
+    [175] = {"session.set", 11, OP_SESSION_SET},
+    [185] = {"client.destroy", 14, OP_CLIENT_DESTROY},
+    [187] = {"session.expire", 14, OP_SESSION_EXPIRE},
+    [188] = {"session.get", 11, OP_SESSION_GET},
+    [206] = {"pool.mark", 9, OP_POOL_MARK},
+    [227] = {"client.activate", 15, OP_CLIENT_ACTIVATE},
+    [228] = {"session.touch", 13, OP_SESSION_TOUCH},
+    [229] = {"client.get", 10, OP_CLIENT_GET},
+    [230] = {"namespace.describe", 18, OP_NAMESPACE_DESCRIBE},
+    [233] = {"pool.acquire", 12, OP_POOL_ACQUIRE},
+    [235] = {"session.abandon", 15, OP_SESSION_ABANDON},
+    [236] = {"pool.renew", 10, OP_POOL_RENEW},
+    [237] = {"session.count", 13, OP_SESSION_COUNT},
+    [238] = {"session.revoke_all", 18, OP_SESSION_REVOKE_ALL},
+    [246] = {"namespace.list", 14, OP_NAMESPACE_LIST},
+    [249] = {"session.create", 14, OP_SESSION_CREATE},
+    [250] = {"server.hello", 12, OP_SERVER_HELLO},
+    [253] = {"session.patch", 13, OP_SESSION_PATCH},
+    [254] = {"cookie.unsign", 13, OP_COOKIE_UNSIGN},
 };
 
-const unsigned wire_id_end = 44;
-const uint8_t ops_by_wire_id[44] = {
+const unsigned wire_id_end = 92;
+const uint8_t ops_by_wire_id[92] = {
     [1] = OP_SERVER_HELLO + 1,
     [2] = OP_SERVER_PING + 1,
     [3] = OP_SERVER_INFO + 1,
@@ -297,10 +641,36 @@ const uint8_t ops_by_wire_id[44] = {
     [22] = OP_SESSION_COUNT + 1,
     [23] = OP_SESSION_CLEAR + 1,
     [24] = OP_SESSION_PURGE + 1,
+    [25] = OP_SESSION_ACTIVATE + 1,
+    [26] = OP_SESSION_END + 1,
+    [27] = OP_SESSION_REMOVE + 1,
+    [28] = OP_SESSION_REVOKE + 1,
+    [29] = OP_SESSION_ABANDON + 1,
+    [30] = OP_SESSION_REPLACE + 1,
+    [31] = OP_SESSION_VALIDATE + 1,
+    [32] = OP_SESSION_ROTATE + 1,
     [40] = OP_NAMESPACE_CONFIGURE + 1,
     [41] = OP_NAMESPACE_DESCRIBE + 1,
     [42] = OP_NAMESPACE_LIST + 1,
     [43] = OP_NAMESPACE_DROP + 1,
+    [50] = OP_CLIENT_GET + 1,
+    [51] = OP_CLIENT_ACTIVATE + 1,
+    [52] = OP_CLIENT_DESTROY + 1,
+    [60] = OP_POOL_CONFIGURE + 1,
+    [61] = OP_POOL_INFO + 1,
+    [62] = OP_POOL_RESET + 1,
+    [63] = OP_POOL_ACQUIRE + 1,
+    [64] = OP_POOL_MARK + 1,
+    [65] = OP_POOL_RELEASE + 1,
+    [66] = OP_POOL_RENEW + 1,
+    [67] = OP_POOL_ADD + 1,
+    [68] = OP_POOL_STATE + 1,
+    [69] = OP_POOL_LOAD + 1,
+    [80] = OP_COOKIE_SIGN + 1,
+    [81] = OP_COOKIE_UNSIGN + 1,
+    [82] = OP_COOKIE_HEADER + 1,
+    [90] = OP_WATCH_START + 1,
+    [91] = OP_WATCH_STOP + 1,
 };
 
 const struct word error_words[ERROR_END] = {
@@ -352,6 +722,38 @@ const struct word field_words[FIELD_END] = {
     [FIELD_CLIENT] = {"client", 6},
     [FIELD_DATA] = {"data", 4},
     [FIELD_META] = {"meta", 4},
+    [FIELD_POOL] = {"pool", 4},
+    [FIELD_HANDLE] = {"handle", 6},
+    [FIELD_TAGS] = {"tags", 4},
+    [FIELD_USAGE_COUNT] = {"usage_count", 11},
+    [FIELD_MAX_USAGE_COUNT] = {"max_usage_count", 15},
+    [FIELD_ERROR_COUNT] = {"error_count", 11},
+    [FIELD_ERROR_SCORE] = {"error_score", 11},
+    [FIELD_MAX_ERROR_SCORE] = {"max_error_score", 15},
+    [FIELD_ERROR_SCORE_DECREMENT] = {"error_score_decrement", 21},
+    [FIELD_RETIRED] = {"retired", 7},
+    [FIELD_LAST_USED_AT] = {"last_used_at", 12},
+    [FIELD_LEASE_EXPIRES_AT] = {"lease_expires_at", 16},
+    [FIELD_USE] = {"use", 3},
+    [FIELD_FENCE] = {"fence", 5},
+    [FIELD_TOKEN] = {"token", 5},
+};
+
+const struct word event_words[EVENT_END] = {
+    [EVENT_CREATED] = {"created", 7},
+    [EVENT_UPDATED] = {"updated", 7},
+    [EVENT_ACTIVATED] = {"activated", 9},
+    [EVENT_DESTROYED] = {"destroyed", 9},
+    [EVENT_ENDED] = {"ended", 5},
+    [EVENT_REMOVED] = {"removed", 7},
+    [EVENT_REVOKED] = {"revoked", 7},
+    [EVENT_REPLACED] = {"replaced", 8},
+    [EVENT_ABANDONED] = {"abandoned", 9},
+    [EVENT_EXPIRED] = {"expired", 7},
+    [EVENT_RETIRED] = {"retired", 7},
+    [EVENT_TOKEN_REUSED] = {"token_reused", 12},
+    [EVENT_REGENERATED] = {"regenerated", 11},
+    [EVENT_LAGGED] = {"lagged", 6},
 };
 
 static const struct word set_mode_words[] = {
@@ -377,11 +779,40 @@ static const struct word session_limit_policy_words[] = {
     [SESSION_LIMIT_POLICY_EVICT_IDLE] = {"evict_idle", 10},
 };
 
+static const struct word pool_strategy_words[] = {
+    [POOL_STRATEGY_RANDOM] = {"random", 6},
+    [POOL_STRATEGY_ROUND_ROBIN] = {"round_robin", 11},
+    [POOL_STRATEGY_USE_UNTIL_FAILURE] = {"use_until_failure", 17},
+    [POOL_STRATEGY_LEAST_USED] = {"least_used", 10},
+    [POOL_STRATEGY_LEAST_RECENT] = {"least_recent", 12},
+};
+
+static const struct word pool_create_words[] = {
+    [POOL_CREATE_AUTO] = {"auto", 4},
+    [POOL_CREATE_ASK] = {"ask", 3},
+    [POOL_CREATE_NEVER] = {"never", 5},
+};
+
+static const struct word binding_policy_words[] = {
+    [BINDING_POLICY_DENY] = {"deny", 4},
+    [BINDING_POLICY_REPORT] = {"report", 6},
+};
+
+static const struct word cookie_priority_words[] = {
+    [COOKIE_PRIORITY_LOW] = {"low", 3},
+    [COOKIE_PRIORITY_MEDIUM] = {"medium", 6},
+    [COOKIE_PRIORITY_HIGH] = {"high", 4},
+};
+
 const struct word_list argument_words[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_SET_MODE] = {set_mode_words, 4},
     [ARGUMENT_PATCH_TARGET] = {patch_target_words, 2},
     [ARGUMENT_LIST_ORDER] = {list_order_words, 2},
     [ARGUMENT_SESSION_LIMIT_POLICY] = {session_limit_policy_words, 3},
+    [ARGUMENT_POOL_STRATEGY] = {pool_strategy_words, 5},
+    [ARGUMENT_POOL_CREATE] = {pool_create_words, 3},
+    [ARGUMENT_BINDING_POLICY] = {binding_policy_words, 2},
+    [ARGUMENT_COOKIE_PRIORITY] = {cookie_priority_words, 3},
 };
 
 const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
@@ -406,6 +837,25 @@ const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_LIST_ORDER] = "one of newest, oldest",
     [ARGUMENT_SESSION_LIMIT_POLICY] = "one of reject, evict_oldest, evict_idle",
     [ARGUMENT_TIMEOUTS] = "map of idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms (each a duration)",
+    [ARGUMENT_ID_OR_HANDLE] = "an id, or the map {handle: str} in a namespace with hash_ids",
+    [ARGUMENT_ID_OR_COOKIE] = "an id, or the map {cookie: str}: a signed value as cookie.sign makes it, raw or URL-encoded",
+    [ARGUMENT_TAGS] = "array of at most 16 str of 1 to 64 bytes of UTF-8",
+    [ARGUMENT_SCORE] = "a number from 0 to 2^53 - 1, with a fraction or without",
+    [ARGUMENT_STATUS_CODES] = "array of at most 100 integers from 100 to 599",
+    [ARGUMENT_MARK_OUTCOME] = "\"good\", \"bad\", \"retire\", or the status code of an answer, an integer from 100 to 599",
+    [ARGUMENT_POOL_STRATEGY] = "one of random, round_robin, use_until_failure, least_used, least_recent",
+    [ARGUMENT_POOL_CREATE] = "one of auto, ask, never",
+    [ARGUMENT_BINDING_POLICY] = "one of deny, report",
+    [ARGUMENT_EVENT_KINDS] = "an event's name, or an array of them",
+    [ARGUMENT_RECORDS] = "array of at most 1,000 records, maps as pool.state answers them",
+    [ARGUMENT_SECRETS] = "array of 1 to 8 secrets, str or bin of 1 to 256 bytes, the newest first",
+    [ARGUMENT_COOKIE_SECURE] = "true, false or \"auto\"",
+    [ARGUMENT_SAME_SITE] = "true (strict), false (absent), \"strict\", \"lax\", \"none\" or \"auto\"",
+    [ARGUMENT_COOKIE_PRIORITY] = "one of low, medium, high",
+    [ARGUMENT_COOKIE_TEXT] = "str or bin, 0 to 255 printable ASCII characters",
+    [ARGUMENT_BINDING] = "map of user_agent, address, device_key (each a text)",
+    [ARGUMENT_COOKIE_ATTRIBUTES] = "map of name, path, domain, expires_at, max_age_ms, http_only, secure, same_site, priority, partitioned",
+    [ARGUMENT_POOL_POLICY] = "map of the pool policy's entries, each as its own row says",
     [ARGUMENT_POLICY] = "map of the policy's entries, each as its own row says",
 };
 
@@ -419,9 +869,16 @@ const struct limit_info limit_infos[] = {
     {"max_keys", LIMIT_MAX_KEYS},
     {"max_list", LIMIT_MAX_LIST},
     {"default_list", LIMIT_DEFAULT_LIST},
+    {"max_tags", LIMIT_MAX_TAGS},
+    {"max_acquire", LIMIT_MAX_ACQUIRE},
+    {"max_lease_ms", LIMIT_MAX_LEASE_MS},
+    {"max_wait_ms", LIMIT_MAX_WAIT_MS},
+    {"place_hold_ms", LIMIT_PLACE_HOLD_MS},
+    {"max_rotate_grace_ms", LIMIT_MAX_ROTATE_GRACE_MS},
+    {"max_watches", LIMIT_MAX_WATCHES},
     {"max_envelope_depth", LIMIT_MAX_ENVELOPE_DEPTH},
     {"max_data_depth", LIMIT_MAX_DATA_DEPTH},
     {"max_duration_ms", LIMIT_MAX_DURATION_MS},
     {"op_id_keep_ms", LIMIT_OP_ID_KEEP_MS},
 };
-const size_t limit_count = 13;
+const size_t limit_count = 20;

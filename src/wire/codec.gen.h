@@ -24,6 +24,25 @@ enum argument_type {
     ARGUMENT_LIST_ORDER,
     ARGUMENT_SESSION_LIMIT_POLICY,
     ARGUMENT_TIMEOUTS,
+    ARGUMENT_ID_OR_HANDLE,
+    ARGUMENT_ID_OR_COOKIE,
+    ARGUMENT_TAGS,
+    ARGUMENT_SCORE,
+    ARGUMENT_STATUS_CODES,
+    ARGUMENT_MARK_OUTCOME,
+    ARGUMENT_POOL_STRATEGY,
+    ARGUMENT_POOL_CREATE,
+    ARGUMENT_BINDING_POLICY,
+    ARGUMENT_EVENT_KINDS,
+    ARGUMENT_RECORDS,
+    ARGUMENT_SECRETS,
+    ARGUMENT_COOKIE_SECURE,
+    ARGUMENT_SAME_SITE,
+    ARGUMENT_COOKIE_PRIORITY,
+    ARGUMENT_COOKIE_TEXT,
+    ARGUMENT_BINDING,
+    ARGUMENT_COOKIE_ATTRIBUTES,
+    ARGUMENT_POOL_POLICY,
     ARGUMENT_POLICY,
     ARGUMENT_TYPE_COUNT
 };
@@ -48,6 +67,21 @@ enum argument_type {
 #define KEY_CLIENT "\xa6" "client"
 #define KEY_DATA "\xa4" "data"
 #define KEY_META "\xa4" "meta"
+#define KEY_POOL "\xa4" "pool"
+#define KEY_HANDLE "\xa6" "handle"
+#define KEY_TAGS "\xa4" "tags"
+#define KEY_USAGE_COUNT "\xab" "usage_count"
+#define KEY_MAX_USAGE_COUNT "\xaf" "max_usage_count"
+#define KEY_ERROR_COUNT "\xab" "error_count"
+#define KEY_ERROR_SCORE "\xab" "error_score"
+#define KEY_MAX_ERROR_SCORE "\xaf" "max_error_score"
+#define KEY_ERROR_SCORE_DECREMENT "\xb5" "error_score_decrement"
+#define KEY_RETIRED "\xa7" "retired"
+#define KEY_LAST_USED_AT "\xac" "last_used_at"
+#define KEY_LEASE_EXPIRES_AT "\xb0" "lease_expires_at"
+#define KEY_USE "\xa3" "use"
+#define KEY_FENCE "\xa5" "fence"
+#define KEY_TOKEN "\xa5" "token"
 
 #define FIELDS_KNOWN \
     (FIELD_BIT(FIELD_ID) | \
@@ -68,7 +102,22 @@ enum argument_type {
      FIELD_BIT(FIELD_USER) | \
      FIELD_BIT(FIELD_CLIENT) | \
      FIELD_BIT(FIELD_DATA) | \
-     FIELD_BIT(FIELD_META))
+     FIELD_BIT(FIELD_META) | \
+     FIELD_BIT(FIELD_POOL) | \
+     FIELD_BIT(FIELD_HANDLE) | \
+     FIELD_BIT(FIELD_TAGS) | \
+     FIELD_BIT(FIELD_USAGE_COUNT) | \
+     FIELD_BIT(FIELD_MAX_USAGE_COUNT) | \
+     FIELD_BIT(FIELD_ERROR_COUNT) | \
+     FIELD_BIT(FIELD_ERROR_SCORE) | \
+     FIELD_BIT(FIELD_MAX_ERROR_SCORE) | \
+     FIELD_BIT(FIELD_ERROR_SCORE_DECREMENT) | \
+     FIELD_BIT(FIELD_RETIRED) | \
+     FIELD_BIT(FIELD_LAST_USED_AT) | \
+     FIELD_BIT(FIELD_LEASE_EXPIRES_AT) | \
+     FIELD_BIT(FIELD_USE) | \
+     FIELD_BIT(FIELD_FENCE) | \
+     FIELD_BIT(FIELD_TOKEN))
 #define STATUSES_KNOWN \
     (STATUS_BIT(STATUS_ACTIVE) | \
      STATUS_BIT(STATUS_PENDING) | \

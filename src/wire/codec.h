@@ -36,16 +36,33 @@ void codec_write_error(struct buf *out, uint64_t msgid, const struct error *erro
 void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms);
 #define FIELDS_ALL UINT64_MAX
 
+/* What an answer may say of a session beside what it holds. All zero: nothing. */
+struct record_extra {
+    struct bytes id;     /* in place of the session's, where that is a handle; absent: the session's */
+    bool is_hashed;      /* the session's id is a handle: it is answered as `handle`, and `id` only where it is given */
+    struct bytes token;  /* absent: none */
+    uint64_t use, fence; /* 0: none */
+};
+/* The same with what stands in `extra`. */
+void codec_write_record_with(struct buf *out, const struct session *session, const struct record_extra *extra,
+                             uint64_t fields, int64_t now_ms);
+
 void codec_write_policy(struct buf *out, const struct policy *policy); /* a map of all entries */
 /* The change applied to a policy: given entries replaced, nil ones back to their defaults. */
 void policy_apply(struct policy *policy, const struct policy_change *change);
 extern const struct policy policy_defaults;
+
+/* The same for pools. */
+void codec_write_pool_policy(struct buf *out, const struct pool_policy *policy);
+void pool_policy_apply(struct pool_policy *policy, const struct pool_policy_change *change);
+extern const struct pool_policy pool_policy_defaults;
 
 /* The dispatch table's facts. */
 struct op_info {
     const char *method; /* "session.get" */
     uint16_t wire_id;   /* the small integer usable in its place */
     bool is_write;
+    bool is_secret;       /* its request or answer holds what must not stay in memory */
     int16_t op_id_offset; /* of op_id in its arguments; -1 where it has none */
     uint64_t op_id_bit;   /* in `given`; 0 where it has none */
 };
@@ -62,5 +79,6 @@ extern const size_t limit_count;
 const char *error_code_name(enum error_code code);
 const char *status_name(enum status status);
 const char *field_name(enum field field);
+const char *event_name(enum event_kind kind);
 
 #endif

@@ -228,12 +228,168 @@ static bool read_statuses(struct reading *reading, uint64_t *out) {
     return true;
 }
 
+static bool read_events(struct reading *reading, uint64_t *out) {
+    if (mp_peek(&reading->cursor) == MP_ARRAY) {
+        if (!read_words(reading, event_words, EVENT_END, out)) return false;
+        return *out != 0 || refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is empty");
+    }
+    int number = 0;
+    if (!read_word(reading, event_words, EVENT_END, &number)) return false;
+    *out = EVENT_BIT(number);
+    return true;
+}
+
 static bool read_choice(struct reading *reading, enum argument_type type, void *out) {
     int number = 0;
     if (!read_word(reading, argument_words[type].words, argument_words[type].count, &number)) return false;
     unsigned value = (unsigned)number;
     _Static_assert(sizeof(enum set_mode) == sizeof value, "the schema's choices are enums of this size");
     memcpy(out, &value, sizeof value);
+    return true;
+}
+
+/* ---- what a choice is made of */
+
+/* An id, or the map {key: text}. */
+static bool read_id_choice(struct reading *reading, enum id_kind kind, const char *key, struct id_choice *out) {
+    if (mp_peek(&reading->cursor) != MP_MAP) {
+        out->kind = ID_PLAIN;
+        return read_text(reading, -1, 1, LIMIT_MAX_ID, &out->text);
+    }
+    uint32_t count = mp_read_map(&reading->cursor);
+    if (!is_read(reading)) return false;
+    bool is_key = count == 1 && (mp_peek(&reading->cursor) == MP_STR || mp_peek(&reading->cursor) == MP_BIN);
+    struct bytes found = is_key ? mp_read_bytes(&reading->cursor) : BYTES_ABSENT;
+    if (reading->cursor.error == MP_TRUNCATED) return false;
+    if (!is_key || !bytes_equal(found, bytes_of(key, strlen(key))))
+        return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is a map other than {%s: str}", key);
+    out->kind = kind;
+    return read_text(reading, -1, 1, kind == ID_COOKIE ? LIMIT_MAX_TEXT : LIMIT_MAX_ID, &out->text);
+}
+
+static bool read_tags(struct reading *reading, struct bytes *out) {
+    const uint8_t *begin = reading->cursor.at;
+    uint32_t count = 0;
+    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_TAGS, &count)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes tag;
+        if (!read_text(reading, i, 1, TAG_SIZE_MAX, &tag)) return false;
+    }
+    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
+    return true;
+}
+
+static bool read_score(struct reading *reading, double *out) {
+    enum mp_type type = mp_peek(&reading->cursor);
+    if (type != MP_INTEGER && type != MP_FLOAT) return refuse_type(reading);
+    struct mp_cursor before = reading->cursor;
+    double value = mp_read_double(&reading->cursor);
+    if (!is_read(reading)) return false;
+    if (value >= 0 && value <= (double)UINT53_MAX) {
+        *out = value;
+        return true;
+    }
+    reading->cursor = before;
+    return refuse_number(reading, 0, UINT53_MAX);
+}
+
+static bool read_status_codes(struct reading *reading, struct status_codes *out) {
+    uint32_t count = 0;
+    memset(out, 0, sizeof(*out));
+    if (!read_count(reading, MP_ARRAY, STATUS_CODES_MAX, &count)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        int64_t code;
+        if (!read_number(reading, STATUS_CODE_FIRST, STATUS_CODE_END - 1, &code)) return false;
+        out->bits[code / 64] |= UINT64_C(1) << (code % 64);
+    }
+    return true;
+}
+
+static bool read_mark_outcome(struct reading *reading, struct mark_outcome *out) {
+    static const struct word words[] = {
+        [MARK_GOOD] = {"good", 4}, [MARK_BAD] = {"bad", 3}, [MARK_RETIRE] = {"retire", 6}};
+    enum mp_type type = mp_peek(&reading->cursor);
+    int number = MARK_STATUS_CODE;
+    int64_t code = 0;
+    bool is_word = type == MP_STR || type == MP_BIN;
+    if (is_word ? !read_word(reading, words, MARK_STATUS_CODE, &number)
+                : !read_number(reading, STATUS_CODE_FIRST, STATUS_CODE_END - 1, &code))
+        return false;
+    *out = (struct mark_outcome){(enum mark_kind)number, (uint32_t)code};
+    return true;
+}
+
+static bool read_records(struct reading *reading, struct bytes *out) {
+    const uint8_t *begin = reading->cursor.at;
+    uint32_t count = 0;
+    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_LIST, &count)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes record;
+        if (!read_map_value(reading, &record)) return false;
+    }
+    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
+    return true;
+}
+
+static bool read_secrets(struct reading *reading, struct bytes *out) {
+    const uint8_t *begin = reading->cursor.at;
+    uint32_t count = 0;
+    if (!read_count(reading, MP_ARRAY, SECRETS_MAX, &count)) return false;
+    if (count == 0) return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is empty");
+    for (uint32_t i = 0; i < count; i++) {
+        enum mp_type type = mp_peek(&reading->cursor);
+        if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
+        struct bytes secret = mp_read_bytes(&reading->cursor);
+        if (!is_read(reading)) return false;
+        if (secret.size < 1 || secret.size > SECRET_SIZE_MAX)
+            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, SECRET_SIZE_MAX,
+                                   "has a secret that is empty or too long");
+    }
+    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
+    return true;
+}
+
+static bool read_cookie_secure(struct reading *reading, enum cookie_secure *out) {
+    static const struct word words[] = {[COOKIE_SECURE_AUTO] = {"auto", 4}};
+    int number = 0;
+    bool is_true = false;
+    if (mp_peek(&reading->cursor) == MP_BOOL) {
+        if (!read_bool(reading, &is_true)) return false;
+        number = is_true ? COOKIE_SECURE_TRUE : COOKIE_SECURE_FALSE;
+    } else if (!read_word(reading, words, COOKIE_SECURE_AUTO + 1, &number)) {
+        return false;
+    }
+    *out = (enum cookie_secure)number;
+    return true;
+}
+
+static bool read_same_site(struct reading *reading, enum same_site *out) {
+    static const struct word words[] = {[SAME_SITE_STRICT] = {"strict", 6},
+                                        [SAME_SITE_LAX] = {"lax", 3},
+                                        [SAME_SITE_NONE] = {"none", 4},
+                                        [SAME_SITE_AUTO] = {"auto", 4}};
+    int number = 0;
+    bool is_true = false;
+    if (mp_peek(&reading->cursor) == MP_BOOL) {
+        if (!read_bool(reading, &is_true)) return false;
+        number = is_true ? SAME_SITE_STRICT : SAME_SITE_ABSENT;
+    } else if (!read_word(reading, words, SAME_SITE_AUTO + 1, &number)) {
+        return false;
+    }
+    *out = (enum same_site)number;
+    return true;
+}
+
+/* What stands in a header must not end it: printable ASCII, and no semicolon. */
+static bool read_cookie_text(struct reading *reading, struct cookie_text *out) {
+    struct bytes text;
+    if (!read_text(reading, -1, 0, sizeof(out->text), &text)) return false;
+    for (size_t i = 0; i < text.size; i++)
+        if (text.data[i] < 0x20 || text.data[i] > 0x7e || text.data[i] == ';')
+            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1,
+                                   "has a character that cannot stand in a cookie");
+    out->size = (uint8_t)text.size;
+    if (text.size) memcpy(out->text, text.data, text.size);
     return true;
 }
 
@@ -328,6 +484,23 @@ static bool read_timeouts(struct reading *reading, struct timeouts *out) {
                           &(struct argument_map){timeouts_members, timeouts_member_count, out, &out->given, &out->nil});
 }
 
+static bool read_binding(struct reading *reading, struct binding *out) {
+    return read_inner_map(reading, "bind.",
+                          &(struct argument_map){binding_members, binding_member_count, out, &out->given, &out->nil});
+}
+
+static bool read_cookie_attributes(struct reading *reading, struct cookie_attributes *out) {
+    return read_inner_map(
+        reading, "cookie.",
+        &(struct argument_map){cookie_attributes_members, cookie_attributes_member_count, out, &out->given, &out->nil});
+}
+
+static bool read_pool_policy(struct reading *reading, struct pool_policy_change *out) {
+    return read_inner_map(
+        reading, "policy.",
+        &(struct argument_map){pool_policy_members, pool_policy_member_count, &out->values, &out->given, &out->nil});
+}
+
 static bool read_policy(struct reading *reading, struct policy_change *out) {
     return read_inner_map(
         reading, "policy.",
@@ -357,9 +530,28 @@ static bool read_argument(struct reading *reading, void *place) {
     case ARGUMENT_SET_MODE:
     case ARGUMENT_PATCH_TARGET:
     case ARGUMENT_LIST_ORDER:
+    case ARGUMENT_POOL_STRATEGY:
+    case ARGUMENT_POOL_CREATE:
+    case ARGUMENT_BINDING_POLICY:
+    case ARGUMENT_COOKIE_PRIORITY:
     case ARGUMENT_SESSION_LIMIT_POLICY: return read_choice(reading, reading->subject.argument->type, place);
     case ARGUMENT_TIMEOUTS: return read_timeouts(reading, place);
     case ARGUMENT_POLICY: return read_policy(reading, place);
+    case ARGUMENT_POOL_POLICY: return read_pool_policy(reading, place);
+    case ARGUMENT_BINDING: return read_binding(reading, place);
+    case ARGUMENT_COOKIE_ATTRIBUTES: return read_cookie_attributes(reading, place);
+    case ARGUMENT_EVENT_KINDS: return read_events(reading, place);
+    case ARGUMENT_ID_OR_HANDLE: return read_id_choice(reading, ID_HANDLE, "handle", place);
+    case ARGUMENT_ID_OR_COOKIE: return read_id_choice(reading, ID_COOKIE, "cookie", place);
+    case ARGUMENT_TAGS: return read_tags(reading, place);
+    case ARGUMENT_SCORE: return read_score(reading, place);
+    case ARGUMENT_STATUS_CODES: return read_status_codes(reading, place);
+    case ARGUMENT_MARK_OUTCOME: return read_mark_outcome(reading, place);
+    case ARGUMENT_RECORDS: return read_records(reading, place);
+    case ARGUMENT_SECRETS: return read_secrets(reading, place);
+    case ARGUMENT_COOKIE_SECURE: return read_cookie_secure(reading, place);
+    case ARGUMENT_SAME_SITE: return read_same_site(reading, place);
+    case ARGUMENT_COOKIE_TEXT: return read_cookie_text(reading, place);
     case ARGUMENT_TYPE_COUNT: break;
     }
     assert(!"an argument of a type that the schema does not have");
@@ -432,7 +624,7 @@ static bool read_params(struct reading *reading, union op_args *args) {
 /* The operation of a name; OP_COUNT: there is none. */
 static inline enum op method_find(struct bytes name) {
     if (name.size < 8) return OP_COUNT;
-    uint64_t slot = (utf8_word(name.data + name.size - 8) ^ name.size) * method_multiplier >> 58;
+    uint64_t slot = (utf8_word(name.data + name.size - 8) ^ name.size) * method_multiplier >> METHOD_SLOT_SHIFT;
     const struct method *method = &method_slots[slot];
     bool is_it = method->size == name.size && memcmp(method->name, name.data, name.size) == 0;
     return is_it ? (enum op)method->op : OP_COUNT;

@@ -20,6 +20,10 @@ const char *field_name(enum field field) {
     return field > FIELD_NONE && field < FIELD_END && field_words[field].text ? field_words[field].text : "none";
 }
 
+const char *event_name(enum event_kind kind) {
+    return kind > EVENT_NONE && kind < EVENT_END && event_words[kind].text ? event_words[kind].text : "none";
+}
+
 /* ---- envelopes */
 
 /* [1, msgid, : the head of every answer, at most eight bytes. */
@@ -89,6 +93,20 @@ static uint8_t *put_int(uint8_t *at, int64_t value) {
     return mp_put_big_endian(at, 0xd3, (uint64_t)value, 8);
 }
 
+/* A score: as an integer where it is one. */
+static uint8_t *put_score(uint8_t *at, double value) {
+    uint64_t bits;
+    if (value >= 0 && value < 9007199254740992.0 && value == (double)(uint64_t)value)
+        return mp_put_uint(at, (uint64_t)value);
+    memcpy(&bits, &value, sizeof bits);
+    return mp_put_big_endian(at, 0xcb, bits, 8);
+}
+
+static uint8_t *put_true(uint8_t *at) {
+    *at = 0xc3;
+    return at + 1;
+}
+
 static uint8_t *put_raw(uint8_t *at, struct bytes encoded) {
     memcpy(at, encoded.data, encoded.size);
     return at + encoded.size;
@@ -117,8 +135,31 @@ struct derived {
     (FIELD_BIT(FIELD_ID) | FIELD_BIT(FIELD_STATUS) | FIELD_BIT(FIELD_VERSION) | FIELD_BIT(FIELD_CREATED_AT) |          \
      FIELD_BIT(FIELD_UPDATED_AT) | FIELD_BIT(FIELD_LAST_ACTIVE_AT) | FIELD_BIT(FIELD_EXPIRES_AT) |                     \
      FIELD_BIT(FIELD_IDLE_TIMEOUT_MS) | FIELD_BIT(FIELD_ABSOLUTE_TIMEOUT_MS))
+#define FIELDS_USAGE                                                                                                   \
+    (FIELD_BIT(FIELD_USAGE_COUNT) | FIELD_BIT(FIELD_MAX_USAGE_COUNT) | FIELD_BIT(FIELD_ERROR_COUNT) |                  \
+     FIELD_BIT(FIELD_ERROR_SCORE) | FIELD_BIT(FIELD_MAX_ERROR_SCORE) | FIELD_BIT(FIELD_ERROR_SCORE_DECREMENT))
+static uint64_t usage_fields_of(const struct usage *usage) {
+    uint64_t fields = FIELDS_USAGE;
+    if (usage->retired_at) fields |= FIELD_BIT(FIELD_RETIRED);
+    if (usage->last_used_at) fields |= FIELD_BIT(FIELD_LAST_USED_AT);
+    if (usage->lease_expires_at) fields |= FIELD_BIT(FIELD_LEASE_EXPIRES_AT);
+    return fields;
+}
+
+static uint64_t extra_fields_of(const struct record_extra *extra) {
+    uint64_t fields = 0;
+    if (extra->is_hashed) fields |= FIELD_BIT(FIELD_HANDLE);
+    if (extra->token.data) fields |= FIELD_BIT(FIELD_TOKEN);
+    if (extra->use) fields |= FIELD_BIT(FIELD_USE);
+    if (extra->fence) fields |= FIELD_BIT(FIELD_FENCE);
+    return fields;
+}
+
 static uint64_t fields_of(const struct session *session, const struct derived *derived) {
     uint64_t fields = FIELDS_ALWAYS;
+    if (session->pool.data) fields |= FIELD_BIT(FIELD_POOL);
+    if (session->tags.data) fields |= FIELD_BIT(FIELD_TAGS);
+    if (session->usage) fields |= usage_fields_of(session->usage);
     if (session->abandon_timeout_ms) fields |= FIELD_BIT(FIELD_ABANDON_TIMEOUT_MS) | FIELD_BIT(FIELD_ABANDON_AT);
     if (session->absolute_expires_at) fields |= FIELD_BIT(FIELD_ABSOLUTE_EXPIRES_AT);
     if (derived->status_at) fields |= FIELD_BIT(FIELD_STATUS_AT);
@@ -132,9 +173,10 @@ static uint64_t fields_of(const struct session *session, const struct derived *d
 }
 
 /* An upper bound of what the fields take: every key and number, and the texts. */
-static size_t record_size_max(const struct session *session, uint64_t fields) {
+static size_t record_size_max(const struct session *session, const struct record_extra *extra, uint64_t fields) {
     size_t size = 3 + FIELD_END * (32 + NUMBER_MAX) + session->id.size + session->reason.size +
-                  session->replaced_by.size + session->user.size + session->client.size;
+                  session->replaced_by.size + session->user.size + session->client.size + session->pool.size +
+                  session->tags.size + extra->id.size + extra->token.size;
     if (fields & FIELD_BIT(FIELD_DATA)) size += session->data.size;
     if (fields & FIELD_BIT(FIELD_META)) size += session->meta.size;
     return size;
@@ -149,9 +191,23 @@ _Static_assert(TEXT_HEAD_MAX <= NUMBER_MAX, "record_size_max counts a text's hea
         at = put;                                                                                                      \
     }
 
-static uint8_t *put_record(uint8_t *at, const struct session *session, const struct derived *derived, uint64_t fields) {
+static uint8_t *put_usage(uint8_t *at, const struct usage *usage, uint64_t fields) {
+    PUT_FIELD(USAGE_COUNT, mp_put_uint(at, usage->usage_count))
+    PUT_FIELD(MAX_USAGE_COUNT, mp_put_uint(at, usage->max_usage_count))
+    PUT_FIELD(ERROR_COUNT, mp_put_uint(at, usage->error_count))
+    PUT_FIELD(ERROR_SCORE, put_score(at, usage->error_score))
+    PUT_FIELD(MAX_ERROR_SCORE, put_score(at, usage->max_error_score))
+    PUT_FIELD(ERROR_SCORE_DECREMENT, put_score(at, usage->error_score_decrement))
+    PUT_FIELD(RETIRED, put_true(at))
+    PUT_FIELD(LAST_USED_AT, put_int(at, usage->last_used_at))
+    PUT_FIELD(LEASE_EXPIRES_AT, put_int(at, usage->lease_expires_at))
+    return at;
+}
+
+static uint8_t *put_record(uint8_t *at, const struct session *session, const struct record_extra *extra,
+                           const struct derived *derived, uint64_t fields) {
     const struct word *status = &status_words[derived->status];
-    PUT_FIELD(ID, put_text(at, session->id))
+    PUT_FIELD(ID, put_text(at, extra->id.data ? extra->id : session->id))
     PUT_FIELD(STATUS, put_text(at, bytes_of(status->text, status->size)))
     PUT_FIELD(VERSION, mp_put_uint(at, session->version))
     PUT_FIELD(CREATED_AT, put_int(at, session->created_at))
@@ -170,67 +226,177 @@ static uint8_t *put_record(uint8_t *at, const struct session *session, const str
     PUT_FIELD(CLIENT, put_text(at, session->client))
     PUT_FIELD(DATA, put_raw(at, session->data))
     PUT_FIELD(META, put_raw(at, session->meta))
+    if (fields >> FIELD_POOL == 0) return at;
+    PUT_FIELD(POOL, put_text(at, session->pool))
+    PUT_FIELD(HANDLE, put_text(at, session->id))
+    PUT_FIELD(TAGS, put_raw(at, session->tags))
+    if (session->usage) at = put_usage(at, session->usage, fields);
+    PUT_FIELD(USE, mp_put_uint(at, extra->use))
+    PUT_FIELD(FENCE, mp_put_uint(at, extra->fence))
+    PUT_FIELD(TOKEN, put_text(at, extra->token))
     return at;
 }
 
 void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms) {
+    static const struct record_extra nothing;
+    codec_write_record_with(out, session, &nothing, fields, now_ms);
+}
+
+void codec_write_record_with(struct buf *out, const struct session *session, const struct record_extra *extra,
+                             uint64_t fields, int64_t now_ms) {
     struct derived derived = {.expires_at = session_expires_at(session),
                               .abandon_at = session_abandon_at(session),
                               .status_at = session_status_at(session, now_ms),
                               .status = session_status(session, now_ms)};
     assert(derived.status > STATUS_NONE && derived.status < STATUS_END && session->id.data);
-    fields &= fields_of(session, &derived);
+    fields &= fields_of(session, &derived) | extra_fields_of(extra);
+    if (extra->is_hashed && !extra->id.data) fields &= ~FIELD_BIT(FIELD_ID);
     unsigned count = (unsigned)__builtin_popcountll(fields);
-    size_t size_max = record_size_max(session, fields);
+    size_t size_max = record_size_max(session, extra, fields);
     uint8_t *begin = buf_reserve(out, size_max), *at = begin;
     if (!begin) return;
     if (count < 16)
         *at++ = (uint8_t)(0x80 | count);
     else
         at = mp_put_big_endian(at, 0xde, count, 2);
-    at = put_record(at, session, &derived, fields);
+    at = put_record(at, session, extra, &derived, fields);
     assert((size_t)(at - begin) <= size_max);
     out->size += (size_t)(at - begin);
 }
 
 /* ---- policies */
 
-static void write_policy_entry(struct buf *out, const struct argument *entry, const void *place) {
-    mp_write_str(out, bytes_of(entry->name, entry->name_size));
-    int64_t number;
-    unsigned choice;
-    switch ((enum argument_type)entry->type) {
-    case ARGUMENT_BOOL: mp_write_bool(out, *(const bool *)place); break;
-    case ARGUMENT_SESSION_LIMIT_POLICY:
-        memcpy(&choice, place, sizeof choice);
-        mp_write_string(out, argument_words[entry->type].words[choice].text);
-        break;
-    case ARGUMENT_DURATION:
-    case ARGUMENT_COUNT: /* below 2^53, so its sign does not matter */
-        memcpy(&number, place, sizeof number);
-        mp_write_int(out, number);
-        break;
-    default: assert(!"a policy's entry of a type that cannot be written"); mp_write_nil(out);
+static void write_status_codes(struct buf *out, const struct status_codes *codes) {
+    size_t begin = mp_begin_array(out);
+    uint32_t count = 0;
+    for (uint32_t code = 0; code < STATUS_CODE_END; code++)
+        if (status_codes_have(codes, code)) {
+            mp_write_uint(out, code);
+            count++;
+        }
+    mp_end_array(out, begin, count);
+}
+
+static void write_entry(struct buf *out, const struct argument *entry, const void *place);
+
+static void write_cookie_attributes(struct buf *out, const struct cookie_attributes *attributes) {
+    mp_write_map(out, (uint32_t)__builtin_popcountll(attributes->given & ~attributes->nil));
+    for (unsigned i = 0; i < cookie_attributes_member_count; i++) {
+        const struct argument *member = &cookie_attributes_members[i];
+        if (attributes->given & ~attributes->nil & member->bit)
+            write_entry(out, member, (const char *)attributes + member->offset);
     }
 }
 
+static void write_cookie_secure(struct buf *out, enum cookie_secure secure) {
+    if (secure == COOKIE_SECURE_AUTO)
+        mp_write_string(out, "auto");
+    else
+        mp_write_bool(out, secure == COOKIE_SECURE_TRUE);
+}
+
+static void write_same_site(struct buf *out, enum same_site same_site) {
+    static const char *const words[] = {
+        [SAME_SITE_STRICT] = "strict", [SAME_SITE_LAX] = "lax", [SAME_SITE_NONE] = "none", [SAME_SITE_AUTO] = "auto"};
+    if (same_site == SAME_SITE_ABSENT)
+        mp_write_bool(out, false);
+    else
+        mp_write_string(out, words[same_site]);
+}
+
+static void write_choice(struct buf *out, const struct argument *entry, const void *place) {
+    unsigned choice;
+    memcpy(&choice, place, sizeof choice);
+    mp_write_string(out, argument_words[entry->type].words[choice].text);
+}
+
+static void write_number(struct buf *out, const void *place) {
+    int64_t number; /* a count is below 2^53, so its sign does not matter */
+    memcpy(&number, place, sizeof number);
+    mp_write_int(out, number);
+}
+
+/* The value of an entry of a policy, or of a cookie's attributes. */
+static void write_entry_value(struct buf *out, const struct argument *entry, const void *place) {
+    const struct cookie_text *text = place;
+    switch ((enum argument_type)entry->type) {
+    case ARGUMENT_BOOL: mp_write_bool(out, *(const bool *)place); break;
+    case ARGUMENT_SESSION_LIMIT_POLICY:
+    case ARGUMENT_BINDING_POLICY:
+    case ARGUMENT_POOL_STRATEGY:
+    case ARGUMENT_COOKIE_PRIORITY: write_choice(out, entry, place); break;
+    case ARGUMENT_DURATION:
+    case ARGUMENT_MOMENT:
+    case ARGUMENT_COUNT: write_number(out, place); break;
+    case ARGUMENT_SCORE: {
+        uint8_t *at = buf_reserve(out, NUMBER_MAX);
+        if (at) out->size += (size_t)(put_score(at, *(const double *)place) - at);
+        break;
+    }
+    case ARGUMENT_STATUS_CODES: write_status_codes(out, place); break;
+    case ARGUMENT_COOKIE_ATTRIBUTES: write_cookie_attributes(out, place); break;
+    case ARGUMENT_COOKIE_TEXT: mp_write_str(out, bytes_of(text->text, text->size)); break;
+    case ARGUMENT_COOKIE_SECURE: write_cookie_secure(out, *(const enum cookie_secure *)place); break;
+    case ARGUMENT_SAME_SITE: write_same_site(out, *(const enum same_site *)place); break;
+    default: assert(!"an entry of a type that cannot be written"); mp_write_nil(out);
+    }
+}
+
+static void write_entry(struct buf *out, const struct argument *entry, const void *place) {
+    mp_write_str(out, bytes_of(entry->name, entry->name_size));
+    write_entry_value(out, entry, place);
+}
+
+/* Secrets are never answered. */
+static bool is_answered(const struct argument *entry) {
+    return entry->type != ARGUMENT_SECRETS;
+}
+
+static void write_entries(struct buf *out, const struct argument *entries, unsigned count, const void *values) {
+    unsigned answered = 0;
+    for (unsigned i = 0; i < count; i++) answered += is_answered(&entries[i]);
+    mp_write_map(out, answered);
+    for (unsigned i = 0; i < count; i++)
+        if (is_answered(&entries[i])) write_entry(out, &entries[i], (const char *)values + entries[i].offset);
+}
+
 void codec_write_policy(struct buf *out, const struct policy *policy) {
-    mp_write_map(out, policy_member_count);
-    for (unsigned i = 0; i < policy_member_count; i++)
-        write_policy_entry(out, &policy_members[i], (const char *)policy + policy_members[i].offset);
+    write_entries(out, policy_members, policy_member_count, policy);
+}
+
+void codec_write_pool_policy(struct buf *out, const struct pool_policy *policy) {
+    write_entries(out, pool_policy_members, pool_policy_member_count, policy);
 }
 
 /* Bytes of an entry's value. */
 static size_t entry_size(const struct argument *entry) {
-    if (entry->type == ARGUMENT_BOOL) return sizeof(bool);
-    return entry->type == ARGUMENT_SESSION_LIMIT_POLICY ? sizeof(enum session_limit_policy) : sizeof(int64_t);
+    switch ((enum argument_type)entry->type) {
+    case ARGUMENT_BOOL: return sizeof(bool);
+    case ARGUMENT_SESSION_LIMIT_POLICY:
+    case ARGUMENT_BINDING_POLICY:
+    case ARGUMENT_POOL_STRATEGY: return sizeof(enum session_limit_policy);
+    case ARGUMENT_STATUS_CODES: return sizeof(struct status_codes);
+    case ARGUMENT_COOKIE_ATTRIBUTES: return sizeof(struct cookie_attributes);
+    default: return sizeof(int64_t); /* a duration, a count, a score */
+    }
+}
+
+static void entries_apply(const struct argument *entries, unsigned count, void *values, uint64_t given, uint64_t nil,
+                          const void *changed, const void *defaults) {
+    for (unsigned i = 0; i < count; i++) {
+        const struct argument *entry = &entries[i];
+        if (!(given & entry->bit) || !is_answered(entry)) continue; /* secrets are kept elsewhere */
+        const void *source = nil & entry->bit ? defaults : changed;
+        memcpy((char *)values + entry->offset, (const char *)source + entry->offset, entry_size(entry));
+    }
 }
 
 void policy_apply(struct policy *policy, const struct policy_change *change) {
-    for (unsigned i = 0; i < policy_member_count; i++) {
-        const struct argument *entry = &policy_members[i];
-        if (!(change->given & entry->bit)) continue;
-        const struct policy *source = change->nil & entry->bit ? &policy_defaults : &change->values;
-        memcpy((char *)policy + entry->offset, (const char *)source + entry->offset, entry_size(entry));
-    }
+    entries_apply(policy_members, policy_member_count, policy, change->given, change->nil, &change->values,
+                  &policy_defaults);
+}
+
+void pool_policy_apply(struct pool_policy *policy, const struct pool_policy_change *change) {
+    entries_apply(pool_policy_members, pool_policy_member_count, policy, change->given, change->nil, &change->values,
+                  &pool_policy_defaults);
 }

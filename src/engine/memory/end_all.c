@@ -204,6 +204,8 @@ void verb_end_all(struct context *context, struct verb *verb, struct namespace *
     if (!namespace) return;
     switch (verb->end_all.end) {
     case END_REVOKE: end_revoke(context, verb, namespace); return;
+    case END_REMOVE:
+    case END_DESTROY: assert(!"not yet"); return;
     case END_CLEAR: end_clear(context, verb, namespace); return;
     case END_PURGE: end_purge(context, verb, namespace); return;
     case END_DROP: end_drop(context, verb, namespace); return;

@@ -239,6 +239,7 @@ static enum step update_try(struct context *context, struct update *update, stru
         update->is_found = false;
         return STEP_DONE;
     case OUTCOME_REMOVE: return update_remove(context, update, &attempt);
+    case OUTCOME_TOUCH: assert(!"not yet"); break;
     case OUTCOME_REPLACE: break;
     }
     if (!update->namespace) return update_make_namespace(context, update, &attempt);

@@ -63,7 +63,7 @@ Test(decode, reads_a_get) {
     cr_assert_not(d.frame.is_notification);
     expect_bytes(d.frame.method, "session.get");
     expect_bytes(d.args.session_get.namespace, "web");
-    expect_bytes(d.args.session_get.id, "s1");
+    expect_bytes(d.args.session_get.id.text, "s1");
     cr_assert_eq(d.args.session_get.given, SESSION_GET_NAMESPACE | SESSION_GET_ID);
     cr_assert_eq(d.args.session_get.nil, 0);
     cr_assert_not(d.args.session_get.touch);
@@ -122,7 +122,7 @@ Test(decode, takes_bin_for_str_and_long_forms_for_short_ones) {
                               "x'c403776562' x'db000000027331' x'df00000001c405746f756368' true");
     cr_assert_eq(d.frame.msgid, 7);
     expect_bytes(d.args.session_get.namespace, "web");
-    expect_bytes(d.args.session_get.id, "s1");
+    expect_bytes(d.args.session_get.id.text, "s1");
     cr_assert(d.args.session_get.touch);
     buf_fini(&d.bytes);
 }

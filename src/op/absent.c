@@ -1,0 +1,37 @@
+/* Stands in for operations that are not there yet, so that everything links; goes when the last one is. */
+#include "op/op_table.gen.h"
+#include "op/request.h"
+
+#define ABSENT(name)                                                                                                   \
+    __attribute__((weak)) enum op_step name##_begin(struct request *request) {                                         \
+        return request_refuse(request, ERROR_UNKNOWN_METHOD, "Not there yet.");                                        \
+    }                                                                                                                  \
+    __attribute__((weak)) void name##_end(struct request *request, struct buf *out) {                                  \
+        (void)request, (void)out;                                                                                      \
+    }
+ABSENT(session_activate)
+ABSENT(session_end)
+ABSENT(session_remove)
+ABSENT(session_revoke)
+ABSENT(session_abandon)
+ABSENT(session_replace)
+ABSENT(session_validate)
+ABSENT(session_rotate)
+ABSENT(client_get)
+ABSENT(client_activate)
+ABSENT(client_destroy)
+ABSENT(pool_configure)
+ABSENT(pool_info)
+ABSENT(pool_reset)
+ABSENT(pool_acquire)
+ABSENT(pool_mark)
+ABSENT(pool_release)
+ABSENT(pool_renew)
+ABSENT(pool_add)
+ABSENT(pool_state)
+ABSENT(pool_load)
+ABSENT(cookie_sign)
+ABSENT(cookie_unsign)
+ABSENT(cookie_header)
+ABSENT(watch_start)
+ABSENT(watch_stop)
