@@ -169,6 +169,9 @@ void record_view_bytes(const struct record *record, struct session *out) {
     size_t id_size = record->sizes & 0xff;
     const uint8_t *at = record->payload;
     out->user = out->client = out->reason = out->replaced_by = out->meta = BYTES_ABSENT;
+    out->pool = out->tags = out->token = out->bound = BYTES_ABSENT;
+    out->usage = NULL;
+    out->event = EVENT_NONE;
     if (flags & RECORD_HAS_ANY) {
         at = skip_numbers(record);
         if (flags & RECORD_HAS_USER) out->user = take_bytes(&at, 1);
