@@ -20,14 +20,20 @@ bool request_take_namespace(struct request *request, struct bytes given) {
     return false;
 }
 
-bool request_take_group(struct request *request, struct bytes user, struct bytes client, enum group_kind *kind,
-                        struct bytes *name) {
-    if (!bytes_is_absent(user) && !bytes_is_absent(client)) {
-        request_refuse(request, ERROR_BAD_REQUEST, "Give a user or a client, not both.");
-        return false;
+bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,
+                        enum group_kind *kind, struct bytes *name) {
+    const struct bytes names[] = {[GROUP_USER] = user, [GROUP_CLIENT] = client, [GROUP_POOL] = pool};
+    *kind = GROUP_NONE;
+    *name = BYTES_ABSENT;
+    for (enum group_kind each = GROUP_USER; each <= GROUP_POOL; each++) {
+        if (bytes_is_absent(names[each])) continue;
+        if (*kind != GROUP_NONE) {
+            request_refuse(request, ERROR_BAD_REQUEST, "Give a user, a client or a pool, only one of them.");
+            return false;
+        }
+        *kind = each;
+        *name = names[each];
     }
-    *kind = !bytes_is_absent(user) ? GROUP_USER : !bytes_is_absent(client) ? GROUP_CLIENT : GROUP_NONE;
-    *name = !bytes_is_absent(user) ? user : client;
     return true;
 }
 

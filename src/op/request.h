@@ -23,9 +23,9 @@ enum op_step request_refuse_limit(struct request *request, enum error_code code,
  * neither, and request->error says so. */
 bool request_take_namespace(struct request *request, struct bytes given);
 
-/* Writes the group that is meant into `kind` and `name`. False: both were given, and request->error says so. */
-bool request_take_group(struct request *request, struct bytes user, struct bytes client, enum group_kind *kind,
-                        struct bytes *name);
+/* Writes the group that is meant into `kind` and `name`. False: several were given, and request->error says so. */
+bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,
+                        enum group_kind *kind, struct bytes *name);
 
 /* Asks for an update of `id` by `rule`, which gets the request as its arguments. */
 enum op_step request_update(struct request *request, struct bytes given_namespace, struct bytes id, update_rule rule);

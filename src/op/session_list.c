@@ -1,4 +1,4 @@
-/* session.list and session.count: the sessions of a user, of a client, or of a whole namespace.
+/* session.list and session.count: the sessions of a user, of a client, of a pool, or of a whole namespace.
  *
  * A list is written while the engine runs: begin writes the heads, `list_each` one record after the other, end the
  * cursor and the total. A page ends at `limit` or at the connection's output mark, whichever comes first; its cursor
@@ -20,10 +20,10 @@ static bool list_each(void *context, const struct session *session) {
 /* Checks what does not hang on the namespace; STEP_SUBMIT: all is well. */
 static enum op_step list_check(struct request *request) {
     const struct args_session_list *args = &request->args.session_list;
-    bool has_group = !bytes_is_absent(args->user) || !bytes_is_absent(args->client);
+    bool has_group = !bytes_is_absent(args->user) || !bytes_is_absent(args->client) || !bytes_is_absent(args->pool);
     if (has_group && !bytes_is_absent(args->prefix))
         return request_refuse(request, ERROR_BAD_REQUEST,
-                              "prefix works on a whole namespace only; leave it out, or user and client.");
+                              "prefix works on a whole namespace only; leave it out, or user, client and pool.");
     if ((args->given & SESSION_LIST_LIMIT) && args->limit == 0)
         return request_refuse(request, ERROR_BAD_REQUEST, "limit must be at least 1; use session.count to count only.");
     if (args->limit > (uint64_t)LIMIT_MAX_LIST)
@@ -53,7 +53,7 @@ enum op_step session_list_begin(struct request *request) {
     const struct args_session_list *args = &request->args.session_list;
     struct verb *verb = request->verb;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
-    if (!request_take_group(request, args->user, args->client, &verb->scan.group, &verb->scan.group_name))
+    if (!request_take_group(request, args->user, args->client, args->pool, &verb->scan.group, &verb->scan.group_name))
         return STEP_ERROR;
     if (list_check(request) == STEP_ERROR) return STEP_ERROR;
     list_ask(request);
@@ -85,7 +85,7 @@ enum op_step session_count_begin(struct request *request) {
     const struct args_session_count *args = &request->args.session_count;
     struct verb *verb = request->verb;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
-    if (!request_take_group(request, args->user, args->client, &verb->scan.group, &verb->scan.group_name))
+    if (!request_take_group(request, args->user, args->client, args->pool, &verb->scan.group, &verb->scan.group_name))
         return STEP_ERROR;
     verb->kind = VERB_SCAN;
     verb->scan.statuses = args->given & SESSION_COUNT_STATUS ? args->status : STATUSES_LIVING;
@@ -97,6 +97,7 @@ void session_count_end(struct request *request, struct buf *out) {
     if (verb->scan_result.is_total_known)
         mp_write_uint(out, verb->scan_result.total);
     else /* An engine without counters: better no number than a wrong one. */
-        request_refuse(request, ERROR_BAD_REQUEST,
-                       "This engine cannot count that; count the sessions of a user or a client, or list them.");
+        request_refuse(
+            request, ERROR_BAD_REQUEST,
+            "This engine cannot count that; count the sessions of a user, a client or a pool, or list them.");
 }

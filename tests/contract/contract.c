@@ -113,6 +113,10 @@ enum outcome put_rule(const struct update_input *input, struct session *draft, s
     if (input->presence != PRESENCE_ALIVE) put_new(put, input, draft);
     if (put->user.data || put->clears_user) draft->user = put->user;
     if (put->client.data) draft->client = put->client;
+    if (put->pool.data) draft->pool = put->pool;
+    if (put->tags.data) draft->tags = put->tags;
+    if (put->token.data) draft->token = put->token;
+    if (put->bound.data) draft->bound = put->bound;
     if (put->data.data) draft->data = put->data;
     if (put->meta.data) draft->meta = put->meta;
     if (!put->keeps_activity && input->now_ms > draft->last_active_at) draft->last_active_at = input->now_ms;
@@ -126,6 +130,12 @@ enum outcome put_rule(const struct update_input *input, struct session *draft, s
 enum outcome remove_rule(const struct update_input *input, struct session *draft, struct error *error) {
     (void)draft, (void)error;
     return input->old ? OUTCOME_REMOVE : OUTCOME_KEEP;
+}
+
+enum outcome touch_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    (void)draft;
+    if (input->presence == PRESENCE_NONE) return OUTCOME_KEEP;
+    return input->presence == PRESENCE_ALIVE ? OUTCOME_TOUCH : refuse(error, ERROR_GONE);
 }
 
 enum outcome keep_rule(const struct update_input *input, struct session *draft, struct error *error) {
@@ -178,6 +188,13 @@ struct verb contract_get(struct world *world, const char *namespace, const char 
 struct verb contract_get_touch(struct world *world, const char *namespace, const char *id) {
     struct verb verb = verb_of(VERB_GET, namespace, id);
     verb.get.is_touch = true;
+    contract_submit(world, &verb);
+    return verb;
+}
+
+struct verb contract_update_touch(struct world *world, const char *namespace, const char *id) {
+    struct verb verb = verb_of(VERB_UPDATE, namespace, id);
+    verb.update.rule = touch_rule;
     contract_submit(world, &verb);
     return verb;
 }

@@ -60,6 +60,7 @@ void contract_at_point(struct world *world, unsigned number, void (*action)(stru
 
 struct put {
     struct bytes user, client, data, meta; /* absent user or client: kept, unless clears_ says otherwise */
+    struct bytes pool, tags, token, bound; /* absent: kept */
     bool clears_user, must_be_new, must_exist, revives, keeps_activity;
     int64_t idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms, absolute_expires_at; /* of a new one */
     int64_t created_at;                                                                    /* of a new one; 0: now */
@@ -67,6 +68,7 @@ struct put {
 };
 enum outcome put_rule(const struct update_input *input, struct session *draft, struct error *error);
 enum outcome remove_rule(const struct update_input *input, struct session *draft, struct error *error);
+enum outcome touch_rule(const struct update_input *input, struct session *draft, struct error *error);
 enum outcome keep_rule(const struct update_input *input, struct session *draft, struct error *error);
 
 struct rename {
@@ -82,6 +84,7 @@ struct verb contract_put(struct world *world, const char *namespace, const char 
 struct verb contract_remove(struct world *world, const char *namespace, const char *id);
 struct verb contract_get(struct world *world, const char *namespace, const char *id, bool include_dead);
 struct verb contract_get_touch(struct world *world, const char *namespace, const char *id);
+struct verb contract_update_touch(struct world *world, const char *namespace, const char *id);
 struct verb contract_touch(struct world *world, const char *namespace, const char *id);
 struct verb contract_move(struct world *world, const char *namespace, const char *id, struct rename rename,
                           int64_t grace_ms);

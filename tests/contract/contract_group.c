@@ -176,6 +176,23 @@ static void of_a_client_can_be_revoked_too(struct world *world) {
     CHECK_EQUAL(contract_count(world, "web", GROUP_USER, "ann", LIVING), 1);
 }
 
+static void of_a_pool_is_a_third_beside_user_and_client(struct world *world) {
+    struct put put = {.user = TEXT("ann"), .client = TEXT("phone"), .pool = TEXT("proxies")};
+    contract_put(world, "web", "a", put);
+    put.user = BYTES_ABSENT;
+    contract_put(world, "web", "b", put);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_POOL, "proxies", LIVING), 2);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_CLIENT, "phone", LIVING), 2);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_USER, "proxies", LIVING), 0);
+    contract_remove(world, "web", "b");
+    CHECK_EQUAL(contract_count(world, "web", GROUP_POOL, "proxies", LIVING), 1);
+    contract_move(world, "web", "a", (struct rename){.id = TEXT("c")}, 0);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_POOL, "proxies", LIVING), 1);
+    CHECK_EQUAL(contract_revoke(world, "web", GROUP_POOL, "proxies", BYTES_ABSENT).scan_result.total, 1);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_POOL, "proxies", LIVING), 0);
+    CHECK_EQUAL(contract_count(world, "web", GROUP_POOL, "proxies", STATUS_BIT(STATUS_REVOKED)), 1);
+}
+
 const struct contract_test group_tests[] = {
     {"is entered, left and changed by set", is_entered_left_and_changed_by_set},
     {"of one namespace or kind is not that of another", of_one_namespace_or_kind_is_not_that_of_another},
@@ -190,4 +207,5 @@ const struct contract_test group_tests[] = {
     {"revoked as a whole keeps the excepted", revoked_as_a_whole_keeps_the_excepted},
     {"keeps its revoked until retention ends", keeps_its_revoked_until_retention_ends},
     {"of a client can be revoked too", of_a_client_can_be_revoked_too},
+    {"of a pool is a third beside user and client", of_a_pool_is_a_third_beside_user_and_client},
     {NULL, NULL}};

@@ -171,6 +171,42 @@ static void touch_is_thinned_by_the_smaller_of_policy_and_a_sixteenth(struct wor
     CHECK_EQUAL(expires_at(contract_touch(world, "web", "s")), START + 1700);
 }
 
+static void touch_by_a_rule_moves_what_a_touch_would(struct world *world) {
+    contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_TOUCH_AFTER_MS, 10));
+    uint64_t version = contract_put(world, "web", "s", (struct put){.idle_timeout_ms = 1600}).session.version;
+    world->now_ms = START + 9;
+    struct verb verb = contract_update_touch(world, "web", "s");
+    CHECK(verb.is_found && verb.outcome == OUTCOME_TOUCH && !verb.error.code);
+    CHECK_EQUAL(expires_at(verb), START + 1600);
+    world->now_ms = START + 10;
+    verb = contract_update_touch(world, "web", "s");
+    CHECK_EQUAL(expires_at(verb), START + 1610);
+    CHECK_EQUAL(verb.session.version, version);
+    CHECK_EQUAL(expires_at(contract_get(world, "web", "s", false)), START + 1610);
+    world->now_ms = START + 1610;
+    CHECK_EQUAL(contract_update_touch(world, "web", "s").error.code, ERROR_GONE);
+    CHECK(!contract_update_touch(world, "web", "unknown").is_found);
+}
+
+static void keeps_what_only_some_sessions_have(struct world *world) {
+    static const char tags[] = "\x92\xa1x\xa1y";
+    contract_put(world, "web", "s",
+                 (struct put){.user = TEXT("ann"),
+                              .client = TEXT("phone"),
+                              .pool = TEXT("proxies"),
+                              .tags = bytes_of(tags, sizeof(tags) - 1),
+                              .token = TEXT("a hash"),
+                              .bound = TEXT("another")});
+    contract_put(world, "web", "s", (struct put){.data = TEXT("\x81\xa1x\x01")});
+    struct verb verb = contract_get(world, "web", "s", false);
+    CHECK(bytes_equal(verb.session.pool, TEXT("proxies")));
+    CHECK(bytes_equal(verb.session.tags, bytes_of(tags, sizeof(tags) - 1)));
+    CHECK(bytes_equal(verb.session.token, TEXT("a hash")) && bytes_equal(verb.session.bound, TEXT("another")));
+    contract_put(world, "web", "plain", (struct put){0});
+    verb = contract_get(world, "web", "plain", false);
+    CHECK(!verb.session.pool.data && !verb.session.tags.data && !verb.session.token.data && !verb.session.bound.data);
+}
+
 static void get_with_touch_extends_what_is_alive_and_finds_nothing_dead(struct world *world) {
     contract_put(world, "web", "s", IDLE_100);
     world->now_ms = START + 50;
@@ -320,6 +356,8 @@ const struct contract_test life_tests[] = {
     {"that is unknown leaves nothing when destroyed", destroy_of_an_unknown_one_leaves_nothing},
     {"that is touched keeps its version", touch_moves_the_deadline_and_not_the_version},
     {"is touched no more often than the policy says", touch_is_thinned_by_the_smaller_of_policy_and_a_sixteenth},
+    {"is touched by a rule as by a touch", touch_by_a_rule_moves_what_a_touch_would},
+    {"keeps pool, tags, token and binding", keeps_what_only_some_sessions_have},
     {"is extended by a get with touch while alive", get_with_touch_extends_what_is_alive_and_finds_nothing_dead},
     {"that is unknown cannot be touched", touch_of_an_unknown_one_is_nothing},
     {"keeps a touch when it is set", touch_between_read_and_write_is_not_lost},

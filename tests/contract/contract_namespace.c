@@ -268,6 +268,24 @@ static void policy_holds_for_the_dead_that_are_there(struct world *world) {
     CHECK_EQUAL(stats_of(world).bytes_records, 0);
 }
 
+static const struct policy *policy_of(struct world *world, const char *namespace) {
+    world->engine->vtable->enter(world->engine, world->loop);
+    const struct policy *policy = world->engine->vtable->policy(world->engine, bytes_of_string(namespace));
+    world->engine->vtable->leave(world->engine, world->loop);
+    return policy;
+}
+
+static void tells_its_policy_without_a_verb(struct world *world) {
+    CHECK(!policy_of(world, "web"));
+    contract_put(world, "web", "s", (struct put){0});
+    CHECK(policy_of(world, "web") && policy_of(world, "web")->max_sessions == 0);
+    contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_MAX_SESSIONS, 7));
+    CHECK(policy_of(world, "web") && policy_of(world, "web")->max_sessions == 7);
+    CHECK(!policy_of(world, "we"));
+    contract_end(world, "web", END_DROP);
+    CHECK(!policy_of(world, "web"));
+}
+
 const struct contract_test namespace_tests[] = {
     {"comes into being with its first write", comes_into_being_with_its_first_write},
     {"is made by configure", is_made_by_configure},
@@ -284,4 +302,5 @@ const struct contract_test namespace_tests[] = {
     {"at max_memory refuses growth alone", at_max_memory_refuses_growth_alone},
     {"gives memory back after mass expiry", gives_memory_back_after_mass_expiry},
     {"has a policy that holds for the dead that are there", policy_holds_for_the_dead_that_are_there},
+    {"tells its policy without a verb", tells_its_policy_without_a_verb},
     {NULL, NULL}};

@@ -39,7 +39,7 @@ static struct tally *tally_of(struct tallies *tallies, const struct namespace *n
 static void check_groups(struct memory_engine *engine, struct namespace *namespace, const struct record *record,
                          uint64_t hash) {
     struct group_entry entry = group_entry_of(record_created_at(record), hash);
-    for (unsigned kind = GROUP_USER; kind <= GROUP_CLIENT; kind++) {
+    for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
         struct bytes name = record_group(record, kind);
         if (!name.data) continue;
         struct group_key key = group_key_of(engine, namespace, kind, name);

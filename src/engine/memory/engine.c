@@ -126,6 +126,11 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
     }
 }
 
+static const struct policy *memory_policy(struct engine *self, struct bytes name) {
+    struct namespace *namespace = registry_find(&of(self)->registry, name);
+    return namespace ? namespace_policy(namespace) : NULL;
+}
+
 static void memory_enter(struct engine *self, unsigned loop_index) {
     reclaim_enter(&of(self)->reclaim, loop_index);
 }
@@ -255,6 +260,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .leave = memory_leave,
                                                    .submit = memory_submit,
                                                    .set_done = NULL,
+                                                   .policy = memory_policy,
                                                    .advance = memory_advance,
                                                    .stats = memory_stats,
                                                    .set_limits = memory_set_limits,

@@ -1,4 +1,4 @@
-/* Groups: which sessions a user or a client has, the oldest first.
+/* Groups: which sessions a user, a client or a pool has, the oldest first.
  *
  * A group is an object in the shard of hash(namespace, kind, name), under that shard's group lock, which is never taken
  * together with another lock. It does not hold records but entries of 16 bytes: the id's hash and created_at. An entry

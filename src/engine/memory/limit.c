@@ -264,7 +264,7 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
 /* ---- all of them */
 
 bool places_match(const struct places *places, const struct needs *needs) {
-    for (unsigned k = 0; k < 2; k++) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
         const struct place *place = &places->groups[k];
         if (place->is_held != (needs->groups[k].data != NULL)) return false;
         if (!place->is_held) continue;
@@ -278,7 +278,7 @@ bool places_match(const struct places *places, const struct needs *needs) {
 
 bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
     bool is_given = take_bytes(context, needs, places, error) && take_session(context, needs, places, error);
-    for (unsigned k = 0; is_given && k < 2; k++)
+    for (unsigned k = 0; is_given && k < GROUPS_MAX; k++)
         if (needs->groups[k].data) is_given = take_group(context, needs, k, places, error);
     if (!is_given) places_give_back(context, needs->namespace, places);
     return is_given;
@@ -289,11 +289,11 @@ void places_settle(struct namespace *namespace, struct places *places) {
     if (places->holds_bytes) atomic_fetch_sub(&namespace->reserved_bytes, places->growth_bytes);
     places->holds_session = places->holds_bytes = false;
     places->growth_bytes = 0;
-    places->groups[0].is_held = places->groups[1].is_held = false;
+    for (unsigned k = 0; k < GROUPS_MAX; k++) places->groups[k].is_held = false;
 }
 
 void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
-    for (unsigned k = 2; k-- > 0;) {
+    for (unsigned k = GROUPS_MAX; k-- > 0;) {
         struct place *place = &places->groups[k];
         if (!place->is_held) continue;
         struct group_key key =

@@ -33,7 +33,7 @@ void group_leave(struct context *context, const struct group_key *key, struct gr
 void record_leave_groups(struct context *context, uint64_t hash, const struct record *record) {
     struct namespace *namespace = record_terms(context->engine, record)->namespace;
     struct group_entry entry = group_entry_of(record_created_at(record), hash);
-    for (unsigned kind = GROUP_USER; kind <= GROUP_CLIENT; kind++) {
+    for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
         struct bytes name = record_group(record, kind);
         if (!name.data) continue;
         struct group_key key = group_key_of(context->engine, namespace, kind, name);

@@ -27,6 +27,7 @@ enum retire_kind { RETIRE_BLOCK, RETIRE_NAMESPACE };
 #define REAP_BATCH         32  /* buckets taken under one lock */
 #define LEAVE_MAX          512 /* records taken out under one lock that have groups to leave */
 #define EVICT_BATCH        256 /* sessions that one look through a group finds for ending */
+#define GROUPS_MAX         3   /* groups of one session: user, client and pool, which is GROUP_USER + k */
 
 struct shard {
     struct table table; /* first: its root is what every look-up reads */
@@ -189,6 +190,10 @@ void sight_take(struct context *context, struct namespace *namespace, uint64_t h
 bool sight_holds(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
                  struct sight *sight);
 
+/* Under the lock, for what is alive: moves last_active_at to now, thinned by the policy, in the record and in the view.
+ */
+void sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight);
+
 /* ---- publish.c: changes of a shard; its lock is held unless said otherwise */
 
 /* A block with the draft in it, not published; NULL where memory is lacking. No lock. */
@@ -251,9 +256,9 @@ struct place {
 
 /* What a write holds until it is published or given up. */
 struct places {
-    struct place groups[2]; /* user, client */
-    bool holds_session;     /* of max_sessions */
-    int64_t growth_bytes;   /* allowed; of max_bytes where holds_bytes */
+    struct place groups[GROUPS_MAX];
+    bool holds_session;   /* of max_sessions */
+    int64_t growth_bytes; /* allowed; of max_bytes where holds_bytes */
     bool holds_bytes;
 };
 
@@ -262,15 +267,15 @@ struct needs {
     struct namespace *namespace;
     const struct policy *policy;
     uint64_t hash;
-    struct bytes groups[2]; /* entered; absent: not */
-    bool is_limited[2];     /* that group's limit decides */
+    struct bytes groups[GROUPS_MAX]; /* entered; absent: not */
+    bool is_limited[GROUPS_MAX];     /* that group's limit decides */
     int64_t created_at;
     bool takes_session;   /* one more living session in the namespace */
     int64_t growth_bytes; /* above 0: refused where memory or max_bytes do not allow it */
 };
 
 static inline void places_init(struct places *places) {
-    places->groups[0].is_held = places->groups[1].is_held = false;
+    for (unsigned k = 0; k < GROUPS_MAX; k++) places->groups[k].is_held = false;
     places->holds_session = places->holds_bytes = false;
     places->growth_bytes = 0;
 }
@@ -321,7 +326,7 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
 
 /* Takes out the entries of a record that was replaced. No lock may be held. */
 void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,
-                  const struct bytes leaves[2]);
+                  const struct bytes leaves[GROUPS_MAX]);
 
 /* Revokes one session if `group` still has it. True: it was this call. */
 bool session_revoke(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
@@ -337,7 +342,7 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
 
 /* Which groups a change from `old` (physically there, or NULL) to `draft` enters and leaves. */
 void needs_of(struct context *context, struct namespace *namespace, uint64_t hash, const struct sight *old,
-              const struct session *draft, struct needs *needs, struct bytes leaves[2]);
+              const struct session *draft, struct needs *needs, struct bytes leaves[GROUPS_MAX]);
 
 /* ---- reap.c */
 

@@ -18,8 +18,8 @@ struct move {
     struct sight old, new;
     struct session draft;
     struct places places;
-    struct bytes leaves[2];     /* groups of the old record */
-    struct bytes new_leaves[2]; /* of a forgotten record that stands under the new id */
+    struct bytes leaves[GROUPS_MAX];     /* groups of the old record */
+    struct bytes new_leaves[GROUPS_MAX]; /* of a forgotten record that stands under the new id */
     struct record *record, *alias;
 };
 
@@ -52,9 +52,9 @@ static bool move_look_new(struct context *context, struct move *move, struct err
 }
 
 static void move_needs(struct context *context, struct move *move, struct needs *needs) {
-    struct bytes old_groups[2];
+    struct bytes old_groups[GROUPS_MAX];
     needs_of(context, move->namespace, move->new_hash, &move->new, &move->draft, needs, move->new_leaves);
-    for (unsigned k = 0; k < 2; k++) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
         old_groups[k] = record_group(move->old.record, GROUP_USER + k);
         move->leaves[k] = old_groups[k];
         /* Within its group it only changes its name: that takes no place. */
@@ -109,7 +109,7 @@ static void move_unlock(struct shard *a, struct shard *b) {
 
 /* Whether a revoke_all is at work on a group in which the session stays. */
 static bool group_is_ending(const struct move *move) {
-    for (unsigned k = 0; k < 2; k++) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
         const struct place *place = &move->places.groups[k];
         if (place->is_held && move->leaves[k].data &&
             bytes_equal(move->leaves[k], bytes_of(place->name, place->name_size)) && atomic_load(&place->group->ending))

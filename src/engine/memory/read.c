@@ -45,22 +45,23 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
     return true;
 }
 
+void sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight) {
+    int64_t touch_after_ms = namespace_policy(namespace)->touch_after_ms;
+    int64_t touched_at = session_touched_at(&sight->view, touch_after_ms, sight->now_ms);
+    if (touched_at == sight->view.last_active_at) return;
+    /* Its bucket stays armed for the earlier deadline; when that comes the reaper arms it again. */
+    record_set_active(sight->record, (uint64_t)touched_at << 16 | (sight->active & 0xffff));
+    sight->view.last_active_at = touched_at;
+    counter_add(&context->loop->counters.touched, 1);
+}
+
 /* Moves last_active_at of what is alive. Fills sight; the session is its view. */
 static void session_touch(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
                           struct sight *sight) {
     struct shard *shard = shard_of(context->engine, hash);
-    const struct policy *policy = namespace_policy(namespace);
     shard_take(context->engine, shard);
     sight_take(context, namespace, hash, id, true, false, sight);
-    if (sight->presence == PRESENCE_ALIVE) {
-        int64_t touched_at = session_touched_at(&sight->view, policy->touch_after_ms, sight->now_ms);
-        if (touched_at != sight->view.last_active_at) {
-            /* Its bucket stays armed for the earlier deadline; when that comes the reaper arms it again. */
-            record_set_active(sight->record, (uint64_t)touched_at << 16 | (sight->active & 0xffff));
-            sight->view.last_active_at = touched_at;
-            counter_add(&context->loop->counters.touched, 1);
-        }
-    }
+    if (sight->presence == PRESENCE_ALIVE) sight_touch(context, namespace, sight);
     shard_release(shard);
 }
 

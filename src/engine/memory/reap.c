@@ -34,7 +34,7 @@ static void reap_remove(struct context *context, struct shard *shard, struct tab
     if (!namespace_is_dropped(namespace) && tombstone_counts(namespace, tombstone, context->now_ms))
         shard_bury(context, namespace, shard, id_hash(engine, namespace, record_id(record)), tombstone);
     shard_remove(context, shard, walk->slot, record);
-    if (!record_is_alias(record) && record_flags(record) & (RECORD_HAS_USER | RECORD_HAS_CLIENT))
+    if (record_has_groups(record))
         loop->leaving[loop->leaving_count++] = record;
     else
         record_retire(context, record);

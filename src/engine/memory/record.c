@@ -14,6 +14,15 @@ static uint64_t moment_bits(int64_t moment) {
     return (uint64_t)moment < (UINT64_C(1) << 48) ? (uint64_t)moment : (UINT64_C(1) << 48) - 1;
 }
 
+static unsigned draft_more(const struct session *draft) {
+    unsigned more = 0;
+    if (draft->pool.data) more |= RECORD_MORE_POOL;
+    if (draft->tags.data) more |= RECORD_MORE_TAGS;
+    if (draft->token.data) more |= RECORD_MORE_TOKEN;
+    if (draft->bound.data) more |= RECORD_MORE_BOUND;
+    return more;
+}
+
 static unsigned draft_flags(const struct session *draft, bool has_own_timeouts) {
     unsigned flags = (unsigned)draft->status;
     if (draft->absolute_expires_at) flags |= RECORD_HAS_ABSOLUTE;
@@ -25,7 +34,17 @@ static unsigned draft_flags(const struct session *draft, bool has_own_timeouts) 
     if (draft->replaced_by.data) flags |= RECORD_HAS_REPLACED_BY;
     if (draft->meta.data) flags |= RECORD_HAS_META;
     if (draft->is_alias) flags |= RECORD_IS_ALIAS;
+    if (draft_more(draft)) flags |= RECORD_HAS_MORE;
     return flags;
+}
+
+static size_t more_size(const struct session *draft) {
+    size_t size = 1;
+    if (draft->pool.data) size += 1 + draft->pool.size;
+    if (draft->tags.data) size += 2 + draft->tags.size;
+    if (draft->token.data) size += 2 + draft->token.size;
+    if (draft->bound.data) size += 2 + draft->bound.size;
+    return size;
 }
 
 size_t record_size_of(const struct session *draft, bool has_own_timeouts) {
@@ -40,6 +59,7 @@ size_t record_size_of(const struct session *draft, bool has_own_timeouts) {
     if (flags & RECORD_HAS_REASON) size += 2 + draft->reason.size;
     if (flags & RECORD_HAS_REPLACED_BY) size += 1 + draft->replaced_by.size;
     if (flags & RECORD_HAS_META) size += 4 + draft->meta.size;
+    if (flags & RECORD_HAS_MORE) size += more_size(draft);
     return size;
 }
 
@@ -57,6 +77,8 @@ static uint8_t *put_bytes(uint8_t *at, struct bytes bytes, unsigned width) {
 }
 
 static uint8_t *put_parts(uint8_t *at, const struct session *draft, unsigned flags) {
+    unsigned more = draft_more(draft);
+    if (flags & RECORD_HAS_MORE) *at++ = (uint8_t)more;
     if (flags & RECORD_HAS_ABSOLUTE) at = put_int(at, draft->absolute_expires_at);
     if (flags & RECORD_HAS_STATUS_AT) at = put_int(at, draft->status_at);
     if (flags & RECORD_HAS_TIMEOUTS) {
@@ -66,9 +88,13 @@ static uint8_t *put_parts(uint8_t *at, const struct session *draft, unsigned fla
     }
     if (flags & RECORD_HAS_USER) at = put_bytes(at, draft->user, 1);
     if (flags & RECORD_HAS_CLIENT) at = put_bytes(at, draft->client, 1);
+    if (more & RECORD_MORE_POOL) at = put_bytes(at, draft->pool, 1);
     if (flags & RECORD_HAS_REASON) at = put_bytes(at, draft->reason, 2);
     if (flags & RECORD_HAS_REPLACED_BY) at = put_bytes(at, draft->replaced_by, 1);
     if (flags & RECORD_HAS_META) at = put_bytes(at, draft->meta, 4);
+    if (more & RECORD_MORE_TAGS) at = put_bytes(at, draft->tags, 2);
+    if (more & RECORD_MORE_TOKEN) at = put_bytes(at, draft->token, 2);
+    if (more & RECORD_MORE_BOUND) at = put_bytes(at, draft->bound, 2);
     return at;
 }
 
@@ -99,10 +125,15 @@ static struct bytes take_bytes(const uint8_t **at, unsigned width) {
     return bytes;
 }
 
+/* Where the numbers begin. */
+static const uint8_t *numbers_of(const struct record *record) {
+    return record->payload + (record_flags(record) & RECORD_HAS_MORE ? 1 : 0);
+}
+
 /* Past the numbers. */
 static const uint8_t *skip_numbers(const struct record *record) {
     unsigned flags = record_flags(record);
-    const uint8_t *at = record->payload;
+    const uint8_t *at = numbers_of(record);
     if (flags & RECORD_HAS_ABSOLUTE) at += 8;
     if (flags & RECORD_HAS_STATUS_AT) at += 8;
     if (flags & RECORD_HAS_TIMEOUTS) at += 24;
@@ -113,12 +144,17 @@ struct bytes record_id(const struct record *record) {
     unsigned flags = record_flags(record);
     size_t size = record->sizes & 0xff;
     if (!(flags & RECORD_HAS_ANY)) return (struct bytes){record->payload, size};
+    unsigned more = record_more(record);
     const uint8_t *at = skip_numbers(record);
     if (flags & RECORD_HAS_USER) take_bytes(&at, 1);
     if (flags & RECORD_HAS_CLIENT) take_bytes(&at, 1);
+    if (more & RECORD_MORE_POOL) take_bytes(&at, 1);
     if (flags & RECORD_HAS_REASON) take_bytes(&at, 2);
     if (flags & RECORD_HAS_REPLACED_BY) take_bytes(&at, 1);
     if (flags & RECORD_HAS_META) take_bytes(&at, 4);
+    if (more & RECORD_MORE_TAGS) take_bytes(&at, 2);
+    if (more & RECORD_MORE_TOKEN) take_bytes(&at, 2);
+    if (more & RECORD_MORE_BOUND) take_bytes(&at, 2);
     return (struct bytes){at, size};
 }
 
@@ -129,11 +165,13 @@ size_t record_size(const struct record *record) {
 
 struct bytes record_group(const struct record *record, unsigned kind) {
     unsigned flags = record_flags(record);
-    if (record_is_alias(record) || !(flags & (RECORD_HAS_USER | RECORD_HAS_CLIENT))) return BYTES_ABSENT;
+    if (!record_has_groups(record)) return BYTES_ABSENT;
     const uint8_t *at = skip_numbers(record);
     struct bytes user = flags & RECORD_HAS_USER ? take_bytes(&at, 1) : BYTES_ABSENT;
     if (kind == GROUP_USER) return user;
-    return kind == GROUP_CLIENT && flags & RECORD_HAS_CLIENT ? take_bytes(&at, 1) : BYTES_ABSENT;
+    struct bytes client = flags & RECORD_HAS_CLIENT ? take_bytes(&at, 1) : BYTES_ABSENT;
+    if (kind == GROUP_CLIENT) return client;
+    return kind == GROUP_POOL && record_more(record) & RECORD_MORE_POOL ? take_bytes(&at, 1) : BYTES_ABSENT;
 }
 
 static int64_t take_int(const uint8_t **at) {
@@ -145,7 +183,7 @@ static int64_t take_int(const uint8_t **at) {
 
 void record_view_life(const struct record *record, const struct terms *terms, uint64_t active, struct session *out) {
     unsigned flags = record_flags(record);
-    const uint8_t *at = record->payload;
+    const uint8_t *at = numbers_of(record);
     out->version = record->version;
     out->created_at = record_created_at(record);
     out->last_active_at = (int64_t)(active >> 16);
@@ -173,12 +211,17 @@ void record_view_bytes(const struct record *record, struct session *out) {
     out->usage = NULL;
     out->event = EVENT_NONE;
     if (flags & RECORD_HAS_ANY) {
+        unsigned more = record_more(record);
         at = skip_numbers(record);
         if (flags & RECORD_HAS_USER) out->user = take_bytes(&at, 1);
         if (flags & RECORD_HAS_CLIENT) out->client = take_bytes(&at, 1);
+        if (more & RECORD_MORE_POOL) out->pool = take_bytes(&at, 1);
         if (flags & RECORD_HAS_REASON) out->reason = take_bytes(&at, 2);
         if (flags & RECORD_HAS_REPLACED_BY) out->replaced_by = take_bytes(&at, 1);
         if (flags & RECORD_HAS_META) out->meta = take_bytes(&at, 4);
+        if (more & RECORD_MORE_TAGS) out->tags = take_bytes(&at, 2);
+        if (more & RECORD_MORE_TOKEN) out->token = take_bytes(&at, 2);
+        if (more & RECORD_MORE_BOUND) out->bound = take_bytes(&at, 2);
     }
     out->id = (struct bytes){at, id_size};
     out->data = (struct bytes){at + id_size, record_data_size(record)};

@@ -1,8 +1,9 @@
 /* A session as it lies in memory: one block, immutable once it is published but for one word.
  *
  *     version 8 | last_active_at and marks 8 | created_at and flags 8 | terms 4 | data size 3, id size 1
- *     then, only where set: absolute_expires_at 8, status_at 8, own timeouts 24, user, client, reason, replaced_by,
- * meta then id, then data
+ *     then, only where set: further flags 1, absolute_expires_at 8, status_at 8, own timeouts 24, user, client, pool,
+ *     reason, replaced_by, meta, tags, token, bound
+ *     then id, then data
  *
  * A plain session with timeouts that its terms hold takes exactly 32 bytes beyond id and data. The word `active` is
  * written under the shard's lock only and read by anyone; everything else is written before the record is published.
@@ -37,15 +38,27 @@ enum {
     RECORD_HAS_REASON = 1 << 9,
     RECORD_HAS_REPLACED_BY = 1 << 10,
     RECORD_HAS_META = 1 << 11,
-    RECORD_IS_ALIAS = 1 << 12
+    RECORD_IS_ALIAS = 1 << 12,
+    RECORD_HAS_MORE = 1 << 13 /* the payload begins with a byte of further flags */
 };
-#define RECORD_HAS_ANY 0xff0
+#define RECORD_HAS_ANY (0xff0 | RECORD_HAS_MORE)
+
+/* Further flags, of what few sessions have. */
+enum { RECORD_MORE_POOL = 1 << 0, RECORD_MORE_TAGS = 1 << 1, RECORD_MORE_TOKEN = 1 << 2, RECORD_MORE_BOUND = 1 << 3 };
 
 static inline unsigned record_flags(const struct record *record) {
     return (unsigned)(record->born & 0xffff);
 }
 static inline enum status record_status(const struct record *record) {
     return (enum status)(record->born & 15);
+}
+static inline unsigned record_more(const struct record *record) {
+    return record->born & RECORD_HAS_MORE ? record->payload[0] : 0;
+}
+/* Whether it may be in a group at all. */
+static inline bool record_has_groups(const struct record *record) {
+    return !(record->born & RECORD_IS_ALIAS) &&
+           (record->born & (RECORD_HAS_USER | RECORD_HAS_CLIENT) || record_more(record) & RECORD_MORE_POOL);
 }
 static inline int64_t record_created_at(const struct record *record) {
     return (int64_t)(record->born >> 16);
@@ -78,7 +91,7 @@ size_t record_size(const struct record *record);
 
 struct bytes record_id(const struct record *record);
 
-/* The name of its group of that kind (GROUP_USER or GROUP_CLIENT); absent: none. */
+/* The name of its group of that kind; absent: none. */
 struct bytes record_group(const struct record *record, unsigned kind);
 
 /* Fills what the rules of life read (times, status, version, is_alias) and leaves the rest of `out` as it is. `active`

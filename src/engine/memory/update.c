@@ -57,11 +57,11 @@ void draft_normalise(struct session *draft) {
 
 static struct bytes draft_group(const struct session *draft, unsigned k) {
     if (draft->is_alias) return BYTES_ABSENT;
-    return k == 0 ? draft->user : draft->client;
+    return k == 0 ? draft->user : k == 1 ? draft->client : draft->pool;
 }
 
 void needs_of(struct context *context, struct namespace *namespace, uint64_t hash, const struct sight *old,
-              const struct session *draft, struct needs *needs, struct bytes leaves[2]) {
+              const struct session *draft, struct needs *needs, struct bytes leaves[GROUPS_MAX]) {
     bool is_old_seen = old->presence == PRESENCE_ALIVE || old->presence == PRESENCE_DEAD;
     bool is_alive = !draft->is_alias && session_is_alive(draft, context->now_ms);
     needs->namespace = namespace;
@@ -69,7 +69,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     needs->hash = hash;
     needs->created_at = draft->created_at;
     needs->takes_session = is_alive && old->presence != PRESENCE_ALIVE;
-    for (unsigned k = 0; k < 2; k++) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
         struct bytes before = old->record ? record_group(old->record, GROUP_USER + k) : BYTES_ABSENT;
         struct bytes after = draft_group(draft, k);
         bool stays = is_old_seen && !needs->takes_session && before.data && after.data && bytes_equal(before, after) &&
@@ -86,8 +86,8 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
 }
 
 void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,
-                  const struct bytes leaves[2]) {
-    for (unsigned k = 0; k < 2; k++) {
+                  const struct bytes leaves[GROUPS_MAX]) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
         if (!leaves[k].data) continue;
         struct group_key key = group_key_of(context->engine, namespace, GROUP_USER + k, leaves[k]);
         group_leave(context, &key, group_entry_of(record_created_at(old), hash), true);
@@ -124,7 +124,7 @@ static bool update_lock(struct context *context, struct update *update, struct a
 static enum step update_replace(struct context *context, struct update *update, struct attempt *attempt,
                                 struct places *places) {
     struct needs needs;
-    struct bytes leaves[2];
+    struct bytes leaves[GROUPS_MAX];
     uint64_t version;
     attempt->draft.id = update->id;
     draft_normalise(&attempt->draft);
@@ -189,6 +189,23 @@ static enum step update_keep(struct update *update, struct attempt *attempt) {
     return STEP_DONE;
 }
 
+/* A touch that is thinned away changes nothing, and needs no lock for it. */
+static enum step update_touch(struct context *context, struct update *update, struct attempt *attempt) {
+    struct sight *sight = &attempt->sight;
+    int64_t touch_after_ms = namespace_policy(update->namespace)->touch_after_ms;
+    assert(sight->presence == PRESENCE_ALIVE);
+    if (session_touched_at(&sight->view, touch_after_ms, sight->now_ms) != sight->view.last_active_at) {
+        if (!attempt->is_locked) shard_take(context->engine, attempt->shard);
+        attempt->is_locked = true;
+        if (!sight_holds(context, update->namespace, update->hash, update->id, sight)) {
+            attempt_release(attempt);
+            return STEP_AGAIN;
+        }
+        sight_touch(context, update->namespace, sight);
+    }
+    return update_keep(update, attempt);
+}
+
 /* Sees to it that the namespace is one that still has its name. */
 static void update_resolve(struct context *context, struct update *update) {
     if (update->namespace && !namespace_is_dropped(update->namespace)) return;
@@ -239,7 +256,7 @@ static enum step update_try(struct context *context, struct update *update, stru
         update->is_found = false;
         return STEP_DONE;
     case OUTCOME_REMOVE: return update_remove(context, update, &attempt);
-    case OUTCOME_TOUCH: assert(!"not yet"); break;
+    case OUTCOME_TOUCH: return update_touch(context, update, &attempt);
     case OUTCOME_REPLACE: break;
     }
     if (!update->namespace) return update_make_namespace(context, update, &attempt);
@@ -281,7 +298,7 @@ static enum outcome revoke_rule(const struct update_input *input, struct session
     const struct revocation *revocation = input->arguments;
     (void)error;
     if (input->presence != PRESENCE_ALIVE) return OUTCOME_KEEP;
-    struct bytes name = revocation->group->kind == GROUP_USER ? draft->user : draft->client;
+    struct bytes name = draft_group(draft, revocation->group->kind - GROUP_USER);
     if (!name.data || !bytes_equal(name, revocation->group->name)) return OUTCOME_KEEP;
     draft->status = STATUS_REVOKED;
     draft->status_at = input->now_ms;

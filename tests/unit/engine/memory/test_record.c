@@ -35,6 +35,9 @@ static size_t round_trip(const struct session *draft, bool has_own_timeouts) {
     cr_assert(bytes_equal(out.user, draft->user) && bytes_equal(out.client, draft->client));
     cr_assert(bytes_equal(out.meta, draft->meta) && bytes_equal(out.reason, draft->reason));
     cr_assert(bytes_equal(out.replaced_by, draft->replaced_by));
+    cr_assert(bytes_equal(out.pool, draft->pool) && bytes_equal(out.tags, draft->tags));
+    cr_assert(bytes_equal(out.token, draft->token) && bytes_equal(out.bound, draft->bound));
+    cr_assert(!out.usage && out.event == EVENT_NONE);
     cr_assert_eq(out.version, 9);
     cr_assert_eq(out.created_at, draft->created_at);
     cr_assert_eq(out.last_active_at, draft->last_active_at);
@@ -49,6 +52,9 @@ static size_t round_trip(const struct session *draft, bool has_own_timeouts) {
     struct bytes client = draft->is_alias ? BYTES_ABSENT : draft->client;
     cr_assert(bytes_equal(record_group(record, GROUP_USER), user));
     cr_assert(bytes_equal(record_group(record, GROUP_CLIENT), client));
+    struct bytes pool = draft->is_alias ? BYTES_ABSENT : draft->pool;
+    cr_assert(bytes_equal(record_group(record, GROUP_POOL), pool));
+    cr_assert_eq(record_has_groups(record), user.data || client.data || pool.data);
     free(record);
     return size;
 }
@@ -56,6 +62,12 @@ static size_t round_trip(const struct session *draft, bool has_own_timeouts) {
 Test(record, of_a_plain_session_costs_32_bytes) {
     struct session draft = plain_session();
     cr_assert_eq(round_trip(&draft, false), 32 + draft.id.size + draft.data.size);
+}
+
+Test(record, of_a_session_with_a_token_costs_three_bytes_beyond_it) {
+    struct session draft = plain_session();
+    draft.token = BYTES_LITERAL("0123456789abcdef");
+    cr_assert_eq(round_trip(&draft, false), 32 + 3 + 16 + draft.id.size + draft.data.size);
 }
 
 Test(record, keeps_timeouts_of_its_own_where_terms_have_no_place) {
@@ -75,6 +87,10 @@ Test(record, keeps_any_mixture_of_optional_parts) {
         draft.data = bytes_of(bytes, prng_below(&prng, prng_happens(&prng, 1, 50) ? sizeof(bytes) : 400));
         if (prng_happens(&prng, 1, 2)) draft.user = bytes_of(bytes + 1, 1 + prng_below(&prng, 255));
         if (prng_happens(&prng, 1, 2)) draft.client = bytes_of(bytes + 2, 1 + prng_below(&prng, 255));
+        if (prng_happens(&prng, 1, 2)) draft.pool = bytes_of(bytes + 6, 1 + prng_below(&prng, 255));
+        if (prng_happens(&prng, 1, 2)) draft.tags = bytes_of(bytes + 7, 1 + prng_below(&prng, 17000));
+        if (prng_happens(&prng, 1, 2)) draft.token = bytes_of(bytes + 8, 1 + prng_below(&prng, 300));
+        if (prng_happens(&prng, 1, 2)) draft.bound = bytes_of(bytes + 9, 1 + prng_below(&prng, 300));
         if (prng_happens(&prng, 1, 2)) draft.reason = bytes_of(bytes + 3, prng_below(&prng, 1025));
         if (prng_happens(&prng, 1, 2)) draft.replaced_by = bytes_of(bytes + 4, 1 + prng_below(&prng, 255));
         if (prng_happens(&prng, 1, 2)) draft.meta = bytes_of(bytes + 5, prng_below(&prng, 66000));
