@@ -12,11 +12,19 @@
  *   ~ method params           a notification
  *   < pattern                 the next answer is a result that fits
  *   ! CODE pattern            the next answer is this error, and its map fits (pattern may be left out)
+ *   waits NAME                the next request has no answer yet, and is known by NAME from here on; or, where NAME is
+ *                             known, that request still has none
+ *   then NAME < pattern       by now the request NAME has been answered, with a result that fits
+ *   then NAME ! CODE pattern  or with this error
  *   times N > method params   that request N times, %i in it counting from 1; none may fail, answers are not looked at
  *   times N < method params   the same, each fed by itself
- *   conn N                    goes on as connection N; each has a loop of its own
+ *   conn N                    goes on as connection N; even ones share a loop, and odd ones
+ *   close                     closes the connection; the next request opens it anew
  *   offset MS                 server time minus wall time
  *   limit NAME VALUE          max_memory or max_namespaces of the engine, output_mark of the server
+ *
+ * Between two moments everything happens at its own millisecond, where timers run at every step and in scripts that
+ * wait (wait_ms) or watch (watch.start); a loop that the engine wakes runs at once.
  *
  * Every script is played several times on a fresh server (see `modes`): what it shows may not hang on when timers ran,
  * on how requests were cut into pieces, on how many shards there are, or on which engine it is. One thread; no clock,
@@ -34,7 +42,7 @@
 
 #define BASE_MS INT64_C(1767225600000)
 
-enum { CONN_MAX = 8, REPLY_MAX = 64, LOOPS = 2, ADVANCE_BUDGET = 1000 };
+enum { CONN_MAX = 8, REPLY_MAX = 64, WAITING_MAX = 16, LOOPS = 2, ADVANCE_BUDGET = 1000 };
 
 struct mode {
     const char *name;
@@ -56,7 +64,14 @@ struct outstanding {
     int line;
     uint64_t msgid;
     bool is_answered;
+    bool is_moved;      /* it waits, under a name */
     struct buf message; /* the whole reply */
+};
+
+/* A request whose answer is looked at later. */
+struct waiting {
+    char name[32]; /* "": a free place */
+    struct outstanding request;
 };
 
 struct play {
@@ -77,6 +92,10 @@ struct play {
     struct buf input; /* requests that were not fed yet */
     struct outstanding all[REPLY_MAX];
     unsigned count, looked_at; /* of `all` */
+    struct waiting waiting[WAITING_MAX];
+    bool is_well;         /* no answer came that could not be placed */
+    bool is_exact;        /* timers run at each moment at which something is due */
+    bool is_woken[LOOPS]; /* env.wake was called for it */
     struct captures captures;
     char place[300];
 };
@@ -104,14 +123,16 @@ static void random_fill(void *context, void *out, size_t size) {
     }
 }
 
-static void wake_nobody(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
+static void wake(void *context, unsigned loop_index) {
+    ((struct play *)context)->is_woken[loop_index] = true;
 }
 
 static void play_open(struct play *play) {
     play->random_state = 0x9e3779b97f4a7c15u;
-    play->env = (struct env){.context = play, .random = random_fill, .wake = wake_nobody};
+    play->env = (struct env){.context = play, .random = random_fill, .wake = wake};
     play->now_ms = BASE_MS;
+    play->is_exact = play->mode->is_reaping;
+    play->is_well = true;
     play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
     play->limits = (struct server_limits){
         .max_in_flight = 1024, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
@@ -127,22 +148,6 @@ static void play_open(struct play *play) {
     for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);
 }
 
-static void play_close(struct play *play) {
-    for (unsigned i = 0; i < CONN_MAX; i++) {
-        if (!play->conns[i]) continue;
-        server_loop_enter(play->loops[i % LOOPS]);
-        conn_close(play->conns[i]);
-        server_loop_leave(play->loops[i % LOOPS]);
-    }
-    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
-    server_close(play->server);
-    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
-    play->engine->vtable->close(play->engine);
-    for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
-    captures_clear(&play->captures);
-    buf_fini(&play->input);
-}
-
 /* ---- bytes in, bytes out */
 
 static struct conn *conn_now(struct play *play) {
@@ -151,19 +156,23 @@ static struct conn *conn_now(struct play *play) {
     return *conn;
 }
 
+static bool file_under(struct outstanding *one, uint64_t msgid, struct bytes message) {
+    if (one->msgid != msgid || one->is_answered || one->is_moved) return false;
+    one->is_answered = true;
+    buf_append(&one->message, message.data, message.size);
+    return true;
+}
+
 /* Puts one reply to its request; false: nobody asked for it. */
 static bool file_reply(struct play *play, struct bytes message) {
     struct mp_cursor cursor = mp_cursor_of(message);
     mp_read_array(&cursor);
     mp_read_int(&cursor, 1, 1);
     uint64_t msgid = (uint64_t)mp_read_int(&cursor, 0, UINT32_MAX);
-    for (unsigned i = 0; i < play->count; i++) {
-        struct outstanding *one = &play->all[i];
-        if (one->msgid != msgid || one->is_answered) continue;
-        one->is_answered = true;
-        buf_append(&one->message, message.data, message.size);
-        return true;
-    }
+    for (unsigned i = 0; i < play->count; i++)
+        if (file_under(&play->all[i], msgid, message)) return true;
+    for (unsigned i = 0; i < WAITING_MAX; i++)
+        if (play->waiting[i].name[0] && file_under(&play->waiting[i].request, msgid, message)) return true;
     return false;
 }
 
@@ -185,6 +194,52 @@ static bool take_output(struct play *play, struct conn *conn) {
     return true;
 }
 
+/* Takes what the connections of a loop have to say although they were not fed. */
+static bool take_late_output(struct play *play, unsigned loop) {
+    bool is_well = true;
+    for (unsigned i = loop; i < CONN_MAX && is_well; i += LOOPS) {
+        struct conn *conn = play->conns[i];
+        if (conn && conn_output(conn).size) is_well = take_output(play, conn);
+    }
+    return is_well;
+}
+
+/* Runs a loop's timers until nothing is due; answers when something will be. */
+static int64_t run_loop(struct play *play, unsigned index) {
+    int64_t next = play->now_ms;
+    server_loop_enter(play->loops[index]);
+    for (int rounds = 0; next <= play->now_ms; rounds++) {
+        play->is_woken[index] = false;
+        next = server_loop_advance(play->loops[index], play->now_ms, ADVANCE_BUDGET);
+        play->is_well = take_late_output(play, index) && play->is_well;
+        if (rounds == 100000) broken(play, "the timers find no end");
+    }
+    server_loop_leave(play->loops[index]);
+    play->is_well = take_late_output(play, index) && play->is_well;
+    return next;
+}
+
+/* Runs the loops that were woken, until none is. */
+static void run_woken(struct play *play) {
+    for (unsigned i = 0, rounds = 0; i < LOOPS; i++) {
+        if (!play->is_woken[i]) continue;
+        if (++rounds == 100000) broken(play, "the loops wake each other for ever");
+        run_loop(play, i);
+        i = UINT32_MAX; /* from the first one on */
+    }
+}
+
+/* Runs all timers; answers when the next one is due. */
+static int64_t run_timers(struct play *play) {
+    int64_t next = INT64_MAX;
+    for (unsigned i = 0; i < LOOPS; i++) {
+        int64_t due = run_loop(play, i);
+        if (due < next) next = due;
+    }
+    run_woken(play);
+    return next;
+}
+
 static bool feed(struct play *play, struct bytes piece) {
     struct server_loop *loop = play->loops[play->conn_index % LOOPS];
     struct conn *conn = conn_now(play);
@@ -196,7 +251,7 @@ static bool feed(struct play *play, struct bytes piece) {
         is_well = take_output(play, conn);
     }
     server_loop_leave(loop);
-    return is_well;
+    return is_well && (run_woken(play), play->is_well);
 }
 
 /* Feeds what has gathered: in one piece, message by message, or byte by byte. */
@@ -217,14 +272,25 @@ static bool flush(struct play *play) {
     return is_well;
 }
 
-static void run_timers(struct play *play) {
-    for (unsigned i = 0; i < LOOPS; i++) {
-        server_loop_enter(play->loops[i]);
-        for (int rounds = 0; server_loop_advance(play->loops[i], play->now_ms, ADVANCE_BUDGET) <= play->now_ms;
-             rounds++)
-            if (rounds == 100000) broken(play, "the timers find no end");
-        server_loop_leave(play->loops[i]);
-    }
+static void close_connection(struct play *play, unsigned index) {
+    if (!play->conns[index]) return;
+    server_loop_enter(play->loops[index % LOOPS]);
+    conn_close(play->conns[index]);
+    server_loop_leave(play->loops[index % LOOPS]);
+    play->conns[index] = NULL;
+}
+
+static void play_close(struct play *play) {
+    for (unsigned i = 0; i < CONN_MAX; i++) close_connection(play, i);
+    run_woken(play);
+    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
+    server_close(play->server);
+    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
+    play->engine->vtable->close(play->engine);
+    for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
+    for (unsigned i = 0; i < WAITING_MAX; i++) buf_fini(&play->waiting[i].request.message);
+    captures_clear(&play->captures);
+    buf_fini(&play->input);
 }
 
 /* ---- lines */
@@ -239,6 +305,7 @@ static void write_request(struct play *play, const char *text, bool is_notificat
     char method[64];
     int used = 0;
     if (sscanf(text, " %63s%n", method, &used) != 1) broken(play, "expected a method");
+    if (strcmp(method, "watch.start") == 0 || strstr(text, "wait_ms")) play->is_exact = true;
     struct reading reading = reading_of(play, text + used);
     mp_write_array(&play->input, is_notification ? 3 : 4);
     mp_write_uint(&play->input, is_notification ? 2 : 0);
@@ -269,11 +336,8 @@ static bool settle(struct play *play) {
     return true;
 }
 
-/* The next reply's error and result. False: there is none. */
-static bool next_reply(struct play *play, struct bytes *error, struct bytes *result) {
-    if (!flush(play)) return false;
-    if (play->looked_at == play->count) broken(play, "no request stands before this look");
-    struct outstanding *one = &play->all[play->looked_at++];
+/* The parts of an answer that came; false: none did. */
+static bool open_reply(struct play *play, const struct outstanding *one, struct bytes *error, struct bytes *result) {
     if (!one->is_answered) {
         fail(play, "no answer came");
         return false;
@@ -283,6 +347,19 @@ static bool next_reply(struct play *play, struct bytes *error, struct bytes *res
     *error = value_read(&cursor);
     *result = value_read(&cursor);
     return true;
+}
+
+/* The next request whose answer is to be looked at; NULL: something went wrong. */
+static struct outstanding *next_request(struct play *play) {
+    if (!flush(play)) return NULL;
+    if (play->looked_at == play->count) broken(play, "no request stands before this look");
+    return &play->all[play->looked_at++];
+}
+
+/* The next reply's error and result. False: there is none. */
+static bool next_reply(struct play *play, struct bytes *error, struct bytes *result) {
+    const struct outstanding *one = next_request(play);
+    return one && open_reply(play, one, error, result);
 }
 
 static bool is_nil(struct bytes value) {
@@ -299,10 +376,10 @@ static bool fail_with(struct play *play, const char *what, struct bytes value) {
     return false;
 }
 
-static bool look_at_result(struct play *play, const char *pattern) {
+static bool look_at_result(struct play *play, const char *pattern, const struct outstanding *one) {
     struct bytes error, result;
     char why[900];
-    if (!next_reply(play, &error, &result)) return false;
+    if (!one || !open_reply(play, one, &error, &result)) return false;
     if (!is_nil(error)) return fail_with(play, "expected a result, but an error came:", error);
     struct reading reading = reading_of(play, pattern);
     if (!value_match(&reading, result, why, sizeof(why))) {
@@ -313,12 +390,12 @@ static bool look_at_result(struct play *play, const char *pattern) {
     return true;
 }
 
-static bool look_at_error(struct play *play, const char *text) {
+static bool look_at_error(struct play *play, const char *text, const struct outstanding *one) {
     struct bytes error, result;
     char code[40], pattern[300], why[900];
     int used = 0;
     if (sscanf(text, " %39s%n", code, &used) != 1) broken(play, "expected an error's code");
-    if (!next_reply(play, &error, &result)) return false;
+    if (!one || !open_reply(play, one, &error, &result)) return false;
     if (is_nil(error)) return fail_with(play, "expected an error, but this came:", result);
     struct reading details = reading_of(play, text + used);
     snprintf(pattern, sizeof(pattern), "{\"code\": \"%s\", \"message\": _, *}", code);
@@ -327,6 +404,55 @@ static bool look_at_error(struct play *play, const char *text) {
     if (fits && reading_has_more(&details)) fits = value_match(&details, error, why, sizeof(why));
     if (!fits) fail(play, why);
     return fits;
+}
+
+/* ---- who waits */
+
+static struct waiting *waiting_find(struct play *play, const char *name) {
+    for (unsigned i = 0; i < WAITING_MAX; i++)
+        if (strcmp(play->waiting[i].name, name) == 0) return &play->waiting[i];
+    return NULL;
+}
+
+/* The next request has no answer yet, or the one of that name still has none. */
+static bool look_at_nothing(struct play *play, const char *text) {
+    char name[32];
+    if (sscanf(text, " %31s", name) != 1) broken(play, "expected: waits NAME");
+    struct waiting *waiting = waiting_find(play, name);
+    struct outstanding *one = waiting ? &waiting->request : next_request(play);
+    if (!one) return false;
+    if (one->is_answered) return fail_with(play, "it should still wait, but this came:", buf_bytes(&one->message));
+    if (waiting) return true;
+    waiting = waiting_find(play, "");
+    if (!waiting) broken(play, "too many requests wait");
+    waiting->request = *one;
+    strcpy(waiting->name, name);
+    one->is_moved = true;
+    return true;
+}
+
+static bool look_at_waiting(struct play *play, const char *text) {
+    char name[32], how;
+    int used = 0;
+    if (sscanf(text, " %31s %c%n", name, &how, &used) != 2 || (how != '<' && how != '!'))
+        broken(play, "expected: then NAME < pattern, or then NAME ! CODE pattern");
+    struct waiting *waiting = waiting_find(play, name);
+    if (!waiting) broken(play, "nobody waits under this name");
+    struct outstanding *one = &waiting->request;
+    bool fits = how == '<' ? look_at_result(play, text + used, one) : look_at_error(play, text + used, one);
+    buf_fini(&one->message);
+    *waiting = (struct waiting){.name = ""};
+    return fits;
+}
+
+/* At the end: what has been answered must have been looked at; who still waits may. */
+static bool look_at_rest(struct play *play) {
+    for (unsigned i = 0; i < WAITING_MAX; i++) {
+        if (!play->waiting[i].request.is_answered) continue;
+        play->line = play->waiting[i].request.line;
+        return fail_with(play, "nobody looked at the answer to this:", buf_bytes(&play->waiting[i].request.message));
+    }
+    return true;
 }
 
 /* The line with %i replaced. */
@@ -382,9 +508,14 @@ static bool set_limit(struct play *play, const char *text) {
 static bool set_clock(struct play *play, const char *text) {
     int64_t now_ms = BASE_MS + strtoll(text, NULL, 10);
     if (now_ms < play->now_ms) broken(play, "time does not run backwards");
+    while (play->is_exact) {
+        int64_t due = run_timers(play);
+        if (due > now_ms || !play->is_well) break;
+        play->now_ms = due;
+    }
     play->now_ms = now_ms;
-    if (play->mode->is_reaping) run_timers(play);
-    return true;
+    if (play->is_exact) run_timers(play);
+    return play->is_well;
 }
 
 static bool play_command(struct play *play, const char *command, const char *rest) {
@@ -396,6 +527,10 @@ static bool play_command(struct play *play, const char *command, const char *res
         run_timers(play);
     else if (strcmp(command, "conn") == 0)
         play->conn_index = (unsigned)strtoul(rest, NULL, 10) % CONN_MAX;
+    else if (strcmp(command, "close") == 0)
+        close_connection(play, play->conn_index), run_woken(play);
+    else if (strcmp(command, "then") == 0)
+        return look_at_waiting(play, rest);
     else if (strcmp(command, "offset") == 0)
         server_set_clock_offset(play->server, strtoll(rest, NULL, 10));
     else
@@ -408,8 +543,9 @@ static bool play_line(struct play *play, const char *line) {
     int used = 0;
     if (sscanf(line, " %19s%n", command, &used) != 1 || *command == '#') return true;
     const char *rest = line + used;
-    if (strcmp(command, "<") == 0) return look_at_result(play, rest);
-    if (strcmp(command, "!") == 0) return look_at_error(play, rest);
+    if (strcmp(command, "<") == 0) return look_at_result(play, rest, next_request(play));
+    if (strcmp(command, "!") == 0) return look_at_error(play, rest, next_request(play));
+    if (strcmp(command, "waits") == 0) return look_at_nothing(play, rest);
     if (strcmp(command, "~") == 0) return write_request(play, rest, true), true;
     if (strcmp(command, ">") != 0) return play_command(play, command, rest);
     /* A new batch begins where the last one's answers were looked at. */
@@ -431,7 +567,7 @@ static bool play_file(const char *file, const struct mode *mode) {
         play.line++;
         is_well = play_line(&play, line);
     }
-    is_well = is_well && settle(&play);
+    is_well = is_well && settle(&play) && look_at_rest(&play);
     fclose(stream);
     play_close(&play);
     return is_well;
