@@ -49,6 +49,9 @@ struct update_input {
     const void *arguments;       /* the operation's own */
     int64_t now_ms;
     struct scratch *scratch; /* for bytes that a draft needs; reset before each run; see below */
+    /* Of the pool that verb.update.pool names, or the defaults where there is none yet; NULL where it names none, or
+     * the engine has no pools. */
+    const struct pool_policy *pool_policy;
 };
 
 enum outcome {
@@ -172,6 +175,7 @@ struct verb {
         struct {
             update_rule rule;
             const void *arguments;
+            struct bytes pool; /* the pool that a draft of the rule may enter; absent: none */
         } update;
         struct {
             update_rule rule; /* run on the old id; its REPLACE draft's id is the new id; KEEP and ERROR as in UPDATE */

@@ -25,27 +25,35 @@ struct request {
     uint64_t msgid;
     bool is_notification;
     enum op op;
-    union op_args args;    /* borrowed from the connection's input until submit returns */
-    struct verb *verb;     /* in the batch's array, never NULL. What is asked is all zero before begin; what is answered is
-                              the engine's to fill and undefined before that */
-    struct error error;    /* code ERROR_NONE: none */
+    union op_args args; /* borrowed from the connection's input until submit returns */
+    struct verb *verb;  /* in the batch's array, never NULL. What is asked is all zero before begin; what is answered is
+                           the engine's to fill and undefined before that */
+    struct error error; /* code ERROR_NONE: none */
     /* the surroundings; same for the whole batch */
     const struct env *env;
     const struct id_maker *ids; /* makes ids for sessions; of the server */
     int64_t now_ms;
-    int64_t clock_offset_ms;    /* server time minus wall time: added to every moment that a caller gives */
+    int64_t clock_offset_ms;        /* server time minus wall time: added to every moment that a caller gives */
     struct bytes default_namespace; /* of the connection; absent: none */
-    struct conn *conn;          /* for the family "server" only */
-    struct server *server;      /* for the family "server" only */
+    struct conn *conn;              /* for the family "server" only */
+    struct server *server;          /* for the family "server" only */
     /* between begin and end */
-    uint64_t fields;            /* asked for */
-    struct buf *out;            /* of a streaming operation (op_is_streaming): begin writes codec_begin_result and the
-                                   heads there, the scan's `each` the elements, end the rest. The server has ended every
-                                   earlier request before, and truncates on an error. For a notification: thrown away */
-    size_t output_mark;         /* out->size at which a streaming answer stops, once it holds one element */
-    uint64_t streamed_count;    /* elements that `each` has written */
-    size_t stream_begin;        /* mp_begin_array's answer */
-    char id_buffer[48];         /* an id made for this request */
+    uint64_t fields;         /* asked for */
+    struct buf *out;         /* of a streaming operation (op_is_streaming): begin writes codec_begin_result and the
+                                heads there, the scan's `each` the elements, end the rest. The server has ended every
+                                earlier request before, and truncates on an error. For a notification: thrown away */
+    size_t output_mark;      /* out->size at which a streaming answer stops, once it holds one element */
+    uint64_t streamed_count; /* elements that `each` has written */
+    size_t stream_begin;     /* mp_begin_array's answer */
+    size_t answer_mark;      /* bytes of data and meta at which an answer of several records, that does not stream,
+                                is to stop */
+    /* An operation of several steps (op_has_steps): an end that has more to ask sets is_unfinished, and is followed by
+     * begin with a verb that is all zero again, and `step` one higher. What the end of a streaming operation wrote
+     * stays, what another's wrote is taken back. */
+    bool is_unfinished;
+    uint32_t step;       /* 0 in the first begin */
+    uint64_t carried[4]; /* the operation's own from step to step; all zero in the first begin */
+    char id_buffer[48];  /* an id made for this request */
 };
 
 struct op_def {
@@ -61,7 +69,20 @@ extern const struct op_def op_defs[OP_COUNT];
 /* Operations that write their answer while the engine runs: their `each` puts elements into request->out. Each runs
  * alone in its submit. */
 static inline bool op_is_streaming(enum op op) {
-    return op == OP_SESSION_LIST || op == OP_SESSION_GET_MANY || op == OP_NAMESPACE_LIST;
+    return op == OP_SESSION_LIST || op == OP_SESSION_GET_MANY || op == OP_NAMESPACE_LIST || op == OP_POOL_STATE ||
+           op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE || op == OP_CLIENT_DESTROY;
+}
+
+/* Operations that ask the engine more than once. Each step runs alone in its submit, and no other request of the
+ * connection between two of them; those of other connections may. */
+static inline bool op_has_steps(enum op op) {
+    return op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE || op == OP_CLIENT_DESTROY || op == OP_POOL_RESET ||
+           op == OP_POOL_STATE || op == OP_POOL_LOAD;
+}
+
+/* Neither of the two may share a submit with other requests. */
+static inline bool op_runs_alone(enum op op) {
+    return op_is_streaming(op) || op_has_steps(op);
 }
 
 #endif

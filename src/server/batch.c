@@ -60,16 +60,11 @@ static void count_answer(struct metrics *metrics, const struct request *request)
     counter_add(&metrics->errors[request->error.code], 1);
 }
 
-/* Ends a request behind `start`, where a streaming one has begun to write. */
-static void request_finish(struct request *request, struct buf *out, size_t start) {
-    if (request->error.code == ERROR_NONE) {
-        if (!op_is_streaming(request->op)) codec_begin_result(out, request->msgid);
-        op_defs[request->op].end(request, out);
-    }
-    if (request->error.code != ERROR_NONE) {
-        if (!out->is_failed) out->size = start;
-        codec_write_error(out, request->msgid, &request->error);
-    }
+/* Ends a request, or one step of it, unless it was refused. A streaming one has begun to write its answer itself. */
+static void request_end(struct request *request, struct buf *out) {
+    if (request->error.code != ERROR_NONE) return;
+    if (!op_is_streaming(request->op)) codec_begin_result(out, request->msgid);
+    op_defs[request->op].end(request, out);
 }
 
 /* Where a request's answer goes. */
@@ -81,11 +76,14 @@ static struct buf *answer_buffer(struct conn *conn, const struct request *reques
     return discarded;
 }
 
-/* Ends a request whose answer starts at `start` of `out`. Where memory is lacking for the answer it is taken back whole
- * and the connection is closed (conn_settle); its op_id stays reserved, since it was executed. */
-static void answer_at(struct conn *conn, struct request *request, struct replay_entry *replay, struct buf *out,
-                      size_t start) {
-    request_finish(request, out, start);
+/* Settles the answer of a request that was ended: it starts at `start` of `out`. Where memory is lacking for it, it is
+ * taken back whole and the connection is closed (conn_settle); its op_id stays reserved, since it was executed. */
+static void answer_settle(struct conn *conn, struct request *request, struct replay_entry *replay, struct buf *out,
+                          size_t start) {
+    if (request->error.code != ERROR_NONE) {
+        if (!out->is_failed) out->size = start;
+        codec_write_error(out, request->msgid, &request->error);
+    }
     count_answer(&conn->loop->metrics, request);
     if (out->is_failed)
         out->size = start;
@@ -96,7 +94,9 @@ static void answer_at(struct conn *conn, struct request *request, struct replay_
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay) {
     if (request->verb && request->verb->error.code != ERROR_NONE) request->error = request->verb->error;
     struct buf *out = answer_buffer(conn, request);
-    answer_at(conn, request, replay, out, out->size);
+    size_t start = out->size;
+    request_end(request, out);
+    answer_settle(conn, request, replay, out, start);
 }
 
 /* ---------------------------------------------------------------- what may stand in one batch */
@@ -128,7 +128,7 @@ static uint64_t copy_work(const struct server_loop *loop, const struct request *
 
 /* Its cost is known only when it was executed: each ends the round before it. */
 static bool is_unbounded(enum op op) {
-    return op_is_streaming(op) || op == OP_SESSION_COUNT || op == OP_SESSION_REVOKE_ALL || op == OP_SESSION_CLEAR ||
+    return op_runs_alone(op) || op == OP_SESSION_COUNT || op == OP_SESSION_REVOKE_ALL || op == OP_SESSION_CLEAR ||
            op == OP_SESSION_PURGE;
 }
 
@@ -252,6 +252,11 @@ static bool replay_enter(struct conn *conn, struct request *request, struct batc
 
 /* ---------------------------------------------------------------- execution */
 
+static void verb_clear(struct verb *verb) {
+    memset(verb, 0, offsetof(struct verb, error));
+    verb->error.code = ERROR_NONE;
+}
+
 static void request_init(struct request *request, struct verb *verb, struct conn *conn, const struct message *message,
                          int64_t now_ms) {
     request->msgid = message->frame.msgid;
@@ -264,8 +269,8 @@ static void request_init(struct request *request, struct verb *verb, struct conn
     request->default_namespace = bytes_of(conn->namespace_size ? conn->namespace : NULL, conn->namespace_size);
     request->conn = conn;
     request->out = NULL;
-    memset(verb, 0, offsetof(struct verb, error));
-    verb->error.code = ERROR_NONE;
+    request->answer_mark = conn->loop->output_mark;
+    verb_clear(verb);
 }
 
 /* Begins a request, unless it has an error already. One that asks nothing of the engine loses its verb: that becomes
@@ -327,22 +332,39 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
     return i;
 }
 
-/* Executes a streaming request alone: its answer is written while the engine runs. */
-static void execute_streaming(struct conn *conn, struct request *request) {
-    struct batch *batch = &conn->loop->batch;
+/* One step of a request that runs alone: begins it, and has the engine answer its verb. */
+static void step_execute(struct conn *conn, struct request *request) {
+    struct server_loop *loop = conn->loop;
+    struct batch *batch = &loop->batch;
+    batch->verb_count = 0;
+    request->verb = &batch->verbs[0];
+    verb_clear(request->verb);
+    request_begin(batch, request);
+    batch_submit(loop, batch, request->now_ms);
+    loop->turn_work += STEP_WORK;
+    if (!request->verb) return;
+    assert(batch->states[0] == SUBMIT_DONE);
+    request->error = request->verb->error;
+    loop->turn_work += work_of(loop, request);
+}
+
+/* Executes a request that streams its answer or has several steps. */
+static void execute_alone(struct conn *conn, struct request *request, struct replay_entry *replay) {
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
     request->out = out;
     request->output_mark = start + conn->loop->output_mark;
     request->streamed_count = 0;
-    request_begin(batch, request);
-    batch_submit(conn->loop, batch, request->now_ms);
-    if (request->verb) {
-        assert(batch->states[0] == SUBMIT_DONE);
-        request->error = request->verb->error;
-        conn->loop->turn_work += work_of(conn->loop, request);
+    request->step = 0;
+    memset(request->carried, 0, sizeof request->carried);
+    for (bool is_unfinished = true; is_unfinished; request->step++) {
+        request->is_unfinished = false;
+        step_execute(conn, request);
+        request_end(request, out);
+        is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
+        if (is_unfinished && !op_is_streaming(request->op)) out->size = start;
     }
-    answer_at(conn, request, NULL, out, start);
+    answer_settle(conn, request, replay, out, start);
 }
 
 /* ---------------------------------------------------------------- adding */
@@ -399,8 +421,8 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         return ADD_ENOUGH;
     }
     *size = item->frame.size;
-    if (op_is_streaming(request->op)) {
-        execute_streaming(conn, request);
+    if (op_runs_alone(request->op)) {
+        execute_alone(conn, request, item->replay);
         return ADD_ENOUGH;
     }
     request_begin(batch, request);

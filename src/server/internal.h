@@ -34,6 +34,8 @@
 #define COPY_WORK_LIGHT      16
 /* Whatever a request that ends sessions looks at besides. */
 #define HEAVY_WORK 100
+/* A step of a request that runs alone: a submit of its own. */
+#define STEP_WORK 10
 
 #define LOOP_COUNT_MAX 64
 

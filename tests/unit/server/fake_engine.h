@@ -66,8 +66,14 @@ static inline void fake_update(struct fake_engine *fake, struct verb *verb, int6
     static const struct policy policy = POLICY_DEFAULTS;
     struct session *old = fake_find(fake, verb->id);
     struct scratch scratch = {NULL, 0, 0};
-    struct update_input input = {old,     old ? PRESENCE_ALIVE : PRESENCE_NONE, &policy, verb->update.arguments, now_ms,
-                                 &scratch};
+    static const struct pool_policy pool_policy = POOL_POLICY_DEFAULTS;
+    struct update_input input = {.old = old,
+                                 .presence = old ? PRESENCE_ALIVE : PRESENCE_NONE,
+                                 .policy = &policy,
+                                 .pool_policy = bytes_is_absent(verb->update.pool) ? NULL : &pool_policy,
+                                 .arguments = verb->update.arguments,
+                                 .now_ms = now_ms,
+                                 .scratch = &scratch};
     struct session draft = old ? *old : (struct session){.status = STATUS_ACTIVE};
     verb->outcome = verb->update.rule(&input, &draft, &verb->error);
     verb->is_found = old != NULL;
