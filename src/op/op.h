@@ -31,6 +31,7 @@ struct request {
     struct error error; /* code ERROR_NONE: none */
     /* the surroundings; same for the whole batch */
     const struct env *env;
+    struct engine *engine;      /* for request_policy */
     const struct id_maker *ids; /* makes ids for sessions; of the server */
     int64_t now_ms;
     int64_t clock_offset_ms;        /* server time minus wall time: added to every moment that a caller gives */

@@ -20,6 +20,12 @@ bool request_take_namespace(struct request *request, struct bytes given) {
     return false;
 }
 
+const struct policy *request_policy(const struct request *request) {
+    const struct engine_vtable *vtable = request->engine->vtable;
+    const struct policy *policy = vtable->policy ? vtable->policy(request->engine, request->verb->namespace) : NULL;
+    return policy ? policy : &policy_defaults;
+}
+
 bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,
                         enum group_kind *kind, struct bytes *name) {
     const struct bytes names[] = {[GROUP_USER] = user, [GROUP_CLIENT] = client, [GROUP_POOL] = pool};

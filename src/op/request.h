@@ -23,6 +23,10 @@ enum op_step request_refuse_limit(struct request *request, enum error_code code,
  * neither, and request->error says so. */
 bool request_take_namespace(struct request *request, struct bytes given);
 
+/* The policy of the namespace that was taken, or the defaults where there is no such namespace yet; until the turn
+ * ends. What a rule decides it decides by its input's: between the two the policy may change, all but hash_ids. */
+const struct policy *request_policy(const struct request *request);
+
 /* Writes the group that is meant into `kind` and `name`. False: several were given, and request->error says so. */
 bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,
                         enum group_kind *kind, struct bytes *name);

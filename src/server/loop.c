@@ -18,6 +18,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
         loop->batch.requests[i].env = server->options.env;
+        loop->batch.requests[i].engine = server->options.engine;
         loop->batch.requests[i].ids = &server->ids;
         loop->batch.requests[i].server = server;
     }
