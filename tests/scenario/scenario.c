@@ -16,6 +16,11 @@
  *                             known, that request still has none
  *   then NAME < pattern       by now the request NAME has been answered, with a result that fits
  *   then NAME ! CODE pattern  or with this error
+ *   ^ pattern                 an event has come that fits: the first one of which none of its session (and watch) that
+ *                             came before waits to be looked at; those of different sessions come in any order
+ *   ^next pattern             the very next event of the connection fits
+ *   ^none                     no event has come that was not looked at
+ *   stall, read               from here on the connection takes nothing of what it is sent; then it takes all
  *   times N > method params   that request N times, %i in it counting from 1; none may fail, answers are not looked at
  *   times N < method params   the same, each fed by itself
  *   conn N                    goes on as connection N; even ones share a loop, and odd ones
@@ -35,6 +40,7 @@
 
 #include "base/mp.h"
 #include "naive_engine.h"
+#include "notices.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
 #include "value.h"
@@ -86,6 +92,7 @@ struct play {
     struct server_limits limits;
     struct server_loop *loops[LOOPS];
     struct conn *conns[CONN_MAX];
+    bool is_stalled[CONN_MAX]; /* it takes nothing of what it is sent */
     unsigned conn_index;
     int64_t now_ms;
     uint64_t msgid;
@@ -96,6 +103,7 @@ struct play {
     bool is_well;         /* no answer came that could not be placed */
     bool is_exact;        /* timers run at each moment at which something is due */
     bool is_woken[LOOPS]; /* env.wake was called for it */
+    struct notices notices;
     struct captures captures;
     char place[300];
 };
@@ -176,7 +184,19 @@ static bool file_reply(struct play *play, struct bytes message) {
     return false;
 }
 
-static bool take_output(struct play *play, struct conn *conn) {
+/* Puts a message where it is looked for. */
+static bool file_message(struct play *play, unsigned conn, struct bytes message) {
+    struct mp_cursor cursor = mp_cursor_of(message);
+    if (mp_read_array(&cursor) == 4 ? file_reply(play, message)
+                                    : notices_add(&play->notices, conn, play->line, message))
+        return true;
+    fail(play, "an answer came that nobody asked for, or a notification that is no event or one too many");
+    return false;
+}
+
+static bool take_output(struct play *play, unsigned index) {
+    struct conn *conn = play->conns[index];
+    if (play->is_stalled[index]) return true;
     struct bytes output = conn_output(conn);
     struct mp_cursor cursor = mp_cursor_of(output);
     while (cursor.at < cursor.end) {
@@ -185,10 +205,7 @@ static bool take_output(struct play *play, struct conn *conn) {
             fail(play, "the output holds no whole message");
             return false;
         }
-        if (!file_reply(play, message)) {
-            fail(play, "an answer came that nobody asked for");
-            return false;
-        }
+        if (!file_message(play, index, message)) return false;
     }
     conn_output_sent(conn, output.size);
     return true;
@@ -199,7 +216,7 @@ static bool take_late_output(struct play *play, unsigned loop) {
     bool is_well = true;
     for (unsigned i = loop; i < CONN_MAX && is_well; i += LOOPS) {
         struct conn *conn = play->conns[i];
-        if (conn && conn_output(conn).size) is_well = take_output(play, conn);
+        if (conn && conn_output(conn).size) is_well = take_output(play, i);
     }
     return is_well;
 }
@@ -245,10 +262,10 @@ static bool feed(struct play *play, struct bytes piece) {
     struct conn *conn = conn_now(play);
     server_loop_enter(loop);
     enum conn_state state = conn_feed(conn, piece, play->now_ms);
-    bool is_well = take_output(play, conn);
-    while (is_well && state == CONN_PAUSED) {
+    bool is_well = take_output(play, play->conn_index);
+    while (is_well && state == CONN_PAUSED && !play->is_stalled[play->conn_index]) {
         state = conn_resume(conn, play->now_ms);
-        is_well = take_output(play, conn);
+        is_well = take_output(play, play->conn_index);
     }
     server_loop_leave(loop);
     return is_well && (run_woken(play), play->is_well);
@@ -278,6 +295,20 @@ static void close_connection(struct play *play, unsigned index) {
     conn_close(play->conns[index]);
     server_loop_leave(play->loops[index % LOOPS]);
     play->conns[index] = NULL;
+    play->is_stalled[index] = false;
+}
+
+/* The connection takes all that it was sent while it was stalled, and what the server sends it then. */
+static bool read_all(struct play *play) {
+    struct server_loop *loop = play->loops[play->conn_index % LOOPS];
+    play->is_stalled[play->conn_index] = false;
+    server_loop_enter(loop);
+    bool is_well = take_output(play, play->conn_index);
+    conn_resume(conn_now(play), play->now_ms);
+    is_well = is_well && take_output(play, play->conn_index);
+    server_loop_leave(loop);
+    run_woken(play);
+    return is_well && play->is_well;
 }
 
 static void play_close(struct play *play) {
@@ -289,6 +320,7 @@ static void play_close(struct play *play) {
     play->engine->vtable->close(play->engine);
     for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
     for (unsigned i = 0; i < WAITING_MAX; i++) buf_fini(&play->waiting[i].request.message);
+    notices_clear(&play->notices);
     captures_clear(&play->captures);
     buf_fini(&play->input);
 }
@@ -404,6 +436,30 @@ static bool look_at_error(struct play *play, const char *text, const struct outs
     if (fits && reading_has_more(&details)) fits = value_match(&details, error, why, sizeof(why));
     if (!fits) fail(play, why);
     return fits;
+}
+
+/* ---- events */
+
+static bool look_at_event(struct play *play, const char *pattern, bool is_next) {
+    char why[900];
+    if (!flush(play)) return false;
+    struct reading reading = reading_of(play, pattern);
+    if (!notices_look(&play->notices, play->conn_index, is_next, &reading, why, sizeof(why))) {
+        const struct notice *rest = notices_rest(&play->notices, (int)play->conn_index);
+        if (!rest) return fail(play, "no event came that nobody has looked at"), false;
+        fail(play, why);
+        return fail_with(play, "the next event is", buf_bytes(&rest->map));
+    }
+    if (reading_has_more(&reading)) broken(play, "something stands behind the pattern");
+    return true;
+}
+
+static bool look_at_no_event(struct play *play, int conn) {
+    if (!flush(play)) return false;
+    const struct notice *rest = notices_rest(&play->notices, conn);
+    if (!rest) return true;
+    if (conn < 0) play->line = rest->line;
+    return fail_with(play, "nobody looked at this event:", buf_bytes(&rest->map));
 }
 
 /* ---- who waits */
@@ -522,11 +578,14 @@ static bool play_command(struct play *play, const char *command, const char *res
     if (!settle(play)) return false;
     if (strcmp(command, "at") == 0) return set_clock(play, rest);
     if (strcmp(command, "times") == 0) return repeat(play, rest);
+    if (strcmp(command, "read") == 0) return read_all(play);
     if (strcmp(command, "limit") == 0) return set_limit(play, rest);
     if (strcmp(command, "tick") == 0)
         run_timers(play);
     else if (strcmp(command, "conn") == 0)
         play->conn_index = (unsigned)strtoul(rest, NULL, 10) % CONN_MAX;
+    else if (strcmp(command, "stall") == 0)
+        conn_now(play), play->is_stalled[play->conn_index] = true;
     else if (strcmp(command, "close") == 0)
         close_connection(play, play->conn_index), run_woken(play);
     else if (strcmp(command, "then") == 0)
@@ -545,6 +604,9 @@ static bool play_line(struct play *play, const char *line) {
     const char *rest = line + used;
     if (strcmp(command, "<") == 0) return look_at_result(play, rest, next_request(play));
     if (strcmp(command, "!") == 0) return look_at_error(play, rest, next_request(play));
+    if (strcmp(command, "^") == 0) return look_at_event(play, rest, false);
+    if (strcmp(command, "^next") == 0) return look_at_event(play, rest, true);
+    if (strcmp(command, "^none") == 0) return look_at_no_event(play, (int)play->conn_index);
     if (strcmp(command, "waits") == 0) return look_at_nothing(play, rest);
     if (strcmp(command, "~") == 0) return write_request(play, rest, true), true;
     if (strcmp(command, ">") != 0) return play_command(play, command, rest);
@@ -567,7 +629,7 @@ static bool play_file(const char *file, const struct mode *mode) {
         play.line++;
         is_well = play_line(&play, line);
     }
-    is_well = is_well && settle(&play) && look_at_rest(&play);
+    is_well = is_well && settle(&play) && look_at_rest(&play) && look_at_no_event(&play, -1);
     fclose(stream);
     play_close(&play);
     return is_well;
