@@ -9,12 +9,6 @@
     __attribute__((weak)) void name##_end(struct request *request, struct buf *out) {                                  \
         (void)request, (void)out;                                                                                      \
     }
-ABSENT(session_activate)
-ABSENT(session_end)
-ABSENT(session_remove)
-ABSENT(session_revoke)
-ABSENT(session_abandon)
-ABSENT(session_replace)
 ABSENT(session_validate)
 ABSENT(session_rotate)
 ABSENT(client_get)

@@ -12,6 +12,7 @@ static void draft_fill(struct session *draft, const struct request *request, con
     draft->user = args->user;
     draft->client = args->client;
     draft->meta = args->meta;
+    if (args->pending) draft->status = STATUS_PENDING;
     if (!bytes_is_absent(args->data)) draft->data = args->data;
     /* Before the deadlines, because the absolute ones count from it. */
     if (args->given & ~args->nil & SESSION_CREATE_CREATED_AT) draft->created_at = moment_of(request, args->created_at);

@@ -103,7 +103,21 @@ void batch_answer(struct conn *conn, struct request *request, struct replay_entr
 
 /* Its answer may be as long as a record. */
 static bool answers_record(enum op op) {
-    return op == OP_SESSION_GET || op == OP_SESSION_TAKE || op == OP_SESSION_REGENERATE;
+    switch (op) {
+    case OP_SESSION_GET:
+    case OP_SESSION_TAKE:
+    case OP_SESSION_REGENERATE:
+    case OP_SESSION_ACTIVATE:
+    case OP_SESSION_END:
+    case OP_SESSION_REMOVE:
+    case OP_SESSION_REVOKE:
+    case OP_SESSION_ABANDON:
+    case OP_SESSION_REPLACE:
+    case OP_SESSION_VALIDATE:
+    case OP_SESSION_ROTATE:
+    case OP_POOL_ACQUIRE: return true;
+    default: return false;
+    }
 }
 
 /* How many bytes of a session's data a request reads or copies at the cost of looking at one session; 0 where that does
@@ -115,6 +129,13 @@ static size_t bytes_per_work(const struct request *request) {
     case OP_SESSION_TOUCH: return request->args.any.given & touch_copies ? COPY_BYTES_PER_WORK : 0;
     case OP_SESSION_SET: /* keeps meta */
     case OP_SESSION_EXPIRE:
+    case OP_SESSION_ACTIVATE:
+    case OP_SESSION_END:
+    case OP_SESSION_REMOVE:
+    case OP_SESSION_REVOKE:
+    case OP_SESSION_ABANDON:
+    case OP_SESSION_REPLACE:
+    case OP_SESSION_ROTATE:
     case OP_SESSION_REGENERATE: return COPY_BYTES_PER_WORK;
     default: return 0;
     }
