@@ -43,11 +43,18 @@ def statuses(schema):
     return table(("status", "meaning"), [(code(s["name"]), s["doc"]) for s in live(schema["status"])])
 
 
-def policy(schema):
+def events(schema):
+    return table(("kind", "meaning"), [(code(e["name"]), e["doc"]) for e in live(schema["event"])])
+
+
+def policy(schema, name):
     def default(row):
-        return json.dumps(row["default"]) if isinstance(row["default"], (str, bool)) else number(row["default"])
+        value = row["default"]
+        if value == "none":
+            return "none"
+        return number(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else json.dumps(value)
     return table(("entry", "type", "default", "meaning"),
-                 [(code(p["name"]), p["type"], default(p), p["doc"]) for p in live(schema["policy"])])
+                 [(code(p["name"]), p["type"], default(p), p["doc"]) for p in live(schema[name])])
 
 
 def anchor(method):
@@ -135,7 +142,8 @@ def protocol_md(schema):
         "request_hex": dump([0, 1, "session.get", params], ("a request", "msgid", "method", "params")),
         "reply_hex": dump([1, 1, None, result], ("a reply", "msgid", "no error", "the result: a record")),
         "types": types(schema), "limits": limits(schema), "errors": errors(schema), "fields": fields(schema),
-        "statuses": statuses(schema), "policy": policy(schema), "index": index(schema),
+        "statuses": statuses(schema), "policy": policy(schema, "policy"), "pool_policy": policy(schema, "pool_policy"),
+        "events": events(schema), "index": index(schema),
         "operations": "\n".join(operation(op) for op in ops.values()),
         "recipe": (ROOT / "proto/recipe.py").read_text().rstrip(),
     }

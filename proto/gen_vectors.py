@@ -3,6 +3,7 @@
 malformed.json is written by hand; here it is only turned into lines."""
 
 import json
+import struct
 
 from pack import pack
 from schema import ROOT, arguments, live, options
@@ -36,6 +37,10 @@ def requests_json(schema):
 
 # ---------------------------------------------------------------- what the C runner compares
 
+# The numbers of choices that are truth values, too.
+SWITCHES = {"cookie_secure": [False, True, "auto"], "same_site": [False, "strict", "lax", "none", "auto"]}
+
+
 
 def bits(rows, key, names):
     number = {row[key]: row["id"] for row in rows}
@@ -45,10 +50,24 @@ def bits(rows, key, names):
 def decoded(schema, row, value):
     """An argument as the runner prints it; the rules are those of the types, not those of the C decoder."""
     kind = row["type"]
-    if kind in ("namespace", "id", "name", "text"):
+    if kind in ("namespace", "id", "name", "text", "cookie_text"):
         return f"bytes {value.encode().hex()}"
-    if kind in ("value", "map", "ids", "keys", "deltas"):
+    if kind in ("value", "map", "ids", "keys", "deltas", "tags", "records", "secrets"):
         return f"bytes {pack(value).hex()}"
+    if kind in ("id_or_handle", "id_or_cookie"):
+        number, text = ((kind == "id_or_cookie") + 1, *value.values()) if isinstance(value, dict) else (0, value)
+        return f"choice {number} {text.encode().hex()}"
+    if kind == "score":
+        return f"double {struct.pack('>d', value).hex()}"
+    if kind == "status_codes":
+        return " ".join(["codes"] + [str(code) for code in sorted(set(value))])
+    if kind == "mark_outcome":
+        words = ["good", "bad", "retire"]
+        return f"mark {words.index(value)} 0" if value in words else f"mark {len(words)} {int(value)}"
+    if kind in SWITCHES:
+        return f"number {SWITCHES[kind].index(value)}"
+    if kind == "event_kinds":
+        return f"number {bits(schema['event'], 'name', [value] if isinstance(value, str) else value)}"
     if kind == "fields":
         return f"number {bits(schema['field'], 'name', value)}"
     if kind == "statuses":
@@ -62,7 +81,8 @@ def decoded(schema, row, value):
 
 def lines_of(schema, rows, values, prefix=""):
     """One line per argument that is given, in the schema's order."""
-    inner = {"timeouts": [t for t in schema["type"] if t["name"] == "timeouts"][0]["members"], "policy": schema["policy"]}
+    inner = {t["name"]: t["members"] for t in schema["type"] if "members" in t}
+    inner |= {name: live(schema[name]) for name in ("policy", "pool_policy")}
     for row in rows:
         if row["name"] not in values:
             continue

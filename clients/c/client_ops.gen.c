@@ -6,10 +6,35 @@ static const char *const set_mode_names[] = {"upsert", "create", "update", "if_v
 static const char *const patch_target_names[] = {"data", "meta", NULL};
 static const char *const list_order_names[] = {"newest", "oldest", NULL};
 static const char *const session_limit_policy_names[] = {"reject", "evict_oldest", "evict_idle", NULL};
+static const char *const pool_strategy_names[] = {"random", "round_robin", "use_until_failure", "least_used", "least_recent", NULL};
+static const char *const pool_create_names[] = {"auto", "ask", "never", NULL};
+static const char *const binding_policy_names[] = {"deny", "report", NULL};
+static const char *const cookie_priority_names[] = {"low", "medium", "high", NULL};
+static const char *const cookie_secure_names[] = {"false", "true", "auto", NULL};
+static const char *const same_site_names[] = {"false", "strict", "lax", "none", "auto", NULL};
 static const struct argument timeouts_arguments[] = {
     {"idle_timeout_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_timeouts, idle_timeout_ms), NULL},
     {"absolute_timeout_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_timeouts, absolute_timeout_ms), NULL},
     {"abandon_timeout_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_timeouts, abandon_timeout_ms), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+static const struct argument binding_arguments[] = {
+    {"user_agent", ARGUMENT_TEXT, offsetof(struct sessiond_binding, user_agent), NULL},
+    {"address", ARGUMENT_TEXT, offsetof(struct sessiond_binding, address), NULL},
+    {"device_key", ARGUMENT_TEXT, offsetof(struct sessiond_binding, device_key), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+static const struct argument cookie_attributes_arguments[] = {
+    {"name", ARGUMENT_TEXT, offsetof(struct sessiond_cookie_attributes, name), NULL},
+    {"path", ARGUMENT_TEXT, offsetof(struct sessiond_cookie_attributes, path), NULL},
+    {"domain", ARGUMENT_TEXT, offsetof(struct sessiond_cookie_attributes, domain), NULL},
+    {"expires_at", ARGUMENT_NUMBER, offsetof(struct sessiond_cookie_attributes, expires_at), NULL},
+    {"max_age_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_cookie_attributes, max_age_ms), NULL},
+    {"http_only", ARGUMENT_BOOL, offsetof(struct sessiond_cookie_attributes, http_only), NULL},
+    {"secure", ARGUMENT_SWITCH, offsetof(struct sessiond_cookie_attributes, secure), cookie_secure_names},
+    {"same_site", ARGUMENT_SWITCH, offsetof(struct sessiond_cookie_attributes, same_site), same_site_names},
+    {"priority", ARGUMENT_ENUM, offsetof(struct sessiond_cookie_attributes, priority), cookie_priority_names},
+    {"partitioned", ARGUMENT_BOOL, offsetof(struct sessiond_cookie_attributes, partitioned), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
 };
 const struct argument policy_arguments[] = {
@@ -26,6 +51,25 @@ const struct argument policy_arguments[] = {
     {"max_bytes", ARGUMENT_NUMBER, offsetof(struct sessiond_policy, max_bytes), NULL},
     {"max_sessions_per_user", ARGUMENT_NUMBER, offsetof(struct sessiond_policy, max_sessions_per_user), NULL},
     {"session_limit_policy", ARGUMENT_ENUM, offsetof(struct sessiond_policy, session_limit_policy), session_limit_policy_names},
+    {"hash_ids", ARGUMENT_BOOL, offsetof(struct sessiond_policy, hash_ids), NULL},
+    {"single_session", ARGUMENT_BOOL, offsetof(struct sessiond_policy, single_session), NULL},
+    {"slide", ARGUMENT_BOOL, offsetof(struct sessiond_policy, slide), NULL},
+    {"binding_policy", ARGUMENT_ENUM, offsetof(struct sessiond_policy, binding_policy), binding_policy_names},
+    {"cookie", ARGUMENT_MEMBERS, offsetof(struct sessiond_policy, cookie), cookie_attributes_arguments},
+    {"cookie_secrets", ARGUMENT_TEXTS, offsetof(struct sessiond_policy, cookie_secrets), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+const struct argument pool_policy_arguments[] = {
+    {"max_pool_size", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, max_pool_size), NULL},
+    {"absolute_timeout_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, absolute_timeout_ms), NULL},
+    {"idle_timeout_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, idle_timeout_ms), NULL},
+    {"max_usage_count", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, max_usage_count), NULL},
+    {"max_error_score", ARGUMENT_SCORE, offsetof(struct sessiond_pool_policy, max_error_score), NULL},
+    {"error_score_decrement", ARGUMENT_SCORE, offsetof(struct sessiond_pool_policy, error_score_decrement), NULL},
+    {"blocked_status_codes", ARGUMENT_CODES, offsetof(struct sessiond_pool_policy, blocked_status_codes), NULL},
+    {"cooldown_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, cooldown_ms), NULL},
+    {"max_concurrent", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_policy, max_concurrent), NULL},
+    {"strategy", ARGUMENT_ENUM, offsetof(struct sessiond_pool_policy, strategy), pool_strategy_names},
     {NULL, ARGUMENT_END, 0, NULL},
 };
 const struct record_field record_fields[] = {
@@ -48,6 +92,21 @@ const struct record_field record_fields[] = {
     {"client", SESSIOND_FIELD_CLIENT, RECORD_STR, offsetof(struct sessiond_record, client)},
     {"data", SESSIOND_FIELD_DATA, RECORD_VALUE, offsetof(struct sessiond_record, data)},
     {"meta", SESSIOND_FIELD_META, RECORD_VALUE, offsetof(struct sessiond_record, meta)},
+    {"pool", SESSIOND_FIELD_POOL, RECORD_STR, offsetof(struct sessiond_record, pool)},
+    {"handle", SESSIOND_FIELD_HANDLE, RECORD_STR, offsetof(struct sessiond_record, handle)},
+    {"tags", SESSIOND_FIELD_TAGS, RECORD_VALUE, offsetof(struct sessiond_record, tags)},
+    {"usage_count", SESSIOND_FIELD_USAGE_COUNT, RECORD_UINT53, offsetof(struct sessiond_record, usage_count)},
+    {"max_usage_count", SESSIOND_FIELD_MAX_USAGE_COUNT, RECORD_UINT53, offsetof(struct sessiond_record, max_usage_count)},
+    {"error_count", SESSIOND_FIELD_ERROR_COUNT, RECORD_UINT53, offsetof(struct sessiond_record, error_count)},
+    {"error_score", SESSIOND_FIELD_ERROR_SCORE, RECORD_SCORE, offsetof(struct sessiond_record, error_score)},
+    {"max_error_score", SESSIOND_FIELD_MAX_ERROR_SCORE, RECORD_SCORE, offsetof(struct sessiond_record, max_error_score)},
+    {"error_score_decrement", SESSIOND_FIELD_ERROR_SCORE_DECREMENT, RECORD_SCORE, offsetof(struct sessiond_record, error_score_decrement)},
+    {"retired", SESSIOND_FIELD_RETIRED, RECORD_BOOL, offsetof(struct sessiond_record, retired)},
+    {"last_used_at", SESSIOND_FIELD_LAST_USED_AT, RECORD_MOMENT, offsetof(struct sessiond_record, last_used_at)},
+    {"lease_expires_at", SESSIOND_FIELD_LEASE_EXPIRES_AT, RECORD_MOMENT, offsetof(struct sessiond_record, lease_expires_at)},
+    {"use", SESSIOND_FIELD_USE, RECORD_UINT53, offsetof(struct sessiond_record, use)},
+    {"fence", SESSIOND_FIELD_FENCE, RECORD_UINT53, offsetof(struct sessiond_record, fence)},
+    {"token", SESSIOND_FIELD_TOKEN, RECORD_STR, offsetof(struct sessiond_record, token)},
     {NULL, 0, RECORD_END, 0},
 };
 const struct method methods[] = {
@@ -71,10 +130,36 @@ const struct method methods[] = {
     {"session.count", 1, false},
     {"session.clear", 1, true},
     {"session.purge", 1, true},
+    {"session.activate", 2, true},
+    {"session.end", 2, true},
+    {"session.remove", 2, true},
+    {"session.revoke", 2, true},
+    {"session.abandon", 2, true},
+    {"session.replace", 2, true},
+    {"session.validate", 2, false},
+    {"session.rotate", 2, true},
     {"namespace.configure", 2, true},
     {"namespace.describe", 1, false},
     {"namespace.list", 0, false},
     {"namespace.drop", 1, true},
+    {"client.get", 2, false},
+    {"client.activate", 2, true},
+    {"client.destroy", 2, true},
+    {"pool.configure", 3, true},
+    {"pool.info", 2, false},
+    {"pool.reset", 2, true},
+    {"pool.acquire", 2, true},
+    {"pool.mark", 3, true},
+    {"pool.release", 2, true},
+    {"pool.renew", 2, true},
+    {"pool.add", 2, true},
+    {"pool.state", 2, false},
+    {"pool.load", 3, true},
+    {"cookie.sign", 2, false},
+    {"cookie.unsign", 2, false},
+    {"cookie.header", 2, false},
+    {"watch.start", 1, false},
+    {"watch.stop", 1, false},
     {NULL, 0, false},
 };
 
@@ -154,6 +239,10 @@ static const struct argument sessiond_create_arguments[] = {
     {"timeouts", ARGUMENT_MEMBERS, offsetof(struct sessiond_create_options, timeouts), timeouts_arguments},
     {"absolute_expires_at", ARGUMENT_NUMBER, offsetof(struct sessiond_create_options, absolute_expires_at), NULL},
     {"created_at", ARGUMENT_NUMBER, offsetof(struct sessiond_create_options, created_at), NULL},
+    {"pool", ARGUMENT_TEXT, offsetof(struct sessiond_create_options, pool), NULL},
+    {"token", ARGUMENT_BOOL, offsetof(struct sessiond_create_options, token), NULL},
+    {"bind", ARGUMENT_MEMBERS, offsetof(struct sessiond_create_options, bind), binding_arguments},
+    {"pending", ARGUMENT_BOOL, offsetof(struct sessiond_create_options, pending), NULL},
     {"revive", ARGUMENT_BOOL, offsetof(struct sessiond_create_options, revive), NULL},
     {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_create_options, fields), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
@@ -173,6 +262,7 @@ int sessiond_create(struct sessiond_client *client, const struct sessiond_create
 static const struct argument sessiond_get_arguments[] = {
     {"touch", ARGUMENT_BOOL, offsetof(struct sessiond_get_options, touch), NULL},
     {"include_dead", ARGUMENT_BOOL, offsetof(struct sessiond_get_options, include_dead), NULL},
+    {"public_only", ARGUMENT_BOOL, offsetof(struct sessiond_get_options, public_only), NULL},
     {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_get_options, fields), NULL},
     {"if_version", ARGUMENT_NUMBER, offsetof(struct sessiond_get_options, if_version), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
@@ -187,6 +277,19 @@ struct sessiond_request *sessiond_get_request(const char *namespace_name, const 
 int sessiond_get(struct sessiond_client *client, const char *id, const struct sessiond_get_options *options, struct sessiond_record **result) {
     struct sessiond_reply *reply;
     if (client_exchange(client, sessiond_get_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_get_by_cookie_request(const char *namespace_name, const char *cookie, const struct sessiond_get_options *options) {
+    struct request_writer writer = request_begin(&methods[6]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "cookie", cookie);
+    return request_end(&writer, sessiond_get_arguments, options);
+}
+
+int sessiond_get_by_cookie(struct sessiond_client *client, const char *cookie, const struct sessiond_get_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_get_by_cookie_request(sessiond_client_namespace(client), cookie, options), &reply)) return client_code(client);
     return sessiond_reply_record(reply, result, client_error(client));
 }
 
@@ -290,6 +393,19 @@ int sessiond_touch(struct sessiond_client *client, const char *id, const struct 
     return sessiond_reply_written(reply, result, client_error(client));
 }
 
+struct sessiond_request *sessiond_touch_by_cookie_request(const char *namespace_name, const char *cookie, const struct sessiond_touch_options *options) {
+    struct request_writer writer = request_begin(&methods[11]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "cookie", cookie);
+    return request_end(&writer, sessiond_touch_arguments, options);
+}
+
+int sessiond_touch_by_cookie(struct sessiond_client *client, const char *cookie, const struct sessiond_touch_options *options, struct sessiond_written **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_touch_by_cookie_request(sessiond_client_namespace(client), cookie, options), &reply)) return client_code(client);
+    return sessiond_reply_written(reply, result, client_error(client));
+}
+
 struct sessiond_request *sessiond_destroy_request(const char *namespace_name, const char *id) {
     struct request_writer writer = request_begin(&methods[12]);
     request_namespace(&writer, namespace_name);
@@ -300,6 +416,19 @@ struct sessiond_request *sessiond_destroy_request(const char *namespace_name, co
 int sessiond_destroy(struct sessiond_client *client, const char *id, bool *result) {
     struct sessiond_reply *reply;
     if (client_exchange(client, sessiond_destroy_request(sessiond_client_namespace(client), id), &reply)) return client_code(client);
+    return sessiond_reply_bool(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_destroy_by_handle_request(const char *namespace_name, const char *handle) {
+    struct request_writer writer = request_begin(&methods[12]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_destroy_by_handle(struct sessiond_client *client, const char *handle, bool *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_destroy_by_handle_request(sessiond_client_namespace(client), handle), &reply)) return client_code(client);
     return sessiond_reply_bool(reply, result, client_error(client));
 }
 
@@ -346,6 +475,7 @@ int sessiond_expire(struct sessiond_client *client, const char *id, const struct
 static const struct argument sessiond_revoke_all_arguments[] = {
     {"user", ARGUMENT_TEXT, offsetof(struct sessiond_revoke_all_options, user), NULL},
     {"client", ARGUMENT_TEXT, offsetof(struct sessiond_revoke_all_options, client), NULL},
+    {"pool", ARGUMENT_TEXT, offsetof(struct sessiond_revoke_all_options, pool), NULL},
     {"except", ARGUMENT_TEXTS, offsetof(struct sessiond_revoke_all_options, except), NULL},
     {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_revoke_all_options, reason), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
@@ -365,6 +495,7 @@ int sessiond_revoke_all(struct sessiond_client *client, const struct sessiond_re
 static const struct argument sessiond_list_arguments[] = {
     {"user", ARGUMENT_TEXT, offsetof(struct sessiond_list_options, user), NULL},
     {"client", ARGUMENT_TEXT, offsetof(struct sessiond_list_options, client), NULL},
+    {"pool", ARGUMENT_TEXT, offsetof(struct sessiond_list_options, pool), NULL},
     {"status", ARGUMENT_STATUSES, offsetof(struct sessiond_list_options, status), NULL},
     {"prefix", ARGUMENT_TEXT, offsetof(struct sessiond_list_options, prefix), NULL},
     {"limit", ARGUMENT_NUMBER, offsetof(struct sessiond_list_options, limit), NULL},
@@ -388,6 +519,7 @@ int sessiond_list(struct sessiond_client *client, const struct sessiond_list_opt
 static const struct argument sessiond_count_arguments[] = {
     {"user", ARGUMENT_TEXT, offsetof(struct sessiond_count_options, user), NULL},
     {"client", ARGUMENT_TEXT, offsetof(struct sessiond_count_options, client), NULL},
+    {"pool", ARGUMENT_TEXT, offsetof(struct sessiond_count_options, pool), NULL},
     {"status", ARGUMENT_STATUSES, offsetof(struct sessiond_count_options, status), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
 };
@@ -427,10 +559,236 @@ int sessiond_purge(struct sessiond_client *client, int64_t *result) {
     return sessiond_reply_int(reply, result, client_error(client));
 }
 
-struct sessiond_request *sessiond_namespace_configure_request(const char *namespace_name, const struct sessiond_policy *policy) {
+static const struct argument sessiond_activate_arguments[] = {
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_activate_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_activate_request(const char *namespace_name, const char *id, const struct sessiond_activate_options *options) {
     struct request_writer writer = request_begin(&methods[20]);
     request_namespace(&writer, namespace_name);
-    request_policy(&writer, policy);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_activate_arguments, options);
+}
+
+int sessiond_activate(struct sessiond_client *client, const char *id, const struct sessiond_activate_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_activate_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_activate_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_activate_options *options) {
+    struct request_writer writer = request_begin(&methods[20]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_activate_arguments, options);
+}
+
+int sessiond_activate_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_activate_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_activate_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_end_arguments[] = {
+    {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_end_options, reason), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_end_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_end_request(const char *namespace_name, const char *id, const struct sessiond_end_options *options) {
+    struct request_writer writer = request_begin(&methods[21]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_end_arguments, options);
+}
+
+int sessiond_end(struct sessiond_client *client, const char *id, const struct sessiond_end_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_end_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_end_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_end_options *options) {
+    struct request_writer writer = request_begin(&methods[21]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_end_arguments, options);
+}
+
+int sessiond_end_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_end_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_end_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_remove_arguments[] = {
+    {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_remove_options, reason), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_remove_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_remove_request(const char *namespace_name, const char *id, const struct sessiond_remove_options *options) {
+    struct request_writer writer = request_begin(&methods[22]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_remove_arguments, options);
+}
+
+int sessiond_remove(struct sessiond_client *client, const char *id, const struct sessiond_remove_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_remove_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_remove_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_remove_options *options) {
+    struct request_writer writer = request_begin(&methods[22]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_remove_arguments, options);
+}
+
+int sessiond_remove_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_remove_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_remove_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_revoke_arguments[] = {
+    {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_revoke_options, reason), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_revoke_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_revoke_request(const char *namespace_name, const char *id, const struct sessiond_revoke_options *options) {
+    struct request_writer writer = request_begin(&methods[23]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_revoke_arguments, options);
+}
+
+int sessiond_revoke(struct sessiond_client *client, const char *id, const struct sessiond_revoke_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_revoke_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_revoke_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_revoke_options *options) {
+    struct request_writer writer = request_begin(&methods[23]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_revoke_arguments, options);
+}
+
+int sessiond_revoke_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_revoke_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_revoke_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_abandon_arguments[] = {
+    {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_abandon_options, reason), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_abandon_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_abandon_request(const char *namespace_name, const char *id, const struct sessiond_abandon_options *options) {
+    struct request_writer writer = request_begin(&methods[24]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_abandon_arguments, options);
+}
+
+int sessiond_abandon(struct sessiond_client *client, const char *id, const struct sessiond_abandon_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_abandon_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_abandon_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_abandon_options *options) {
+    struct request_writer writer = request_begin(&methods[24]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_abandon_arguments, options);
+}
+
+int sessiond_abandon_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_abandon_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_abandon_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_replace_arguments[] = {
+    {"reason", ARGUMENT_TEXT, offsetof(struct sessiond_replace_options, reason), NULL},
+    {"by", ARGUMENT_TEXT, offsetof(struct sessiond_replace_options, by), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_replace_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_replace_request(const char *namespace_name, const char *id, const struct sessiond_replace_options *options) {
+    struct request_writer writer = request_begin(&methods[25]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_replace_arguments, options);
+}
+
+int sessiond_replace(struct sessiond_client *client, const char *id, const struct sessiond_replace_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_replace_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_replace_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_replace_options *options) {
+    struct request_writer writer = request_begin(&methods[25]);
+    request_namespace(&writer, namespace_name);
+    request_instead_of_id(&writer, "handle", handle);
+    return request_end(&writer, sessiond_replace_arguments, options);
+}
+
+int sessiond_replace_by_handle(struct sessiond_client *client, const char *handle, const struct sessiond_replace_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_replace_by_handle_request(sessiond_client_namespace(client), handle, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_validate_arguments[] = {
+    {"user_agent", ARGUMENT_TEXT, offsetof(struct sessiond_validate_options, user_agent), NULL},
+    {"address", ARGUMENT_TEXT, offsetof(struct sessiond_validate_options, address), NULL},
+    {"device_key", ARGUMENT_TEXT, offsetof(struct sessiond_validate_options, device_key), NULL},
+    {"slide", ARGUMENT_BOOL, offsetof(struct sessiond_validate_options, slide), NULL},
+    {"allow_pending", ARGUMENT_BOOL, offsetof(struct sessiond_validate_options, allow_pending), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_validate_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_validate_request(const char *namespace_name, const char *token, const struct sessiond_validate_options *options) {
+    struct request_writer writer = request_begin(&methods[26]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "token", token);
+    return request_end(&writer, sessiond_validate_arguments, options);
+}
+
+int sessiond_validate(struct sessiond_client *client, const char *token, const struct sessiond_validate_options *options, struct sessiond_checked **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_validate_request(sessiond_client_namespace(client), token, options), &reply)) return client_code(client);
+    return sessiond_reply_checked(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_rotate_arguments[] = {
+    {"grace_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_rotate_options, grace_ms), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_rotate_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_rotate_request(const char *namespace_name, const char *token, const struct sessiond_rotate_options *options) {
+    struct request_writer writer = request_begin(&methods[27]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "token", token);
+    return request_end(&writer, sessiond_rotate_arguments, options);
+}
+
+int sessiond_rotate(struct sessiond_client *client, const char *token, const struct sessiond_rotate_options *options, struct sessiond_checked **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_rotate_request(sessiond_client_namespace(client), token, options), &reply)) return client_code(client);
+    return sessiond_reply_checked(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_namespace_configure_request(const char *namespace_name, const struct sessiond_policy *policy) {
+    struct request_writer writer = request_begin(&methods[28]);
+    request_namespace(&writer, namespace_name);
+    request_members(&writer, policy_arguments, policy);
     return request_end(&writer, NULL, NULL);
 }
 
@@ -441,7 +799,7 @@ int sessiond_namespace_configure(struct sessiond_client *client, const struct se
 }
 
 struct sessiond_request *sessiond_namespace_describe_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[21]);
+    struct request_writer writer = request_begin(&methods[29]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -453,7 +811,7 @@ int sessiond_namespace_describe(struct sessiond_client *client, struct sessiond_
 }
 
 struct sessiond_request *sessiond_namespace_list_request(void) {
-    struct request_writer writer = request_begin(&methods[22]);
+    struct request_writer writer = request_begin(&methods[30]);
     return request_end(&writer, NULL, NULL);
 }
 
@@ -464,7 +822,7 @@ int sessiond_namespace_list(struct sessiond_client *client, struct sessiond_name
 }
 
 struct sessiond_request *sessiond_namespace_drop_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[23]);
+    struct request_writer writer = request_begin(&methods[31]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -472,5 +830,321 @@ struct sessiond_request *sessiond_namespace_drop_request(const char *namespace_n
 int sessiond_namespace_drop(struct sessiond_client *client, bool *result) {
     struct sessiond_reply *reply;
     if (client_exchange(client, sessiond_namespace_drop_request(sessiond_client_namespace(client)), &reply)) return client_code(client);
+    return sessiond_reply_bool(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_client_get_arguments[] = {
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_client_get_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_client_get_request(const char *namespace_name, const char *client_id, const struct sessiond_client_get_options *options) {
+    struct request_writer writer = request_begin(&methods[32]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "client", client_id);
+    return request_end(&writer, sessiond_client_get_arguments, options);
+}
+
+int sessiond_client_get(struct sessiond_client *client, const char *client_id, const struct sessiond_client_get_options *options, struct sessiond_client_sessions **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_client_get_request(sessiond_client_namespace(client), client_id, options), &reply)) return client_code(client);
+    return sessiond_reply_client(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_client_activate_arguments[] = {
+    {"session", ARGUMENT_TEXT, offsetof(struct sessiond_client_activate_options, session), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_client_activate_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_client_activate_request(const char *namespace_name, const char *client_id, const struct sessiond_client_activate_options *options) {
+    struct request_writer writer = request_begin(&methods[33]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "client", client_id);
+    return request_end(&writer, sessiond_client_activate_arguments, options);
+}
+
+int sessiond_client_activate(struct sessiond_client *client, const char *client_id, const struct sessiond_client_activate_options *options, struct sessiond_client_sessions **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_client_activate_request(sessiond_client_namespace(client), client_id, options), &reply)) return client_code(client);
+    return sessiond_reply_client(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_client_destroy_request(const char *namespace_name, const char *client_id) {
+    struct request_writer writer = request_begin(&methods[34]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "client", client_id);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_client_destroy(struct sessiond_client *client, const char *client_id, struct sessiond_client_sessions **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_client_destroy_request(sessiond_client_namespace(client), client_id), &reply)) return client_code(client);
+    return sessiond_reply_client(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_pool_configure_request(const char *namespace_name, const char *pool, const struct sessiond_pool_policy *policy) {
+    struct request_writer writer = request_begin(&methods[35]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    request_members(&writer, pool_policy_arguments, policy);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_pool_configure(struct sessiond_client *client, const char *pool, const struct sessiond_pool_policy *policy, struct sessiond_pool **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_configure_request(sessiond_client_namespace(client), pool, policy), &reply)) return client_code(client);
+    return sessiond_reply_pool(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_pool_info_request(const char *namespace_name, const char *pool) {
+    struct request_writer writer = request_begin(&methods[36]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_pool_info(struct sessiond_client *client, const char *pool, struct sessiond_pool **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_info_request(sessiond_client_namespace(client), pool), &reply)) return client_code(client);
+    return sessiond_reply_pool(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_pool_reset_request(const char *namespace_name, const char *pool) {
+    struct request_writer writer = request_begin(&methods[37]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_pool_reset(struct sessiond_client *client, const char *pool, struct sessiond_pool **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_reset_request(sessiond_client_namespace(client), pool), &reply)) return client_code(client);
+    return sessiond_reply_pool(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_acquire_arguments[] = {
+    {"id", ARGUMENT_TEXT, offsetof(struct sessiond_pool_acquire_options, id), NULL},
+    {"strategy", ARGUMENT_ENUM, offsetof(struct sessiond_pool_acquire_options, strategy), pool_strategy_names},
+    {"lease_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_acquire_options, lease_ms), NULL},
+    {"wait_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_acquire_options, wait_ms), NULL},
+    {"create", ARGUMENT_ENUM, offsetof(struct sessiond_pool_acquire_options, create), pool_create_names},
+    {"tags", ARGUMENT_TEXTS, offsetof(struct sessiond_pool_acquire_options, tags), NULL},
+    {"count", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_acquire_options, count), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_pool_acquire_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_acquire_request(const char *namespace_name, const char *pool, const struct sessiond_pool_acquire_options *options) {
+    struct request_writer writer = request_begin(&methods[38]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    return request_end(&writer, sessiond_pool_acquire_arguments, options);
+}
+
+int sessiond_pool_acquire(struct sessiond_client *client, const char *pool, const struct sessiond_pool_acquire_options *options, struct sessiond_records **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_acquire_request(sessiond_client_namespace(client), pool, options), &reply)) return client_code(client);
+    return sessiond_reply_acquired(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_mark_arguments[] = {
+    {"use", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_mark_options, use), NULL},
+    {"fence", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_mark_options, fence), NULL},
+    {"extra_codes", ARGUMENT_CODES, offsetof(struct sessiond_pool_mark_options, extra_codes), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_mark_request(const char *namespace_name, const char *id, int outcome, const struct sessiond_pool_mark_options *options) {
+    struct request_writer writer = request_begin(&methods[39]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    request_outcome(&writer, "outcome", outcome);
+    return request_end(&writer, sessiond_pool_mark_arguments, options);
+}
+
+int sessiond_pool_mark(struct sessiond_client *client, const char *id, int outcome, const struct sessiond_pool_mark_options *options, struct sessiond_marked **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_mark_request(sessiond_client_namespace(client), id, outcome, options), &reply)) return client_code(client);
+    return sessiond_reply_marked(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_release_arguments[] = {
+    {"use", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_release_options, use), NULL},
+    {"fence", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_release_options, fence), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_release_request(const char *namespace_name, const char *id, const struct sessiond_pool_release_options *options) {
+    struct request_writer writer = request_begin(&methods[40]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_pool_release_arguments, options);
+}
+
+int sessiond_pool_release(struct sessiond_client *client, const char *id, const struct sessiond_pool_release_options *options, bool *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_release_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_bool(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_renew_arguments[] = {
+    {"use", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_renew_options, use), NULL},
+    {"fence", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_renew_options, fence), NULL},
+    {"lease_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_renew_options, lease_ms), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_renew_request(const char *namespace_name, const char *id, const struct sessiond_pool_renew_options *options) {
+    struct request_writer writer = request_begin(&methods[41]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "id", id);
+    return request_end(&writer, sessiond_pool_renew_arguments, options);
+}
+
+int sessiond_pool_renew(struct sessiond_client *client, const char *id, const struct sessiond_pool_renew_options *options, bool *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_renew_request(sessiond_client_namespace(client), id, options), &reply)) return client_code(client);
+    return sessiond_reply_bool(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_add_arguments[] = {
+    {"id", ARGUMENT_TEXT, offsetof(struct sessiond_pool_add_options, id), NULL},
+    {"data", ARGUMENT_VALUE, offsetof(struct sessiond_pool_add_options, data), NULL},
+    {"meta", ARGUMENT_VALUE, offsetof(struct sessiond_pool_add_options, meta), NULL},
+    {"timeouts", ARGUMENT_MEMBERS, offsetof(struct sessiond_pool_add_options, timeouts), timeouts_arguments},
+    {"absolute_expires_at", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_add_options, absolute_expires_at), NULL},
+    {"created_at", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_add_options, created_at), NULL},
+    {"tags", ARGUMENT_TEXTS, offsetof(struct sessiond_pool_add_options, tags), NULL},
+    {"usage_count", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_add_options, usage_count), NULL},
+    {"error_count", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_add_options, error_count), NULL},
+    {"error_score", ARGUMENT_SCORE, offsetof(struct sessiond_pool_add_options, error_score), NULL},
+    {"max_usage_count", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_add_options, max_usage_count), NULL},
+    {"max_error_score", ARGUMENT_SCORE, offsetof(struct sessiond_pool_add_options, max_error_score), NULL},
+    {"error_score_decrement", ARGUMENT_SCORE, offsetof(struct sessiond_pool_add_options, error_score_decrement), NULL},
+    {"user", ARGUMENT_TEXT, offsetof(struct sessiond_pool_add_options, user), NULL},
+    {"client", ARGUMENT_TEXT, offsetof(struct sessiond_pool_add_options, client), NULL},
+    {"force", ARGUMENT_BOOL, offsetof(struct sessiond_pool_add_options, force), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_pool_add_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_add_request(const char *namespace_name, const char *pool, const struct sessiond_pool_add_options *options) {
+    struct request_writer writer = request_begin(&methods[42]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    return request_end(&writer, sessiond_pool_add_arguments, options);
+}
+
+int sessiond_pool_add(struct sessiond_client *client, const char *pool, const struct sessiond_pool_add_options *options, struct sessiond_record **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_add_request(sessiond_client_namespace(client), pool, options), &reply)) return client_code(client);
+    return sessiond_reply_record(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_pool_state_arguments[] = {
+    {"limit", ARGUMENT_NUMBER, offsetof(struct sessiond_pool_state_options, limit), NULL},
+    {"cursor", ARGUMENT_TEXT, offsetof(struct sessiond_pool_state_options, cursor), NULL},
+    {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_pool_state_options, fields), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_pool_state_request(const char *namespace_name, const char *pool, const struct sessiond_pool_state_options *options) {
+    struct request_writer writer = request_begin(&methods[43]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    return request_end(&writer, sessiond_pool_state_arguments, options);
+}
+
+int sessiond_pool_state(struct sessiond_client *client, const char *pool, const struct sessiond_pool_state_options *options, struct sessiond_pool_sessions **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_state_request(sessiond_client_namespace(client), pool, options), &reply)) return client_code(client);
+    return sessiond_reply_pool_state(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_pool_load_request(const char *namespace_name, const char *pool, struct sessiond_bytes sessions) {
+    struct request_writer writer = request_begin(&methods[44]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "pool", pool);
+    request_value(&writer, "sessions", sessions);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_pool_load(struct sessiond_client *client, const char *pool, struct sessiond_bytes sessions, int64_t *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_pool_load_request(sessiond_client_namespace(client), pool, sessions), &reply)) return client_code(client);
+    return sessiond_reply_int(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_cookie_sign_request(const char *namespace_name, const char *value) {
+    struct request_writer writer = request_begin(&methods[45]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "value", value);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_cookie_sign(struct sessiond_client *client, const char *value, struct sessiond_text **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_cookie_sign_request(sessiond_client_namespace(client), value), &reply)) return client_code(client);
+    return sessiond_reply_text(reply, result, client_error(client));
+}
+
+struct sessiond_request *sessiond_cookie_unsign_request(const char *namespace_name, const char *value) {
+    struct request_writer writer = request_begin(&methods[46]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "value", value);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_cookie_unsign(struct sessiond_client *client, const char *value, struct sessiond_cookie **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_cookie_unsign_request(sessiond_client_namespace(client), value), &reply)) return client_code(client);
+    return sessiond_reply_cookie(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_cookie_header_arguments[] = {
+    {"attributes", ARGUMENT_MEMBERS, offsetof(struct sessiond_cookie_header_options, attributes), cookie_attributes_arguments},
+    {"is_secure", ARGUMENT_BOOL, offsetof(struct sessiond_cookie_header_options, is_secure), NULL},
+    {"name", ARGUMENT_TEXT, offsetof(struct sessiond_cookie_header_options, name), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_cookie_header_request(const char *namespace_name, const char *value, const struct sessiond_cookie_header_options *options) {
+    struct request_writer writer = request_begin(&methods[47]);
+    request_namespace(&writer, namespace_name);
+    request_text(&writer, "value", value);
+    return request_end(&writer, sessiond_cookie_header_arguments, options);
+}
+
+int sessiond_cookie_header(struct sessiond_client *client, const char *value, const struct sessiond_cookie_header_options *options, struct sessiond_text **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_cookie_header_request(sessiond_client_namespace(client), value, options), &reply)) return client_code(client);
+    return sessiond_reply_text(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_watch_start_arguments[] = {
+    {"kinds", ARGUMENT_EVENTS, offsetof(struct sessiond_watch_start_options, kinds), NULL},
+    {"user", ARGUMENT_TEXT, offsetof(struct sessiond_watch_start_options, user), NULL},
+    {"client", ARGUMENT_TEXT, offsetof(struct sessiond_watch_start_options, client), NULL},
+    {"pool", ARGUMENT_TEXT, offsetof(struct sessiond_watch_start_options, pool), NULL},
+    {"data", ARGUMENT_BOOL, offsetof(struct sessiond_watch_start_options, data), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_watch_start_request(const char *namespace_name, const struct sessiond_watch_start_options *options) {
+    struct request_writer writer = request_begin(&methods[48]);
+    request_namespace(&writer, namespace_name);
+    return request_end(&writer, sessiond_watch_start_arguments, options);
+}
+
+int sessiond_watch_start(struct sessiond_client *client, const struct sessiond_watch_start_options *options, int64_t *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_watch_start_request(sessiond_client_namespace(client), options), &reply)) return client_code(client);
+    return sessiond_reply_watch(reply, result, client_error(client));
+}
+
+static const struct argument sessiond_watch_stop_arguments[] = {
+    {"watch", ARGUMENT_NUMBER, offsetof(struct sessiond_watch_stop_options, watch), NULL},
+    {NULL, ARGUMENT_END, 0, NULL},
+};
+struct sessiond_request *sessiond_watch_stop_request(const char *namespace_name, const struct sessiond_watch_stop_options *options) {
+    struct request_writer writer = request_begin(&methods[49]);
+    request_namespace(&writer, namespace_name);
+    return request_end(&writer, sessiond_watch_stop_arguments, options);
+}
+
+int sessiond_watch_stop(struct sessiond_client *client, const struct sessiond_watch_stop_options *options, bool *result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_watch_stop_request(sessiond_client_namespace(client), options), &reply)) return client_code(client);
     return sessiond_reply_bool(reply, result, client_error(client));
 }

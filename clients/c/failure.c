@@ -22,6 +22,7 @@ static const struct word error_words[] = {SESSIOND_ERROR_WORDS(ROW){SESSIOND_ERR
                                           {SESSIOND_ERROR_CLOSED, "CLOSED"},
                                           {0, NULL}};
 static const struct word status_words[] = {SESSIOND_STATUS_WORDS(ROW){0, NULL}};
+static const struct word event_words[] = {SESSIOND_EVENT_WORDS(ROW){0, NULL}};
 
 static const char *word_of(const struct word *row, int code) {
     while (row->word && row->code != code) row++;
@@ -68,6 +69,14 @@ enum sessiond_status_code status_of_word(const char *word, size_t size) {
 
 const char *sessiond_status_name(enum sessiond_status_code status) {
     return word_of(status_words, (int)status);
+}
+
+enum sessiond_event_code event_of_word(const char *word, size_t size) {
+    return (enum sessiond_event_code)row_of(event_words, word, size)->code;
+}
+
+const char *event_word(unsigned kind) {
+    return word_of(event_words, (int)kind);
 }
 
 const char *status_word(unsigned status) {

@@ -19,4 +19,8 @@ enum sessiond_status_code status_of_word(const char *word, size_t size);
 /* The word of a status; NULL where there is none. */
 const char *status_word(unsigned status);
 
+/* The same for kinds of events. */
+enum sessiond_event_code event_of_word(const char *word, size_t size);
+const char *event_word(unsigned kind);
+
 #endif

@@ -16,6 +16,7 @@
 enum { MSGID_AT = 2, OP_ID_SIZE = 8 };
 
 const char sessiond_nil_text[] = "";
+const uint16_t sessiond_nil_codes[1] = {0};
 
 /* The first mistake stays. */
 static void mistake(struct request_writer *writer, int code, const char *format, ...)
@@ -121,10 +122,14 @@ static bool is_given(const struct argument *row, const void *at) {
     case ARGUMENT_TEXT: return *(const char *const *)at != NULL;
     case ARGUMENT_VALUE: return ((const struct sessiond_bytes *)at)->bytes != NULL;
     case ARGUMENT_TEXTS: return ((const struct sessiond_texts *)at)->texts != NULL;
+    case ARGUMENT_CODES: return ((const struct sessiond_codes *)at)->codes != NULL;
+    case ARGUMENT_SCORE: return *(const double *)at != 0;
     case ARGUMENT_BOOL:
+    case ARGUMENT_SWITCH:
     case ARGUMENT_ENUM: return enum_at(at) != 0;
     case ARGUMENT_NUMBER:
     case ARGUMENT_FIELDS:
+    case ARGUMENT_EVENTS:
     case ARGUMENT_STATUSES: return bits_at(at) != 0;
     case ARGUMENT_MEMBERS: return given_count(row->names, at) != 0;
     case ARGUMENT_END: break;
@@ -148,7 +153,10 @@ static void write_number(struct buf *out, int64_t number) {
 static void write_enum(struct request_writer *writer, const struct argument *row, unsigned value) {
     const char *const *names = row->names;
     for (unsigned i = 1; i < value && *names; i++) names++;
-    if (*names)
+    bool is_truth = *names && row->kind == ARGUMENT_SWITCH && (!strcmp(*names, "false") || !strcmp(*names, "true"));
+    if (is_truth)
+        mp_write_bool(out_of(writer), **names == 't');
+    else if (*names)
         mp_write_string(out_of(writer), *names);
     else
         mistake(writer, SESSIOND_ERROR_ARGUMENT, "%s: %s has an impossible value.", writer->method->name, row->name);
@@ -160,6 +168,24 @@ static void write_bool(struct request_writer *writer, const struct argument *row
                 writer->method->name, row->name);
     else
         mp_write_bool(out_of(writer), value == SESSIOND_TRUE);
+}
+
+static void write_score(struct request_writer *writer, double score) {
+    if (score == SESSIOND_NIL_SCORE)
+        mp_write_nil(out_of(writer));
+    else if (score == SESSIOND_ZERO_SCORE)
+        mp_write_int(out_of(writer), 0);
+    else
+        mp_write_double(out_of(writer), score);
+}
+
+static void write_codes(struct request_writer *writer, struct sessiond_codes codes) {
+    if (codes.codes == sessiond_nil_codes) {
+        mp_write_nil(out_of(writer));
+        return;
+    }
+    mp_write_array(out_of(writer), (uint32_t)codes.count);
+    for (size_t i = 0; i < codes.count; i++) mp_write_uint(out_of(writer), codes.codes[i]);
 }
 
 #define FIELD_NAME(name) #name,
@@ -197,6 +223,10 @@ static void write_argument(struct request_writer *writer, const struct argument 
         else
             write_bits(writer, row, bits_at(at), status_word);
         break;
+    case ARGUMENT_EVENTS: write_bits(writer, row, bits_at(at), event_word); break;
+    case ARGUMENT_SCORE: write_score(writer, *(const double *)at); break;
+    case ARGUMENT_CODES: write_codes(writer, *(const struct sessiond_codes *)at); break;
+    case ARGUMENT_SWITCH:
     case ARGUMENT_ENUM: write_enum(writer, row, enum_at(at)); break;
     case ARGUMENT_MEMBERS:
         mp_write_map(out_of(writer), given_count(row->names, at));
@@ -215,10 +245,30 @@ static void write_rows(struct request_writer *writer, const struct argument *row
     }
 }
 
-void request_policy(struct request_writer *writer, const struct sessiond_policy *policy) {
+void request_members(struct request_writer *writer, const struct argument *rows, const void *members) {
     if (!writer->request) return;
-    mp_write_map(out_of(writer), given_count(policy_arguments, policy));
-    write_rows(writer, policy_arguments, policy);
+    mp_write_map(out_of(writer), given_count(rows, members));
+    write_rows(writer, rows, members);
+}
+
+void request_instead_of_id(struct request_writer *writer, const char *word, const char *text) {
+    if (!writer->request) return;
+    mp_write_map(out_of(writer), 1);
+    mp_write_string(out_of(writer), word);
+    request_text(writer, word, text);
+}
+
+void request_outcome(struct request_writer *writer, const char *name, int outcome) {
+    static const char *const words[] = {
+        [SESSIOND_MARK_GOOD] = "good", [SESSIOND_MARK_BAD] = "bad", [SESSIOND_MARK_RETIRE] = "retire"};
+    if (!writer->request) return;
+    if (outcome >= SESSIOND_MARK_GOOD && outcome <= SESSIOND_MARK_RETIRE)
+        mp_write_string(out_of(writer), words[outcome]);
+    else if (outcome >= 100 && outcome <= 599)
+        mp_write_int(out_of(writer), outcome);
+    else
+        mistake(writer, SESSIOND_ERROR_ARGUMENT, "%s: %s is %d; it is one of SESSIOND_MARK_... or a status code.",
+                writer->method->name, name, outcome);
 }
 
 /* ---------------------------------------------------------------- the end of a request */

@@ -17,7 +17,11 @@ enum argument_kind {
     ARGUMENT_NUMBER,   /* int64_t; 0: left out */
     ARGUMENT_FIELDS,   /* uint64_t of bits; 0: left out */
     ARGUMENT_STATUSES, /* uint64_t of bits; 0: left out */
+    ARGUMENT_EVENTS,   /* uint64_t of bits; 0: left out */
     ARGUMENT_ENUM,     /* an enum whose 0 is "left out"; names: its words from 1 on */
+    ARGUMENT_SWITCH,   /* the same, and the words "false" and "true" are truth values */
+    ARGUMENT_SCORE,    /* double; 0: left out */
+    ARGUMENT_CODES,    /* struct sessiond_codes; codes NULL: left out */
     ARGUMENT_MEMBERS   /* a struct of such members; names: its rows */
 };
 
@@ -36,7 +40,7 @@ struct method {
 };
 
 extern const struct method methods[]; /* ends with a name NULL */
-extern const struct argument policy_arguments[];
+extern const struct argument policy_arguments[], pool_policy_arguments[];
 
 struct sessiond_request {
     struct buf frame;             /* the message */
@@ -57,7 +61,11 @@ void request_namespace(struct request_writer *writer, const char *name); /* NULL
 void request_text(struct request_writer *writer, const char *name, const char *text);
 void request_value(struct request_writer *writer, const char *name, struct sessiond_bytes value);
 void request_texts(struct request_writer *writer, const char *name, struct sessiond_texts texts);
-void request_policy(struct request_writer *writer, const struct sessiond_policy *policy);
+/* {word: text} in place of an id. */
+void request_instead_of_id(struct request_writer *writer, const char *word, const char *text);
+void request_outcome(struct request_writer *writer, const char *name, int outcome);
+/* A map of the members that are given; NULL: none. */
+void request_members(struct request_writer *writer, const struct argument *rows, const void *members);
 /* `rows` and `options` may be NULL. Adds the op_id of a write. NULL only where memory was lacking. */
 struct sessiond_request *request_end(struct request_writer *writer, const struct argument *rows, const void *options);
 

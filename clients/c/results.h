@@ -5,7 +5,17 @@
 #include "base/mp.h"
 #include "sessiond/client.h"
 
-enum record_kind { RECORD_END, RECORD_STR, RECORD_STATUS, RECORD_UINT53, RECORD_MOMENT, RECORD_DURATION, RECORD_VALUE };
+enum record_kind {
+    RECORD_END,
+    RECORD_STR,
+    RECORD_STATUS,
+    RECORD_UINT53,
+    RECORD_MOMENT,
+    RECORD_DURATION,
+    RECORD_VALUE,
+    RECORD_SCORE,
+    RECORD_BOOL
+};
 
 /* One member of struct sessiond_record. */
 struct record_field {

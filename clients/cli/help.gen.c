@@ -61,6 +61,10 @@ static const struct help_argument sessiond_create_options[] = {
     {"timeouts", "timeouts", "instead of the namespace's defaults", "map of idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms (each a duration)", false},
     {"absolute_expires_at", "moment", "the absolute deadline; one in the past makes a session that is born expired", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
     {"created_at", "moment", "for an import; not in the future", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
+    {"pool", "name", "the pool it belongs to; the pool's limits and lifetime apply as with pool.add", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"token", "bool", "true: make a bearer token and answer it, this once", "true or false", false},
+    {"bind", "binding", "what a validate has to present again; only keyed hashes are kept", "map of user_agent, address, device_key (each a text); at least one", false},
+    {"pending", "bool", "true: it is pending until session.activate", "true or false", false},
     {"revive", "bool", "true: the id may be one that was destroyed or has expired", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
     {NULL, NULL, NULL, NULL, false},
@@ -68,13 +72,14 @@ static const struct help_argument sessiond_create_options[] = {
 
 static const struct help_argument sessiond_get_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; that is a signed value as cookie.sign makes it, raw or URL-encoded", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
 static const struct help_argument sessiond_get_options[] = {
     {"touch", "bool", "true: touch it too", "true or false", false},
     {"include_dead", "bool", "true: also one that left active, until its retention ends", "true or false", false},
+    {"public_only", "bool", "true: only what may be shown to whoever holds the session: without meta, and in a namespace with hash_ids with the handle in place of the id", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
     {"if_version", "uint53", "when the record still has this version, data and meta are left out of the answer", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
     {NULL, NULL, NULL, NULL, false},
@@ -139,7 +144,7 @@ static const struct help_argument sessiond_patch_options[] = {
 
 static const struct help_argument sessiond_touch_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; that is a signed value as cookie.sign makes it, raw or URL-encoded", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -152,7 +157,7 @@ static const struct help_argument sessiond_touch_options[] = {
 
 static const struct help_argument sessiond_destroy_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -194,8 +199,9 @@ static const struct help_argument sessiond_revoke_all_params[] = {
 };
 
 static const struct help_argument sessiond_revoke_all_options[] = {
-    {"user", "name", "whose sessions; exactly one of user and client", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"user", "name", "whose sessions; exactly one of user, client and pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"except", "ids", "sessions that stay", "array of id, at most max_ids elements", false},
     {"reason", "text", "kept in the records", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {NULL, NULL, NULL, NULL, false},
@@ -207,10 +213,11 @@ static const struct help_argument sessiond_list_params[] = {
 };
 
 static const struct help_argument sessiond_list_options[] = {
-    {"user", "name", "of this user only; at most one of user and client", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"user", "name", "of this user only; at most one of user, client and pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"status", "statuses", "left out: the living", "a status name, or an array of them, or \"any\"", false},
-    {"prefix", "text", "only ids that begin so; without user and client only", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"prefix", "text", "only ids that begin so; without a group only", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {"limit", "count", "1 to 1000, default 100", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
     {"cursor", "text", "where the last page ended", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {"fields", "fields", "which fields to answer; left out: all but data and meta", "array of field names of the record", false},
@@ -224,8 +231,9 @@ static const struct help_argument sessiond_count_params[] = {
 };
 
 static const struct help_argument sessiond_count_options[] = {
-    {"user", "name", "of this user only; at most one of user and client", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"user", "name", "of this user only; at most one of user, client and pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"status", "statuses", "left out: the living", "a status name, or an array of them, or \"any\"", false},
     {NULL, NULL, NULL, NULL, false},
 };
@@ -245,6 +253,106 @@ static const struct help_argument sessiond_purge_params[] = {
 };
 
 static const struct help_argument sessiond_purge_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_activate_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_activate_options[] = {
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_end_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_end_options[] = {
+    {"reason", "text", "kept in the record", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_remove_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_remove_options[] = {
+    {"reason", "text", "kept in the record", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_revoke_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_revoke_options[] = {
+    {"reason", "text", "kept in the record", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_abandon_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_abandon_options[] = {
+    {"reason", "text", "kept in the record", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_replace_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id_or_handle", "the session", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_replace_options[] = {
+    {"reason", "text", "kept in the record", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"by", "id", "the session that takes its place; required", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_validate_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"token", "text", "<id>.<secret>", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_validate_options[] = {
+    {"user_agent", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"address", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"device_key", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"slide", "bool", "true: touch the session; the namespace may say so for all", "true or false", false},
+    {"allow_pending", "bool", "true: a pending session is valid too", "true or false", false},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_rotate_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"token", "text", "<id>.<secret>", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_rotate_options[] = {
+    {"grace_ms", "duration", "default 10000, at most 60000", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -284,6 +392,235 @@ static const struct help_argument sessiond_namespace_drop_options[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
+static const struct help_argument sessiond_client_get_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_client_get_options[] = {
+    {"fields", "fields", "of each session; left out: all but data and meta", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_client_activate_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_client_activate_options[] = {
+    {"session", "id", "which one; required", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"fields", "fields", "of each session; left out: all but data and meta", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_client_destroy_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_client_destroy_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_configure_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"policy", "pool_policy", "the entries that change", "map of the pool policy's entries, each as its own row says; nil sets an entry back to its default", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_configure_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_info_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_info_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_reset_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_reset_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_acquire_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_acquire_options[] = {
+    {"id", "id", "that session if it is usable, else nil", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"strategy", "pool_strategy", "left out: the pool's", "random, round_robin, use_until_failure, least_used, least_recent", false},
+    {"lease_ms", "duration", "makes the hand-out exclusive for so long, at most an hour", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
+    {"wait_ms", "duration", "waits so long for a free one, at most a minute", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
+    {"create", "pool_create", "auto (default), ask or never", "auto, ask, never", false},
+    {"tags", "tags", "only sessions that have all of these", "array of at most 16 str of 1 to 64 bytes of UTF-8", false},
+    {"count", "count", "1 to 100: so many different ones, or as many as there are; the answer is an array", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_mark_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"outcome", "mark_outcome", "good, bad, retire or a status code", "\"good\", \"bad\", \"retire\", or the status code of an answer, an integer from 100 to 599", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_mark_options[] = {
+    {"use", "uint53", "the hand-out's number, from acquire", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"fence", "uint53", "the lease's number, from acquire; an older one is CONFLICT", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"extra_codes", "status_codes", "further blocked status codes", "array of at most 100 integers from 100 to 599", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_release_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_release_options[] = {
+    {"use", "uint53", "the hand-out's number, from acquire", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"fence", "uint53", "the lease's number, from acquire; an older one is CONFLICT", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_renew_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"id", "id", "the session", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_renew_options[] = {
+    {"use", "uint53", "the hand-out's number, from acquire", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"fence", "uint53", "the lease's number, from acquire; an older one is CONFLICT", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"lease_ms", "duration", "required; at most an hour", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_add_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_add_options[] = {
+    {"id", "id", "left out: the server makes one", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
+    {"data", "value", "left out: an empty map", "any MessagePack value, nested at most 128 deep, at most max_data bytes; kept and returned byte for byte", false},
+    {"meta", "map", "jar, proxy, fingerprint ...", "a map, nested at most 128 deep, at most max_data bytes; kept and returned byte for byte", false},
+    {"timeouts", "timeouts", "instead of the pool's", "map of idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms (each a duration)", false},
+    {"absolute_expires_at", "moment", "the absolute deadline", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
+    {"created_at", "moment", "for an import; not in the future", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
+    {"tags", "tags", "what an acquire may choose by", "array of at most 16 str of 1 to 64 bytes of UTF-8", false},
+    {"usage_count", "count", "default 0", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"error_count", "count", "default 0", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"error_score", "score", "default 0", "a number from 0 to 2^53 - 1, with a fraction or without", false},
+    {"max_usage_count", "count", "instead of the pool's", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"max_error_score", "score", "instead of the pool's", "a number from 0 to 2^53 - 1, with a fraction or without", false},
+    {"error_score_decrement", "score", "instead of the pool's", "a number from 0 to 2^53 - 1, with a fraction or without", false},
+    {"user", "name", "whose session it is", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"force", "bool", "true: also into a full pool", "true or false", false},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_state_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_state_options[] = {
+    {"limit", "count", "1 to 1000, default 1000", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {"cursor", "text", "where the last page ended", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_load_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"sessions", "records", "as pool.state answered them", "array of at most 1,000 records, maps as pool.state answers them", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_pool_load_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_sign_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"value", "text", "the cookie's value, most often a session's id", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_sign_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_unsign_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"value", "text", "s: and so on", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_unsign_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_header_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {"value", "text", "the value; it is URL-encoded here, and not signed", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_cookie_header_options[] = {
+    {"attributes", "cookie_attributes", "instead of the namespace's", "map of name, path, domain, expires_at, max_age_ms, http_only, secure, same_site, priority, partitioned", false},
+    {"is_secure", "bool", "whether the client's connection is secure, for auto and for secure", "true or false", false},
+    {"name", "cookie_text", "the cookie's name", "str or bin, 0 to 255 printable ASCII characters", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_watch_start_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_watch_start_options[] = {
+    {"kinds", "event_kinds", "left out: all", "an event's name, or an array of them", false},
+    {"user", "name", "only of this user", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"client", "name", "only of this client", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"pool", "name", "only of this pool", "str or bin, 1 to 255 bytes of UTF-8", true},
+    {"data", "bool", "true: with the session's data", "true or false", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_watch_stop_params[] = {
+    {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_watch_stop_options[] = {
+    {"watch", "count", "which; required", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
+    {NULL, NULL, NULL, NULL, false},
+};
+
 const struct help_op help_ops[] = {
     {"server.hello", 0, false, "Says which protocol and limits the server has, sets the connection's default namespace, and gives each method a small integer that may be used in place of its name. Optional: a client may start with any other request.",
      "{server, version, namespace, now, features: [str], limits: {name: int}, methods: {name: int}}", "BAD_REQUEST",
@@ -311,7 +648,7 @@ const struct help_op help_ops[] = {
      "{\"enabled\": true, \"interval_ms\": 60000}",
      sessiond_server_purging_params, sessiond_server_purging_options},
     {"session.create", 1, true, "Makes a session. Without an id the server makes one that cannot be guessed.",
-     "record", "BAD_REQUEST, TOO_BIG, EXISTS, GONE, LIMIT, NO_MEMORY, FORBIDDEN",
+     "record", "BAD_REQUEST, TOO_BIG, EXISTS, GONE, EXHAUSTED, LIMIT, NO_MEMORY, FORBIDDEN",
      "[\"web\", {\"id\": \"s1\", \"user\": \"ann\", \"data\": {\"cart\": 3}}]",
      "{\"id\": \"s1\", \"status\": \"active\", \"version\": 775736524800001, \"created_at\": 1767225600000, \"updated_at\": 1767225600000, \"last_active_at\": 1767225600000, \"expires_at\": 1767312000000, \"idle_timeout_ms\": 86400000, \"absolute_timeout_ms\": 0, \"user\": \"ann\", \"data\": {\"cart\": 3}}",
      sessiond_create_params, sessiond_create_options},
@@ -360,17 +697,17 @@ const struct help_op help_ops[] = {
      "[\"web\", \"s1\", {\"absolute_expires_at\": 1767229200000}]",
      "{\"expires_at\": 1767229200000}",
      sessiond_expire_params, sessiond_expire_options},
-    {"session.revoke_all", 1, true, "Revokes every session of a user or a client: log out everywhere. When it has answered, none that existed before is alive.",
+    {"session.revoke_all", 1, true, "Revokes every session of a user, a client or a pool: log out everywhere. When it has answered, none that existed before is alive.",
      "int: how many were revoked", "BAD_REQUEST, TOO_BIG",
      "[\"web\", {\"user\": \"ann\", \"except\": [\"s2\"]}]",
      "3",
      sessiond_revoke_all_params, sessiond_revoke_all_options},
-    {"session.list", 1, true, "Lists sessions, a page at a time: those of a user or a client, newest first, or those of the whole namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be in it or not; every other one is.",
+    {"session.list", 1, true, "Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be in it or not; every other one is.",
      "{sessions: [record], cursor: str or nil, total: int or nil}", "BAD_REQUEST, TOO_BIG",
      "[\"web\", {\"user\": \"ann\", \"fields\": [\"id\"]}]",
      "{\"sessions\": [{\"id\": \"s2\"}, {\"id\": \"s1\"}], \"cursor\": null, \"total\": 2}",
      sessiond_list_params, sessiond_list_options},
-    {"session.count", 1, true, "Counts the living sessions of a namespace, or those of a user or a client, or those with some status. Sessions that come or go meanwhile may be counted or not.",
+    {"session.count", 1, true, "Counts the living sessions of a namespace, or those of a user, a client or a pool, or those with some status. Sessions that come or go meanwhile may be counted or not.",
      "int", "BAD_REQUEST",
      "[\"web\", {\"user\": \"ann\"}]",
      "2",
@@ -385,6 +722,46 @@ const struct help_op help_ops[] = {
      "[\"web\"]",
      "0",
      sessiond_purge_params, sessiond_purge_options},
+    {"session.activate", 2, true, "Makes a pending session active. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"active\"}",
+     sessiond_activate_params, sessiond_activate_options},
+    {"session.end", 2, true, "Ends a session at its user's wish; it stays readable with include_dead for the namespace's retention_ms. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"ended\", \"status_at\": 1767225600000}",
+     sessiond_end_params, sessiond_end_options},
+    {"session.remove", 2, true, "Ends a session, or takes one that has ended, was replaced, expired or was abandoned, off its client. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"removed\", \"status_at\": 1767225600000}",
+     sessiond_remove_params, sessiond_remove_options},
+    {"session.revoke", 2, true, "Ends a session at somebody else's wish. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"revoked\", \"status_at\": 1767225600000}",
+     sessiond_revoke_params, sessiond_revoke_options},
+    {"session.abandon", 2, true, "Marks a session as abandoned before its abandon_at. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"abandoned\", \"status_at\": 1767225600000}",
+     sessiond_abandon_params, sessiond_abandon_options},
+    {"session.replace", 2, true, "Ends a session because another took its place. The same call twice is answered like the first; a status that does not allow it is CONFLICT and is named.",
+     "record or nil", "BAD_REQUEST, CONFLICT, NO_MEMORY",
+     "[\"web\", \"s1\", {\"by\": \"s2\", \"fields\": [\"id\", \"status\", \"status_at\"]}]",
+     "{\"id\": \"s1\", \"status\": \"replaced\", \"status_at\": 1767225600000}",
+     sessiond_replace_params, sessiond_replace_options},
+    {"session.validate", 2, true, "Checks a bearer token in one step, with what the session is bound to, and slides its idle deadline. Whoever lacks the right secret is answered invalid_token, whatever the session's state; with the right one the first of session_pending, user_agent_mismatch, address_mismatch, device_mismatch, session_revoked, session_expired that applies.",
+     "{valid: bool, error: str or nil, session: record or nil}", "BAD_REQUEST",
+     "[\"web\", \"s1.c2VjcmV0\", {\"slide\": true, \"fields\": [\"id\", \"user\"]}]",
+     "{\"valid\": true, \"error\": null, \"session\": {\"id\": \"s1\", \"user\": \"ann\"}}",
+     sessiond_validate_params, sessiond_validate_options},
+    {"session.rotate", 2, true, "Gives the session's token a new secret and starts the idle deadline again. Within grace_ms the old secret validates and rotates to the same new one; after it, it revokes the session (reason token_reused). error is as with session.validate.",
+     "{token: str, session: record} or {error: str}", "BAD_REQUEST, NO_MEMORY",
+     "[\"web\", \"s1.c2VjcmV0\", {\"fields\": [\"id\"]}]",
+     "{\"token\": \"s1.bmV3\", \"session\": {\"id\": \"s1\"}}",
+     sessiond_rotate_params, sessiond_rotate_options},
     {"namespace.configure", 2, true, "Changes entries of a namespace's policy, and makes the namespace if there is none. Sessions that exist keep the timeouts that they were made with.",
      "policy", "BAD_REQUEST, LIMIT",
      "[\"web\", {\"idle_timeout_ms\": 1800000, \"max_sessions_per_user\": 5}]",
@@ -405,6 +782,96 @@ const struct help_op help_ops[] = {
      "[\"web\"]",
      "true",
      sessiond_namespace_drop_params, sessiond_namespace_drop_options},
+    {"client.get", 2, true, "The sessions of a client (living, ended, replaced, expired and abandoned ones until their retention ends; not removed and revoked ones), the oldest first, at most 1000, and which of them is the default: the last active one if it is alive, else the first that is.",
+     "{id, sessions: [record], last_active_session: str or nil, default_session: str or nil, created_at, updated_at} or nil", "BAD_REQUEST",
+     "[\"web\", \"phone\", {\"fields\": [\"id\"]}]",
+     "{\"id\": \"phone\", \"sessions\": [{\"id\": \"s1\"}], \"last_active_session\": \"s1\", \"default_session\": \"s1\", \"created_at\": 1767225600000, \"updated_at\": 1767225600000}",
+     sessiond_client_get_params, sessiond_client_get_options},
+    {"client.activate", 2, true, "Makes a living session of a client its last active one.",
+     "{id, sessions: [record], last_active_session: str or nil, default_session: str or nil, created_at, updated_at} or nil", "BAD_REQUEST, CONFLICT",
+     "[\"web\", \"phone\", {\"session\": \"s1\", \"fields\": [\"id\"]}]",
+     "{\"id\": \"phone\", \"sessions\": [{\"id\": \"s1\"}], \"last_active_session\": \"s1\", \"default_session\": \"s1\", \"created_at\": 1767225600000, \"updated_at\": 1767225600000}",
+     sessiond_client_activate_params, sessiond_client_activate_options},
+    {"client.destroy", 2, true, "Removes all sessions of a client: each becomes removed.",
+     "{id, sessions: [record], last_active_session: str or nil, default_session: str or nil, created_at, updated_at} or nil", "BAD_REQUEST",
+     "[\"web\", \"phone\"]",
+     "{\"id\": \"phone\", \"sessions\": [], \"last_active_session\": null, \"default_session\": null, \"created_at\": 1767225600000, \"updated_at\": 1767225600000}",
+     sessiond_client_destroy_params, sessiond_client_destroy_options},
+    {"pool.configure", 3, true, "Changes entries of a pool's policy, and makes the pool if there is none. Sessions keep the limits that they were made with.",
+     "{name, policy, usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil", "BAD_REQUEST, LIMIT, NO_MEMORY, FORBIDDEN",
+     "[\"crawl\", \"proxies\", {\"max_pool_size\": 10}]",
+     "{\"name\": \"proxies\", \"policy\": {\"max_pool_size\": 10}, \"usable_count\": 0, \"retired_count\": 0, \"leased_count\": 0, \"cooling_count\": 0, \"held_count\": 0, \"waiting_count\": 0}",
+     sessiond_pool_configure_params, sessiond_pool_configure_options},
+    {"pool.info", 2, true, "The policy of a pool and how full it is; nil where there is no such pool.",
+     "{name, policy, usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil", "BAD_REQUEST",
+     "[\"crawl\", \"proxies\"]",
+     "{\"name\": \"proxies\", \"policy\": {\"max_pool_size\": 10}, \"usable_count\": 0, \"retired_count\": 0, \"leased_count\": 0, \"cooling_count\": 0, \"held_count\": 0, \"waiting_count\": 0}",
+     sessiond_pool_info_params, sessiond_pool_info_options},
+    {"pool.reset", 2, true, "Destroys all sessions of a pool; its policy stays, and who waits goes on waiting.",
+     "{name, policy, usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil", "BAD_REQUEST",
+     "[\"crawl\", \"proxies\"]",
+     "{\"name\": \"proxies\", \"policy\": {\"max_pool_size\": 10}, \"usable_count\": 0, \"retired_count\": 0, \"leased_count\": 0, \"cooling_count\": 0, \"held_count\": 0, \"waiting_count\": 0}",
+     sessiond_pool_reset_params, sessiond_pool_reset_options},
+    {"pool.acquire", 2, true, "Hands out a usable session of a pool and counts the use. While the pool is not full a new one is made (create auto), or CREATE_NEEDED answered and the place held for 10 s (ask), or none made (never). Nothing free is EXHAUSTED, after wait_ms where that is given: who waits is served in order.",
+     "record with use (and fence when leased), an array of them where count is given, or nil", "BAD_REQUEST, EXHAUSTED, CREATE_NEEDED, LIMIT, NO_MEMORY, BUSY, FORBIDDEN",
+     "[\"crawl\", \"proxies\", {\"fields\": [\"id\", \"usage_count\", \"use\"]}]",
+     "{\"id\": \"session_1\", \"usage_count\": 1, \"use\": 1}",
+     sessiond_pool_acquire_params, sessiond_pool_acquire_options},
+    {"pool.mark", 3, true, "Says how a use went. good lowers the error score, bad raises it, retire ends the session's use for ever; a status code retires it if it is one of the blocked ones. The first mark with a use adds no usage, others add 1. A session found unusable is retired.",
+     "{usage_count, error_score, usable, retired} or nil", "BAD_REQUEST, CONFLICT",
+     "[\"crawl\", \"session_1\", \"good\", {\"use\": 1}]",
+     "{\"usage_count\": 1, \"error_score\": 0, \"usable\": true, \"retired\": false}",
+     sessiond_pool_mark_params, sessiond_pool_mark_options},
+    {"pool.release", 2, true, "Ends a use: one that has no mark is taken back, and the lease ends.",
+     "true, or nil where there is no such session", "BAD_REQUEST, CONFLICT",
+     "[\"crawl\", \"session_1\", {\"use\": 1}]",
+     "true",
+     sessiond_pool_release_params, sessiond_pool_release_options},
+    {"pool.renew", 2, true, "Makes a lease last lease_ms from now on.",
+     "true, or nil where there is no such session", "BAD_REQUEST, CONFLICT",
+     "[\"crawl\", \"session_1\", {\"fence\": 775736524800001, \"lease_ms\": 30000}]",
+     "true",
+     sessiond_pool_renew_params, sessiond_pool_renew_options},
+    {"pool.add", 2, true, "Puts a session into a pool. A full pool is EXHAUSTED unless force.",
+     "record", "BAD_REQUEST, TOO_BIG, EXISTS, GONE, EXHAUSTED, LIMIT, NO_MEMORY, FORBIDDEN",
+     "[\"crawl\", \"proxies\", {\"id\": \"p1\", \"meta\": {\"proxy\": \"10.0.0.1\"}, \"fields\": [\"id\", \"pool\"]}]",
+     "{\"id\": \"p1\", \"pool\": \"proxies\"}",
+     sessiond_pool_add_params, sessiond_pool_add_options},
+    {"pool.state", 2, true, "All sessions of a pool with their usage, the oldest first, a page at a time; the list ends where cursor is nil.",
+     "{usable_count, retired_count, sessions: [record], cursor: str or nil} or nil", "BAD_REQUEST",
+     "[\"crawl\", \"proxies\", {\"fields\": [\"id\", \"usage_count\"]}]",
+     "{\"usable_count\": 1, \"retired_count\": 0, \"sessions\": [{\"id\": \"p1\", \"usage_count\": 0}], \"cursor\": null}",
+     sessiond_pool_state_params, sessiond_pool_state_options},
+    {"pool.load", 3, true, "Puts sessions as pool.state answered them into a pool, as long as there is room. Only usable ones are taken, and none whose id is taken; entries of a record that the server makes itself are ignored.",
+     "int: how many were taken", "BAD_REQUEST, TOO_BIG, LIMIT, NO_MEMORY, FORBIDDEN",
+     "[\"crawl\", \"proxies\", [{\"id\": \"p2\", \"usage_count\": 3}]]",
+     "1",
+     sessiond_pool_load_params, sessiond_pool_load_options},
+    {"cookie.sign", 2, true, "Signs a value with the namespace's first cookie secret, as cookie-signature does.",
+     "str: s: and the value, a dot and the signature", "BAD_REQUEST, FORBIDDEN",
+     "[\"web\", \"abc\"]",
+     "\"s:abc.BpxCrWRpvZMh/wk/djl34N+m+VQEU7K/5WenLwJCgFU\"",
+     sessiond_cookie_sign_params, sessiond_cookie_sign_options},
+    {"cookie.unsign", 2, true, "Verifies a signed value, raw or URL-encoded, with all of the namespace's cookie secrets.",
+     "{value, key_index} or nil where the signature is wrong", "BAD_REQUEST, FORBIDDEN",
+     "[\"web\", \"s:abc.BpxCrWRpvZMh/wk/djl34N+m+VQEU7K/5WenLwJCgFU\"]",
+     "{\"value\": \"abc\", \"key_index\": 0}",
+     sessiond_cookie_unsign_params, sessiond_cookie_unsign_options},
+    {"cookie.header", 2, true, "Renders a Set-Cookie header's value from the namespace's cookie attributes and those of the call, which win.",
+     "str, or nil where secure is true and the connection is not", "BAD_REQUEST",
+     "[\"web\", \"abc\", {\"name\": \"sid\"}]",
+     "\"sid=abc; Path=/; HttpOnly\"",
+     sessiond_cookie_header_params, sessiond_cookie_header_options},
+    {"watch.start", 1, true, "Makes the connection a subscriber too: what happens from now on to sessions of the namespace is sent as notifications [2, event, [{watch, seq, kind, id or handle, user, client, pool, at, version, reason, data}]], in order for each session.",
+     "{watch: int}", "BAD_REQUEST, LIMIT",
+     "[\"web\", {\"kinds\": [\"expired\", \"revoked\"]}]",
+     "{\"watch\": 1}",
+     sessiond_watch_start_params, sessiond_watch_start_options},
+    {"watch.stop", 1, true, "Ends a watch of this connection.",
+     "bool: true, or false if there was none", "BAD_REQUEST",
+     "[\"web\", {\"watch\": 1}]",
+     "true",
+     sessiond_watch_stop_params, sessiond_watch_stop_options},
     {NULL, 0, false, NULL, NULL, NULL, NULL, NULL, NULL, NULL},
 };
 

@@ -82,15 +82,29 @@ struct sessiond_texts {
     size_t count;
 };
 
+/* Status codes as an argument, and in an answer. codes NULL: not given. */
+struct sessiond_codes {
+    const uint16_t *codes;
+    size_t count;
+};
+
+/* How a use of a pool's session went; in place of one of these a mark also takes the status code of an answer, from 100
+ * to 599. */
+enum sessiond_outcome { SESSIOND_MARK_GOOD = 1, SESSIOND_MARK_BAD = 2, SESSIOND_MARK_RETIRE = 3 };
+
 /* A truth value that can be left out. */
 enum sessiond_bool { SESSIOND_UNSET = 0, SESSIOND_TRUE = 1, SESSIOND_FALSE = 2 };
 
 /* In the option structs a member that is all zero is left out of the request, so that `= {0}` asks for nothing. These
- * say what zero cannot say, for members of type int64_t and const char *. */
-#define SESSIOND_ZERO     INT64_MIN       /* the number 0: no timeout, no limit */
-#define SESSIOND_NIL      (INT64_MIN + 1) /* nil: clear it, or go back to the namespace's default */
-#define SESSIOND_NIL_TEXT (sessiond_nil_text)
+ * say what zero cannot say, for members of type int64_t, double, const char * and struct sessiond_codes. */
+#define SESSIOND_ZERO       INT64_MIN       /* the number 0: no timeout, no limit */
+#define SESSIOND_NIL        (INT64_MIN + 1) /* nil: clear it, or go back to the namespace's default */
+#define SESSIOND_ZERO_SCORE (-1.0)          /* the score 0 */
+#define SESSIOND_NIL_SCORE  (-2.0)          /* nil: back to the default */
+#define SESSIOND_NIL_TEXT   (sessiond_nil_text)
+#define SESSIOND_NIL_CODES  (sessiond_nil_codes) /* for the member codes; an empty array has any other pointer */
 SESSIOND_API extern const char sessiond_nil_text[];
+SESSIOND_API extern const uint16_t sessiond_nil_codes[];
 
 /* Gives back anything that this library handed out. NULL is fine. */
 SESSIOND_API void sessiond_free(void *result);
@@ -209,6 +223,45 @@ struct sessiond_value {
 struct sessiond_purging {
     bool is_enabled;
     int64_t interval_ms;
+};
+
+/* What a token turned out to be, at validate or rotate. */
+struct sessiond_checked {
+    bool is_valid;              /* of rotate: it gave a new token */
+    struct sessiond_text error; /* why not, such as "invalid_token"; also beside a valid one, where the namespace only
+                                   reports mismatches. text NULL: nothing is wrong */
+    struct sessiond_text token; /* of rotate: the new one; text NULL: none */
+    const struct sessiond_record *session; /* NULL: none is told */
+};
+
+/* The sessions of a client (a browser or device). */
+struct sessiond_client_sessions {
+    size_t count;
+    const struct sessiond_record *const *sessions;             /* the oldest first */
+    struct sessiond_text id;                                   /* the client's */
+    struct sessiond_text last_active_session, default_session; /* ids; text NULL: none */
+    int64_t created_at, updated_at;
+};
+
+/* A page of a pool's sessions. */
+struct sessiond_pool_sessions {
+    size_t count;
+    const struct sessiond_record *const *sessions; /* the oldest first */
+    struct sessiond_text cursor;                   /* give it to the next call; text NULL: this was the last page */
+    int64_t usable_count, retired_count;           /* of the whole pool */
+};
+
+/* How a session of a pool stands after a mark. */
+struct sessiond_marked {
+    uint64_t usage_count;
+    double error_score;
+    bool is_usable, is_retired;
+};
+
+/* A cookie's value whose signature is right. */
+struct sessiond_cookie {
+    struct sessiond_text value;
+    int64_t key_index; /* of the secret that signed it; 0 is the newest */
 };
 
 #ifdef __cplusplus

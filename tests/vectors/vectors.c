@@ -89,6 +89,37 @@ static void hex_print(FILE *out, struct bytes bytes) {
 static void print_arguments(FILE *out, const char *within, const struct argument *arguments, unsigned count,
                             const void *values, uint64_t given, uint64_t nil);
 
+/* An argument that is a map of others, each on its own line; false: it is none. */
+static bool print_members(FILE *out, const struct argument *argument, const char *place) {
+    char within[64];
+    snprintf(within, sizeof within, "%s.", argument->name);
+    const struct timeouts *timeouts = (const void *)place;
+    const struct binding *binding = (const void *)place;
+    const struct cookie_attributes *cookie = (const void *)place;
+    const struct policy_change *policy = (const void *)place;
+    const struct pool_policy_change *pool = (const void *)place;
+    switch ((enum argument_type)argument->type) {
+    case ARGUMENT_TIMEOUTS:
+        print_arguments(out, within, timeouts_members, timeouts_member_count, timeouts, timeouts->given, timeouts->nil);
+        return true;
+    case ARGUMENT_BINDING:
+        print_arguments(out, within, binding_members, binding_member_count, binding, binding->given, binding->nil);
+        return true;
+    case ARGUMENT_COOKIE_ATTRIBUTES:
+        print_arguments(out, within, cookie_attributes_members, cookie_attributes_member_count, cookie, cookie->given,
+                        cookie->nil);
+        return true;
+    case ARGUMENT_POLICY:
+        print_arguments(out, within, policy_members, policy_member_count, &policy->values, policy->given, policy->nil);
+        return true;
+    case ARGUMENT_POOL_POLICY:
+        print_arguments(out, within, pool_policy_members, pool_policy_member_count, &pool->values, pool->given,
+                        pool->nil);
+        return true;
+    default: return false;
+    }
+}
+
 static void print_argument(FILE *out, const struct argument *argument, const char *place) {
     int64_t number;
     unsigned choice;
@@ -102,13 +133,49 @@ static void print_argument(FILE *out, const struct argument *argument, const cha
     case ARGUMENT_IDS:
     case ARGUMENT_KEYS:
     case ARGUMENT_DELTAS:
+    case ARGUMENT_TAGS:
+    case ARGUMENT_RECORDS:
+    case ARGUMENT_SECRETS:
         fputs("bytes ", out);
         hex_print(out, *(const struct bytes *)(const void *)place);
         break;
     case ARGUMENT_BOOL: fprintf(out, "number %d", *(const bool *)place); break;
+    case ARGUMENT_ID_OR_HANDLE:
+    case ARGUMENT_ID_OR_COOKIE: {
+        const struct id_choice *id = (const void *)place;
+        fprintf(out, "choice %d ", (int)id->kind);
+        hex_print(out, id->text);
+        break;
+    }
+    case ARGUMENT_COOKIE_TEXT: {
+        const struct cookie_text *text = (const void *)place;
+        fputs("bytes ", out);
+        hex_print(out, bytes_of(text->text, text->size));
+        break;
+    }
+    case ARGUMENT_SCORE:
+        memcpy(&number, place, sizeof number);
+        fprintf(out, "double %016" PRIx64, (uint64_t)number);
+        break;
+    case ARGUMENT_STATUS_CODES:
+        fputs("codes", out);
+        for (uint32_t code = 0; code < STATUS_CODE_END; code++)
+            if (status_codes_have((const void *)place, code)) fprintf(out, " %u", (unsigned)code);
+        break;
+    case ARGUMENT_MARK_OUTCOME: {
+        const struct mark_outcome *outcome = (const void *)place;
+        fprintf(out, "mark %d %u", (int)outcome->kind, (unsigned)outcome->status_code);
+        break;
+    }
     case ARGUMENT_SET_MODE:
     case ARGUMENT_PATCH_TARGET:
     case ARGUMENT_LIST_ORDER:
+    case ARGUMENT_POOL_STRATEGY:
+    case ARGUMENT_POOL_CREATE:
+    case ARGUMENT_BINDING_POLICY:
+    case ARGUMENT_COOKIE_PRIORITY:
+    case ARGUMENT_COOKIE_SECURE:
+    case ARGUMENT_SAME_SITE:
     case ARGUMENT_SESSION_LIMIT_POLICY:
         memcpy(&choice, place, sizeof choice);
         fprintf(out, "number %u", choice);
@@ -123,15 +190,7 @@ static void print_arguments(FILE *out, const char *within, const struct argument
         const struct argument *argument = &arguments[i];
         const char *place = (const char *)values + argument->offset;
         if (!(given & argument->bit)) continue;
-        if (argument->type == ARGUMENT_TIMEOUTS && !(nil & argument->bit)) {
-            const struct timeouts *timeouts = (const void *)place;
-            print_arguments(out, "timeouts.", timeouts_members, timeouts_member_count, timeouts, timeouts->given,
-                            timeouts->nil);
-        } else if (argument->type == ARGUMENT_POLICY) {
-            const struct policy_change *change = (const void *)place;
-            print_arguments(out, "policy.", policy_members, policy_member_count, &change->values, change->given,
-                            change->nil);
-        } else {
+        if (nil & argument->bit || !print_members(out, argument, place)) {
             fprintf(out, "argument %s%s ", within, argument->name);
             if (nil & argument->bit)
                 fputs("nil", out);
@@ -213,9 +272,16 @@ static void rewrite_value(struct mp_cursor *cursor, struct buf *out) {
     }
 }
 
+static enum status read_status(struct bytes word) {
+    for (int status = 1; status < STATUS_END; status++)
+        if (bytes_equal(word, bytes_of_string(status_name((enum status)status)))) return (enum status)status;
+    return STATUS_NONE;
+}
+
 /* A field of a record back into the session that it came from. Derived fields have no place there: written again, they
  * must come out of the others. */
-static void read_field(struct mp_cursor *cursor, enum field field, struct session *session) {
+static void read_field(struct mp_cursor *cursor, enum field field, struct session *session, struct usage *usage,
+                       struct record_extra *extra) {
     switch (field) {
     case FIELD_ID: session->id = mp_read_bytes(cursor); return;
     case FIELD_USER: session->user = mp_read_bytes(cursor); return;
@@ -227,7 +293,11 @@ static void read_field(struct mp_cursor *cursor, enum field field, struct sessio
     case FIELD_ABSOLUTE_TIMEOUT_MS: session->absolute_timeout_ms = mp_read_int(cursor, 0, INT64_MAX); return;
     case FIELD_DATA: session->data = mp_read_value(cursor, LIMIT_MAX_DATA_DEPTH); return;
     case FIELD_META: session->meta = mp_read_value(cursor, LIMIT_MAX_DATA_DEPTH); return;
-    case FIELD_STATUS:
+    case FIELD_POOL: session->pool = mp_read_bytes(cursor); return;
+    case FIELD_STATUS_AT: session->status_at = mp_read_int(cursor, 0, INT64_MAX); return;
+    case FIELD_STATUS: session->status = read_status(mp_read_bytes(cursor)); return;
+    case FIELD_USAGE_COUNT: usage->usage_count = (uint64_t)mp_read_int(cursor, 0, INT64_MAX); return;
+    case FIELD_USE: extra->use = (uint64_t)mp_read_int(cursor, 0, INT64_MAX); return;
     case FIELD_UPDATED_AT:
     case FIELD_EXPIRES_AT: mp_read_value(cursor, 0); return;
     default: cursor->error = MP_MISTYPED; /* no example has it; add it here when one does */
@@ -236,6 +306,8 @@ static void read_field(struct mp_cursor *cursor, enum field field, struct sessio
 
 static void rewrite_record(struct mp_cursor *cursor, struct buf *out) {
     struct session session = {.id = BYTES_LITERAL("not given"), .status = STATUS_ACTIVE};
+    struct usage usage = {0};
+    struct record_extra extra = {0};
     uint64_t fields = 0;
     uint32_t pairs = mp_read_map(cursor);
     for (uint32_t i = 0; i < pairs; i++) {
@@ -245,9 +317,10 @@ static void rewrite_record(struct mp_cursor *cursor, struct buf *out) {
             if (bytes_equal(key, bytes_of_string(field_name((enum field)k)))) field = (enum field)k;
         }
         fields |= FIELD_BIT(field);
-        read_field(cursor, field, &session);
+        read_field(cursor, field, &session, &usage, &extra);
     }
-    codec_write_record(out, &session, fields, session.last_active_at);
+    if (fields & FIELD_BIT(FIELD_USAGE_COUNT)) session.usage = &usage;
+    codec_write_record_with(out, &session, &extra, fields, session.last_active_at);
 }
 
 static void check_reply(const struct test_case *test) {
