@@ -55,3 +55,19 @@ void id_set_user(const struct id_maker *maker, struct bytes user, char *id) {
 unsigned id_bucket(const char *id) {
     return tag_decode(id) >> BUCKET_SHIFT;
 }
+
+void id_make_pool(const struct env *env, char *out) {
+    enum { PREFIX_SIZE = sizeof POOL_ID_PREFIX - 1, LETTERS = 62 };
+    uint8_t random[32];
+    size_t size = PREFIX_SIZE, left = 0;
+    memcpy(out, POOL_ID_PREFIX, PREFIX_SIZE);
+    while (size < POOL_ID_SIZE) {
+        if (left == 0) {
+            env->random(env->context, random, sizeof random);
+            left = sizeof random;
+        }
+        /* Two of 64 values are thrown away, so that the rest stay alike. */
+        unsigned letter = random[--left] & 63;
+        if (letter < LETTERS) out[size++] = alphabet[letter];
+    }
+}

@@ -25,6 +25,13 @@ void id_maker_init(struct id_maker *maker, const struct env *env);
 /* Writes ID_SIZE characters, without a NUL, to `out`; an absent `user` takes a random bucket. */
 void id_make(const struct id_maker *maker, struct bytes user, char *out);
 
+/* Ids of pools' sessions, without a tag: names of proxy sessions allow no `-`. */
+#define POOL_ID_PREFIX "session_"
+#define POOL_ID_SIZE   30 /* the prefix and 22 characters, each of 62 alike: 130 bits */
+
+/* Writes POOL_ID_SIZE characters, without a NUL, to `out`. */
+void id_make_pool(const struct env *env, char *out);
+
 /* Rewrites the bucket of an id that id_make made to that of `user`; its chance stays. The same arguments give the same
  * id. */
 void id_set_user(const struct id_maker *maker, struct bytes user, char *id);

@@ -43,6 +43,12 @@ void draft_set_timeouts(struct session *draft, const struct policy *policy, cons
             chosen(timeouts, TIMEOUTS_ABANDON_TIMEOUT_MS, timeouts->abandon_timeout_ms, policy->abandon_timeout_ms);
 }
 
+void draft_set_lifetime(struct session *draft, const struct policy *policy, int64_t idle_timeout_ms,
+                        int64_t absolute_timeout_ms) {
+    draft->idle_timeout_ms = capped(idle_timeout_ms, policy->max_idle_timeout_ms);
+    draft->absolute_timeout_ms = capped(absolute_timeout_ms, policy->max_absolute_timeout_ms);
+}
+
 void draft_set_absolute_expires_at(struct session *draft, const struct policy *policy, int64_t moment) {
     int64_t cap_ms = policy->max_absolute_timeout_ms;
     draft->absolute_expires_at = moment;

@@ -13,6 +13,10 @@ void draft_begin(struct session *draft, const struct update_input *input, struct
 /* Takes the members of `timeouts` that are given; nil ones go back to the namespace's defaults. */
 void draft_set_timeouts(struct session *draft, const struct policy *policy, const struct timeouts *timeouts);
 
+/* Gives it these default timeouts in place of the namespace's, under the namespace's caps. */
+void draft_set_lifetime(struct session *draft, const struct policy *policy, int64_t idle_timeout_ms,
+                        int64_t absolute_timeout_ms);
+
 /* Sets the absolute deadline to `moment` (already on the server's clock); 0 takes a given one away. created_at must
  * stand already. */
 void draft_set_absolute_expires_at(struct session *draft, const struct policy *policy, int64_t moment);

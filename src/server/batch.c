@@ -365,7 +365,7 @@ static void step_execute(struct conn *conn, struct request *request) {
     loop->turn_work += STEP_WORK;
     if (!request->verb) return;
     assert(batch->states[0] == SUBMIT_DONE);
-    request->error = request->verb->error;
+    if (!request->takes_errors) request->error = request->verb->error;
     loop->turn_work += work_of(loop, request);
 }
 
@@ -379,7 +379,7 @@ static void execute_alone(struct conn *conn, struct request *request, struct rep
     request->step = 0;
     memset(request->carried, 0, sizeof request->carried);
     for (bool is_unfinished = true; is_unfinished; request->step++) {
-        request->is_unfinished = false;
+        request->is_unfinished = request->takes_errors = false;
         step_execute(conn, request);
         request_end(request, out);
         is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
