@@ -1,6 +1,7 @@
 /* sessiond: options, world, engine, server, and out again in reverse order. */
 #define _GNU_SOURCE /* environ */
 #include "config/options.h"
+#include "op/pool.h"
 #include "sessiond/engine.h"
 #include "uv/shell.h"
 #include "wire/codec.h"
@@ -27,6 +28,7 @@ static struct engine *engine_open(const struct shell *shell, const struct option
         .env = shell_env(shell),
         .default_policy = &policy_defaults,
         .policy_apply = policy_apply};
+    pool_engine_options(&engine_options);
     return memory_engine_open(&engine_options);
 }
 

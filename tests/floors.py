@@ -21,7 +21,7 @@ FLOORS = {
     "src/op": ["src/base", "src/wire"],
     "src/server": ["src/base", "src/metrics", "src/wire", "src/op"],
     "src/uv": ["src/base", "src/metrics", "src/config", "src/wire", "src/server"],
-    "src": ["src/base", "src/metrics", "src/config", "src/wire", "src/uv"],
+    "src": ["src/base", "src/metrics", "src/config", "src/wire", "src/op", "src/uv"],
     "tests/sim": ["src/base", "src/wire", "src/op", "src/server"],
 }
 

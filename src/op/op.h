@@ -52,8 +52,8 @@ struct request {
      * begin with a verb that is all zero again, and `step` one higher. What the end of a streaming operation wrote
      * stays, what another's wrote is taken back. */
     bool is_unfinished;
-    bool takes_errors;   /* set by begin: end is called also where the engine refused the verb, and looks at its error */
-    uint32_t step;       /* 0 in the first begin */
+    bool takes_errors; /* set by begin: end is called also where the engine refused the verb, and looks at its error */
+    uint32_t step;     /* 0 in the first begin */
     uint64_t carried[4]; /* the operation's own from step to step; all zero in the first begin */
     char id_buffer[48];  /* an id made for this request */
 };

@@ -29,8 +29,8 @@ static enum op_step acquire_check(struct request *request) {
         return request_refuse_limit(request, ERROR_BAD_REQUEST,
                                     "wait_ms is over a minute; wait for less and ask again.", LIMIT_MAX_WAIT_MS);
     if ((args->given & POOL_ACQUIRE_COUNT) && (args->count == 0 || args->count > (uint64_t)LIMIT_MAX_ACQUIRE))
-        return request_refuse_limit(request, ERROR_BAD_REQUEST, "count is from 1 to 100; acquire several times for more.",
-                                    LIMIT_MAX_ACQUIRE);
+        return request_refuse_limit(request, ERROR_BAD_REQUEST,
+                                    "count is from 1 to 100; acquire several times for more.", LIMIT_MAX_ACQUIRE);
     return bytes_is_absent(args->id) ? STEP_SUBMIT : acquire_check_id(request);
 }
 

@@ -31,12 +31,8 @@ static enum op_step return_begin(struct request *request, enum return_kind kind,
 
 enum op_step pool_mark_begin(struct request *request) {
     const struct args_pool_mark *args = &request->args.pool_mark;
-    struct hand hand = {args->namespace,
-                        args->id,
-                        args->given & POOL_MARK_USE,
-                        args->given & POOL_MARK_FENCE,
-                        args->use,
-                        args->fence};
+    struct hand hand = {args->namespace, args->id,   args->given & POOL_MARK_USE, args->given & POOL_MARK_FENCE,
+                        args->use,       args->fence};
     if (return_begin(request, RETURN_MARK, &hand) == STEP_ERROR) return STEP_ERROR;
     request->verb->pool_return.outcome = args->outcome;
     if (args->given & POOL_MARK_EXTRA_CODES) request->verb->pool_return.extra_codes = &args->extra_codes;
@@ -76,12 +72,8 @@ static void write_done(const struct request *request, struct buf *out) {
 
 enum op_step pool_release_begin(struct request *request) {
     const struct args_pool_release *args = &request->args.pool_release;
-    struct hand hand = {args->namespace,
-                        args->id,
-                        args->given & POOL_RELEASE_USE,
-                        args->given & POOL_RELEASE_FENCE,
-                        args->use,
-                        args->fence};
+    struct hand hand = {args->namespace, args->id,   args->given & POOL_RELEASE_USE, args->given & POOL_RELEASE_FENCE,
+                        args->use,       args->fence};
     return return_begin(request, RETURN_RELEASE, &hand);
 }
 
@@ -91,12 +83,8 @@ void pool_release_end(struct request *request, struct buf *out) {
 
 enum op_step pool_renew_begin(struct request *request) {
     const struct args_pool_renew *args = &request->args.pool_renew;
-    struct hand hand = {args->namespace,
-                        args->id,
-                        args->given & POOL_RENEW_USE,
-                        args->given & POOL_RENEW_FENCE,
-                        args->use,
-                        args->fence};
+    struct hand hand = {args->namespace, args->id,   args->given & POOL_RENEW_USE, args->given & POOL_RENEW_FENCE,
+                        args->use,       args->fence};
     if (return_begin(request, RETURN_RENEW, &hand) == STEP_ERROR) return STEP_ERROR;
     if (args->lease_ms == 0)
         return request_refuse(request, ERROR_BAD_REQUEST,

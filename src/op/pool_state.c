@@ -5,6 +5,7 @@
  * Any loop's thread. */
 #include "op/op_table.gen.h"
 #include "op/pool.h"
+#include "wire/codec.gen.h"
 
 enum { STATE_LOOK, STATE_LIST };
 enum { CARRIED_USABLE, CARRIED_RETIRED };

@@ -4,10 +4,20 @@
  * record. It fails where the id is taken (EXISTS), was destroyed or has died (GONE, unless `revive`), may not be chosen
  * (FORBIDDEN), or where the engine meets a limit. Any loop's thread. */
 #include "base/id.h"
-#include "op/draft.h"
 #include "op/op_table.gen.h"
+#include "op/pool.h"
 
-static void draft_fill(struct session *draft, const struct request *request, const struct policy *policy) {
+/* Its lifetime: the namespace's or the pool's, and what was given in place of it. */
+static bool draft_fill_timeouts(const struct update_input *input, const struct args_session_create *args,
+                                struct session *draft, struct error *error) {
+    struct usage *usage;
+    if (!bytes_is_absent(args->pool)) return pool_draft_enter(input, args->pool, &args->timeouts, draft, &usage, error);
+    draft_set_timeouts(draft, input->policy, &args->timeouts);
+    return true;
+}
+
+static bool draft_fill(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct request *request = input->arguments;
     const struct args_session_create *args = &request->args.session_create;
     draft->user = args->user;
     draft->client = args->client;
@@ -16,9 +26,10 @@ static void draft_fill(struct session *draft, const struct request *request, con
     if (!bytes_is_absent(args->data)) draft->data = args->data;
     /* Before the deadlines, because the absolute ones count from it. */
     if (args->given & ~args->nil & SESSION_CREATE_CREATED_AT) draft->created_at = moment_of(request, args->created_at);
-    draft_set_timeouts(draft, policy, &args->timeouts);
+    if (!draft_fill_timeouts(input, args, draft, error)) return false;
     if (args->given & ~args->nil & SESSION_CREATE_ABSOLUTE_EXPIRES_AT)
-        draft_set_absolute_expires_at(draft, policy, moment_of(request, args->absolute_expires_at));
+        draft_set_absolute_expires_at(draft, input->policy, moment_of(request, args->absolute_expires_at));
+    return true;
 }
 
 static enum outcome create_rule(const struct update_input *input, struct session *draft, struct error *error) {
@@ -34,8 +45,7 @@ static enum outcome create_rule(const struct update_input *input, struct session
     }
     if (input->presence != PRESENCE_NONE && !args->revive) return outcome_gone(input, error);
     draft_begin(draft, input, request->verb->id);
-    draft_fill(draft, request, input->policy);
-    return OUTCOME_REPLACE;
+    return draft_fill(input, draft, error) ? OUTCOME_REPLACE : OUTCOME_ERROR;
 }
 
 enum op_step session_create_begin(struct request *request) {
@@ -45,12 +55,17 @@ enum op_step session_create_begin(struct request *request) {
         args->created_at + request->clock_offset_ms > request->now_ms)
         return request_refuse(request, ERROR_BAD_REQUEST,
                               "created_at lies in the future; leave it out for a session that begins now.");
-    if (bytes_is_absent(id)) {
+    if (bytes_is_absent(id) && !bytes_is_absent(args->pool)) {
+        id_make_pool(request->env, request->id_buffer);
+        id = bytes_of(request->id_buffer, POOL_ID_SIZE);
+    } else if (bytes_is_absent(id)) {
         id_make(request->ids, args->user, request->id_buffer);
         id = bytes_of(request->id_buffer, ID_SIZE);
     }
     request->fields = args->given & SESSION_CREATE_FIELDS ? args->fields : FIELDS_ALL;
-    return request_update(request, args->namespace, id, create_rule);
+    if (request_update(request, args->namespace, id, create_rule) == STEP_ERROR) return STEP_ERROR;
+    request->verb->update.pool = args->pool;
+    return STEP_SUBMIT;
 }
 
 void session_create_end(struct request *request, struct buf *out) {

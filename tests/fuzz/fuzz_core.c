@@ -15,6 +15,7 @@
 
 #include "base/mp.h"
 #include "fuzz/target.h"
+#include "op/pool.h"
 #include "sessiond/server.h"
 #include "wire/codec.h"
 
@@ -115,6 +116,7 @@ static void world_open(struct world *world, const uint8_t limits[3]) {
         .env = &world->env,
         .default_policy = &policy_defaults,
         .policy_apply = policy_apply};
+    pool_engine_options(&engine);
     world->engine = memory_engine_open(&engine);
     REQUIRE(world->engine);
     struct server_options options = {.loop_count = LOOPS,

@@ -41,6 +41,7 @@
 #include "base/mp.h"
 #include "naive_engine.h"
 #include "notices.h"
+#include "op/pool.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
 #include "value.h"
@@ -144,13 +145,15 @@ static void play_open(struct play *play) {
     play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
     play->limits = (struct server_limits){
         .max_in_flight = 1024, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
-    play->engine = play->mode->engine_open(&(struct engine_options){.loop_count = LOOPS,
-                                                                    .shard_bits = play->mode->shard_bits,
-                                                                    .now_ms = BASE_MS,
-                                                                    .limits = play->engine_limits,
-                                                                    .env = &play->env,
-                                                                    .default_policy = &policy_defaults,
-                                                                    .policy_apply = policy_apply});
+    struct engine_options options = {.loop_count = LOOPS,
+                                     .shard_bits = play->mode->shard_bits,
+                                     .now_ms = BASE_MS,
+                                     .limits = play->engine_limits,
+                                     .env = &play->env,
+                                     .default_policy = &policy_defaults,
+                                     .policy_apply = policy_apply};
+    pool_engine_options(&options);
+    play->engine = play->mode->engine_open(&options);
     play->server = server_open(&(struct server_options){
         .loop_count = LOOPS, .now_ms = BASE_MS, .engine = play->engine, .env = &play->env, .limits = play->limits});
     for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);

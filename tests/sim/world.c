@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "base/mp.h"
+#include "op/pool.h"
 #include "pair.h"
 #include "support/json.h"
 #include "wire/codec.h"
@@ -448,6 +449,7 @@ static void world_open(struct world *world) {
                                     .env = &world->env,
                                     .policy_apply = policy_apply,
                                     .default_policy = &policy_defaults};
+    pool_engine_options(&engine);
     world->engine = memory_engine_open(&engine);
     struct server_options options = {.loop_count = world->loop_count,
                                      .now_ms = START_MS,
