@@ -181,11 +181,13 @@ static struct entry *make_session(struct acquiring *acquiring) {
     const struct engine_options *options = &naive->options;
     char id[LIMIT_MAX_ID];
     struct usage usage = {0};
-    struct session draft = {.pool = acquiring->name, .tags = verb->acquire.tags, .usage = &usage};
+    struct session draft = {.pool = acquiring->name};
     if (!acquiring->space) acquiring->space = space_make(naive, verb->namespace, &verb->error);
     if (!acquiring->space) return NULL;
     draft.id = bytes_of(id, options->pool_session_make(options->pool_context, id));
     options->pool_session_begin(&acquiring->space->policy, acquiring->policy, acquiring->now_ms, &draft, &usage);
+    draft.tags = verb->acquire.tags;
+    draft.usage = &usage;
     return write_draft(naive, acquiring->space, NULL, PRESENCE_NONE, &draft, acquiring->now_ms, &verb->error);
 }
 
