@@ -127,9 +127,10 @@ struct pool_state {
     uint64_t waiting_count; /* acquires in the queue */
 };
 
-/* State of a client. */
+/* State of a client. It comes into being with its first session, and goes when nothing of its sessions is kept. */
 struct client_state {
-    int64_t created_at, updated_at;
+    int64_t created_at;
+    int64_t updated_at; /* when a session last entered it, was touched in it or became its last active one */
     bool has_last_active;
     struct session last_active; /* with has_last_active: the one that was touched or activated last, dead or alive */
 };

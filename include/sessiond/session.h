@@ -37,6 +37,7 @@ struct session {
         absolute_expires_at; /* given by a caller, at least 1; 0: not given, created_at + absolute_timeout_ms holds */
     int64_t status_at;       /* when `status` was stored; 0 for active */
     enum status status;      /* as stored: never STATUS_EXPIRED or STATUS_ABANDONED by a deadline, those are derived */
+    bool is_touch;           /* never stored: in a draft, the session becomes its client's last active one */
     bool is_alias;           /* an old id in its grace after regenerate: `replaced_by` may be read through it */
     enum event_kind
         event; /* never stored: in a draft, an event that the engine could not tell from the status; 0: none */

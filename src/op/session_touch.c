@@ -17,6 +17,7 @@ static enum outcome touch_rule(const struct update_input *input, struct session 
         draft_set_absolute_expires_at(draft, input->policy, is_nil ? 0 : moment_of(request, args->absolute_expires_at));
     }
     draft_touch(draft, input->now_ms);
+    draft->is_touch = true;
     return OUTCOME_REPLACE;
 }
 

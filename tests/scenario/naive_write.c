@@ -156,12 +156,17 @@ static void enter_pool(struct naive *naive, struct space *space, struct entry *e
 }
 
 static void publish(struct naive *naive, struct space *space, struct entry *entry, const struct session *draft,
-                    int64_t now_ms) {
+                    bool enters_client, int64_t now_ms) {
     if (!bytes_is_absent(draft->client)) {
         struct client *client = client_make(naive, space, draft->client, now_ms);
-        client->updated_at = now_ms;
+        if (enters_client || draft->is_touch) client->updated_at = now_ms;
+        if (draft->is_touch) {
+            client->last_id = naive_copy(naive, draft->id);
+            client->last_created_at = draft->created_at;
+        }
     }
     entry->session = copy_session(naive, draft);
+    entry->session.is_touch = false;
     entry->session.version = next_version(naive, now_ms);
     entry->is_tombstone = entry->is_told = false;
 }
@@ -176,7 +181,9 @@ struct entry *write_draft(struct naive *naive, struct space *space, struct entry
     /* What is dead may only get another status of the dead; anything else is a new session. */
     bool is_new = presence != PRESENCE_ALIVE && !(has_old && !status_is_living(draft->status));
     enum event_kind event = draft->event;
-    publish(naive, space, entry, draft, now_ms);
+    bool stays_with_client = has_old && !(presence == PRESENCE_DEAD && session_is_alive(draft, now_ms)) &&
+                             bytes_equal(old.client, draft->client) && old.created_at == draft->created_at;
+    publish(naive, space, entry, draft, !stays_with_client, now_ms);
     if (is_new) enter_pool(naive, space, entry, draft);
     entry->session.event = event;
     tell_change(naive, space, is_new ? NULL : &old, &entry->session, now_ms);
@@ -246,7 +253,7 @@ void do_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct session moved = *old;
     moved.version = next_version(naive, now_ms);
     tell(naive, run.space, EVENT_REGENERATED, &moved, now_ms);
-    publish(naive, run.space, target, &run.draft, now_ms);
+    publish(naive, run.space, target, &run.draft, true, now_ms);
     tell(naive, run.space, EVENT_CREATED, &target->session, now_ms);
     target->seat = run.entry->seat;
     show(verb, target);

@@ -109,6 +109,10 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
     verb->error = error_make(ERROR_NONE, NULL);
     verb->is_found = false;
     verb->depends_on = 0;
+    if (verb->configure.group == GROUP_CLIENT) {
+        verb_client(context, verb, namespace);
+        return;
+    }
     if (verb->configure.each) {
         list_names(context, verb);
         return;

@@ -86,6 +86,9 @@ static struct record *member_record(struct ending *ending, struct group_entry me
 }
 
 static void ending_run(struct ending *ending) {
+    static const enum status becomes[] = {
+        [END_REVOKE] = STATUS_REVOKED, [END_REMOVE] = STATUS_REMOVED, [END_DESTROY] = STATUS_NONE};
+    struct ending_kind kind = {.to = becomes[ending->verb->end_all.end], .reason = ending->verb->end_all.reason};
     ending->verb->scan_result.work = ending->member_count;
     for (uint32_t i = 0; i < ending->member_count; i++) {
         struct group_entry member = ending->members[i];
@@ -93,13 +96,12 @@ static void ending_run(struct ending *ending) {
             bsearch(&member.hash, ending->except, ending->except_count, sizeof(uint64_t), hash_compare))
             continue;
         struct record *record = member_record(ending, member);
-        if (record && session_revoke(ending->context, ending->namespace, &ending->key, member.hash, record,
-                                     ending->verb->end_all.reason))
+        if (record && session_end(ending->context, ending->namespace, &ending->key, member.hash, record, &kind))
             ending->verb->scan_result.total++;
     }
 }
 
-static void end_revoke(struct context *context, struct verb *verb, struct namespace *namespace) {
+static void end_group(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct ending ending = {.context = context, .verb = verb, .namespace = namespace};
     struct group *group = NULL;
     ending.key = group_key_of(context->engine, namespace, verb->end_all.group, verb->end_all.group_name);
@@ -203,9 +205,9 @@ void verb_end_all(struct context *context, struct verb *verb, struct namespace *
     verb->scan_result.cursor_size = 0;
     if (!namespace) return;
     switch (verb->end_all.end) {
-    case END_REVOKE: end_revoke(context, verb, namespace); return;
+    case END_REVOKE:
     case END_REMOVE:
-    case END_DESTROY: assert(!"not yet"); return;
+    case END_DESTROY: end_group(context, verb, namespace); return;
     case END_CLEAR: end_clear(context, verb, namespace); return;
     case END_PURGE: end_purge(context, verb, namespace); return;
     case END_DROP: end_drop(context, verb, namespace); return;

@@ -3,6 +3,7 @@
  * Always true: no leaf is empty; the entries of all leaves, one leaf after the other, are in order; leaf_count is 1
  * exactly while `only` holds the leaf; the counts are those of the leaves. */
 #include "engine/memory/group.h"
+#include "sessiond/engine.h"
 
 #include <assert.h>
 #include <string.h>
@@ -13,8 +14,10 @@ static size_t leaf_size(uint32_t capacity) {
     return sizeof(struct group_leaf) + capacity * sizeof(struct group_entry);
 }
 
-static size_t group_size(const struct group *group) {
-    return sizeof(*group) + group->name_size;
+static size_t group_size(unsigned kind, size_t name_size) {
+    size_t size = offsetof(struct group, name) + name_size;
+    if (kind == GROUP_CLIENT) return (size + 7) / 8 * 8 + sizeof(struct group_client);
+    return size > sizeof(struct group) ? size : sizeof(struct group);
 }
 
 /* Negative: a is before b. */
@@ -57,9 +60,10 @@ struct group *group_make(struct group_table *table, struct slab *slab, unsigned 
     if (table->count >= table->capacity)
         table_resize(table, slab, arena, table->capacity ? table->capacity * 2 : CHAINS_MIN);
     if (!table->capacity) return NULL;
-    group = slab_alloc(slab, arena, sizeof(*group) + key->name.size);
+    size_t size = group_size(key->kind, key->name.size);
+    group = slab_alloc(slab, arena, size);
     if (!group) return NULL;
-    memset(group, 0, sizeof(*group));
+    memset(group, 0, size);
     group->namespace = key->namespace;
     group->hash = key->hash;
     group->kind = (uint8_t)key->kind;
@@ -77,7 +81,7 @@ void group_tidy(struct group_table *table, struct slab *slab, struct group *grou
     struct group **link = &table->chains[group->hash & (table->capacity - 1)];
     while (*link != group) link = &(*link)->next;
     *link = group->next;
-    slab_free(slab, group, group_size(group));
+    slab_free(slab, group, group_size(group->kind, group->name_size));
     if (--table->count == 0) {
         slab_free(slab, table->chains, table->capacity * sizeof(struct group *));
         table->chains = NULL;
@@ -343,7 +347,7 @@ void group_table_fini(struct group_table *table, struct slab *slab) {
         for (struct group *group = table->chains[i], *next; group; group = next) {
             next = group->next;
             while (group->leaf_count) leaves_remove(slab, group, group->leaf_count - 1);
-            slab_free(slab, group, group_size(group));
+            slab_free(slab, group, group_size(group->kind, group->name_size));
         }
     if (table->chains) slab_free(slab, table->chains, table->capacity * sizeof(struct group *));
     memset(table, 0, sizeof(*table));

@@ -17,6 +17,7 @@
 #include "sessiond/bytes.h"
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 struct namespace;
 
@@ -45,6 +46,13 @@ struct group {
     uint32_t count, dead_count; /* entries, and those of them that are marked */
     uint8_t kind, name_size;
     uint8_t name[];
+};
+
+/* What a client's group knows beside its sessions; stands behind its name. */
+struct group_client {
+    int64_t created_at, updated_at;
+    bool has_last_active;
+    struct group_entry last_active; /* may name a session that has left meanwhile */
 };
 
 /* The groups of one shard. All zero is empty. */
@@ -85,6 +93,12 @@ static inline bool group_entry_equal(struct group_entry a, struct group_entry b)
 /* All: the table's lock is held. */
 
 struct group *group_find(const struct group_table *table, const struct group_key *key);
+
+/* Of a group of the kind GROUP_CLIENT. */
+static inline struct group_client *group_client(struct group *group) {
+    size_t offset = offsetof(struct group, name) + group->name_size;
+    return (struct group_client *)((char *)group + (offset + 7) / 8 * 8);
+}
 
 /* The group, made empty if there is none; NULL where memory is lacking. It must be given an entry or group_tidy. */
 struct group *group_make(struct group_table *table, struct slab *slab, unsigned arena, const struct group_key *key);

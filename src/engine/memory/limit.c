@@ -183,8 +183,8 @@ static void settle_death(struct context *context, uint64_t hash, struct record *
 enum entering { ENTERED, FULL, LACKING };
 
 /* One attempt to enter a group: under its lock once. */
-static enum entering group_try_enter(struct context *context, const struct group_key *key, struct group_entry entry,
-                                     uint64_t max, bool prefers_idle, struct group **entered, struct census *census) {
+static enum entering group_try_enter(struct context *context, const struct group_key *key, uint64_t max,
+                                     bool prefers_idle, struct place *place, struct census *census) {
     struct memory_engine *engine = context->engine;
     struct group_table *table = group_table_of(engine, key);
     enum entering result = FULL;
@@ -199,35 +199,54 @@ static enum entering group_try_enter(struct context *context, const struct group
         group_census(context, group, key, max, census);
         if (census->due) census->living++; /* until it is settled */
     }
-    if (!max || group->count - group->dead_count < max || (!census->due && census->living < max))
-        result = group_insert(&engine->slab, context->loop->index, group, entry) ? ENTERED : LACKING;
-    *entered = group;
+    if (!max || group->count - group->dead_count < max || (!census->due && census->living < max)) {
+        if (key->kind == GROUP_CLIENT) place->updated_before = client_enter(context, key, group);
+        result = group_insert(&engine->slab, context->loop->index, group, place->entry) ? ENTERED : LACKING;
+        place->group = group;
+    }
     group_tidy(table, &engine->slab, group);
     lock_release(&table->lock);
     return result;
 }
 
-static void refuse_group(struct error *error, int64_t max) {
-    *error =
-        error_make(ERROR_LIMIT, "The user has as many living sessions as max_sessions_per_user allows; end one first.");
-    error->limit = max;
-}
+/* A group's limit, and whom it ends for a new one. */
+struct limit {
+    uint64_t max;   /* 0: none */
+    bool is_strict; /* nobody is ended: the new one is refused */
+    bool prefers_idle;
+    struct ending_kind ending;
+    const char *message; /* where there is no room */
+};
 
-static const struct bytes limit_reason = BYTES_LITERAL("session_limit");
+static struct limit limit_of(const struct needs *needs, unsigned k) {
+    const struct policy *policy = needs->policy;
+    if (!needs->is_limited[k]) return (struct limit){0};
+    if (k == 1)
+        return (struct limit){
+            .max = 1,
+            .ending = {.to = STATUS_REPLACED, .by = needs->id},
+            .message = "Too many sessions sign in on this client at once, and it may have only one; try again."};
+    return (struct limit){.max = policy->max_sessions_per_user,
+                          .is_strict = policy->session_limit_policy == SESSION_LIMIT_POLICY_REJECT,
+                          .prefers_idle = policy->session_limit_policy == SESSION_LIMIT_POLICY_EVICT_IDLE,
+                          .ending = {.to = STATUS_REVOKED, .reason = BYTES_LITERAL("session_limit")},
+                          .message =
+                              "The user has as many living sessions as max_sessions_per_user allows; end one first."};
+}
 
 /* Makes room in a full group, or waits. False: there is none to be made. */
 static bool group_make_room(struct context *context, const struct needs *needs, const struct group_key *key,
-                            const struct census *census, uint64_t max, unsigned tries) {
+                            const struct census *census, const struct limit *limit, unsigned tries) {
     if (census->due) {
         reap_due(context, REAP_FOR_LIMIT); /* where one is due many may be: not one look through the group for each */
         settle_death(context, census->due_hash, census->due);
         return true;
     }
-    if (needs->policy->session_limit_policy == SESSION_LIMIT_POLICY_REJECT) return false;
+    if (limit->is_strict) return false;
     if (census->victim_count > 0)
-        for (uint32_t i = 0; i < census->victim_count && i < census->living - max + 1; i++)
-            session_revoke(context, needs->namespace, key, census->victims[i].hash, census->victims[i].record,
-                           limit_reason);
+        for (uint32_t i = 0; i < census->victim_count && i < census->living - limit->max + 1; i++)
+            session_end(context, needs->namespace, key, census->victims[i].hash, census->victims[i].record,
+                        &limit->ending);
     else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
         lock_pause();
     else
@@ -239,8 +258,7 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
                        struct error *error) {
     struct place *place = &places->groups[k];
     struct group_key key = group_key_of(context->engine, needs->namespace, GROUP_USER + k, needs->groups[k]);
-    uint64_t max = needs->is_limited[k] ? needs->policy->max_sessions_per_user : 0;
-    bool prefers_idle = needs->policy->session_limit_policy == SESSION_LIMIT_POLICY_EVICT_IDLE;
+    struct limit limit = limit_of(needs, k);
     struct census census;
     place->kind = key.kind;
     place->entry = group_entry_of(needs->created_at, needs->hash);
@@ -248,16 +266,17 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
     place->name_size = (uint8_t)key.name.size;
     memcpy(place->name, key.name.data, key.name.size);
     for (unsigned tries = 0; tries < EVICT_TRIES_MAX; tries++) {
-        switch (group_try_enter(context, &key, place->entry, max, prefers_idle, &place->group, &census)) {
+        switch (group_try_enter(context, &key, limit.max, limit.prefers_idle, place, &census)) {
         case ENTERED: place->is_held = true; return true;
         case LACKING:
             *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
             return false;
         case FULL: break;
         }
-        if (!group_make_room(context, needs, &key, &census, max, tries)) break;
+        if (!group_make_room(context, needs, &key, &census, &limit, tries)) break;
     }
-    refuse_group(error, (int64_t)max);
+    *error = error_make(ERROR_LIMIT, limit.message);
+    error->limit = (int64_t)limit.max;
     return false;
 }
 
@@ -277,9 +296,11 @@ bool places_match(const struct places *places, const struct needs *needs) {
 }
 
 bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
+    /* The client last, since its limit never refuses but ends another session: what is refused has replaced nothing. */
+    static const unsigned order[GROUPS_MAX] = {0, 2, 1};
     bool is_given = take_bytes(context, needs, places, error) && take_session(context, needs, places, error);
-    for (unsigned k = 0; is_given && k < GROUPS_MAX; k++)
-        if (needs->groups[k].data) is_given = take_group(context, needs, k, places, error);
+    for (unsigned i = 0; is_given && i < GROUPS_MAX; i++)
+        if (needs->groups[order[i]].data) is_given = take_group(context, needs, order[i], places, error);
     if (!is_given) places_give_back(context, needs->namespace, places);
     return is_given;
 }
@@ -292,13 +313,24 @@ void places_settle(struct namespace *namespace, struct places *places) {
     for (unsigned k = 0; k < GROUPS_MAX; k++) places->groups[k].is_held = false;
 }
 
+/* Takes one entry out that was never published. */
+static void place_give_back(struct context *context, struct namespace *namespace, const struct place *place) {
+    struct memory_engine *engine = context->engine;
+    struct group_key key = group_key_of(engine, namespace, place->kind, bytes_of(place->name, place->name_size));
+    struct group_table *table = group_table_of(engine, &key);
+    group_table_take(engine, table);
+    if (place->kind == GROUP_CLIENT && group_client(place->group)->updated_at == context->now_ms)
+        group_client(place->group)->updated_at = place->updated_before;
+    bool was_there = group_remove(&engine->slab, context->loop->index, place->group, place->entry, false);
+    assert(was_there);
+    (void)was_there;
+    group_tidy(table, &engine->slab, place->group);
+    lock_release(&table->lock);
+}
+
 void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
     for (unsigned k = GROUPS_MAX; k-- > 0;) {
-        struct place *place = &places->groups[k];
-        if (!place->is_held) continue;
-        struct group_key key =
-            group_key_of(context->engine, namespace, place->kind, bytes_of(place->name, place->name_size));
-        group_leave(context, &key, place->entry, false);
+        if (places->groups[k].is_held) place_give_back(context, namespace, &places->groups[k]);
     }
     places_settle(namespace, places);
 }

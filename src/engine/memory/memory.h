@@ -239,6 +239,17 @@ void group_table_take(struct memory_engine *engine, struct group_table *table);
 void group_leave(struct context *context, const struct group_key *key, struct group_entry entry, bool wants_dead);
 /* All groups that the record names. It was taken out of the table. */
 void record_leave_groups(struct context *context, uint64_t hash, const struct record *record);
+/* Notes that a session of that client (absent: none) was touched: it is its last active one now. */
+void client_note_touch(struct context *context, struct namespace *namespace, struct bytes client,
+                       struct group_entry entry);
+/* The session changes its name within the client. */
+void client_note_move(struct context *context, struct namespace *namespace, struct bytes client, struct group_entry old,
+                      struct group_entry new);
+/* A session is about to enter the client, whose table's lock is held: it begins anew where nothing of it is left.
+ * Answers updated_at as it was. */
+int64_t client_enter(struct context *context, const struct group_key *key, struct group *group);
+void verb_client(struct context *context, struct verb *verb, struct namespace *namespace);
+
 /* The record of an entry, if there is one in that group; lock-free. */
 struct record *group_entry_record(struct memory_engine *engine, const struct group_key *key, struct group_entry entry);
 
@@ -250,6 +261,7 @@ struct place {
     unsigned kind;
     struct group *group; /* stays while the entry does */
     struct group_entry entry;
+    int64_t updated_before; /* of a client */
     uint8_t name_size;
     uint8_t name[LIMIT_MAX_ID];
 };
@@ -266,6 +278,7 @@ struct places {
 struct needs {
     struct namespace *namespace;
     const struct policy *policy;
+    struct bytes id;
     uint64_t hash;
     struct bytes groups[GROUPS_MAX]; /* entered; absent: not */
     bool is_limited[GROUPS_MAX];     /* that group's limit decides */
@@ -328,9 +341,15 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
 void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,
                   const struct bytes leaves[GROUPS_MAX]);
 
-/* Revokes one session if `group` still has it. True: it was this call. */
-bool session_revoke(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
-                    const struct record *record, struct bytes reason);
+/* How one of a group's sessions is ended. */
+struct ending_kind {
+    enum status to;      /* revoked, removed or replaced; STATUS_NONE: destroyed */
+    struct bytes reason; /* absent: none */
+    struct bytes by;     /* with replaced */
+};
+/* Ends one session if `group` still has it and it may still become that. True: it was this call. */
+bool session_end(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
+                 const struct record *record, const struct ending_kind *kind);
 
 void verb_update(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
 void verb_move(struct context *context, struct verb *verb, struct namespace *namespace);

@@ -146,6 +146,10 @@ static enum commit move_commit(struct context *context, struct move *move, struc
 static void move_finish(struct context *context, struct move *move) {
     struct verb *verb = move->verb;
     places_settle(move->namespace, &move->places);
+    if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
+        client_note_move(context, move->namespace, move->draft.client,
+                         group_entry_of(record_created_at(move->old.record), move->old_hash),
+                         group_entry_of(move->draft.created_at, move->new_hash));
     groups_leave(context, move->namespace, move->old_hash, move->old.record, move->leaves);
     record_retire(context, move->old.record);
     if (move->new.record) {

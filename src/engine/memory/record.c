@@ -210,6 +210,7 @@ void record_view_bytes(const struct record *record, struct session *out) {
     out->pool = out->tags = out->token = out->bound = BYTES_ABSENT;
     out->usage = NULL;
     out->event = EVENT_NONE;
+    out->is_touch = false;
     if (flags & RECORD_HAS_ANY) {
         unsigned more = record_more(record);
         at = skip_numbers(record);

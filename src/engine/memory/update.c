@@ -66,6 +66,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     bool is_alive = !draft->is_alias && session_is_alive(draft, context->now_ms);
     needs->namespace = namespace;
     needs->policy = namespace_policy(namespace);
+    needs->id = draft->id;
     needs->hash = hash;
     needs->created_at = draft->created_at;
     needs->takes_session = is_alive && old->presence != PRESENCE_ALIVE;
@@ -76,8 +77,10 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
                      record_created_at(old->record) == draft->created_at;
         needs->groups[k] = stays ? BYTES_ABSENT : after;
         leaves[k] = stays ? BYTES_ABSENT : before;
-        needs->is_limited[k] = k == 0 && is_alive && needs->policy->max_sessions_per_user > 0;
+        needs->is_limited[k] = false;
     }
+    needs->is_limited[0] = is_alive && needs->policy->max_sessions_per_user > 0;
+    needs->is_limited[1] = is_alive && needs->policy->single_session;
     /* What ends a session may always be written: it is how memory comes back. */
     needs->growth_bytes = 0;
     if (status_is_living(draft->status))
@@ -157,6 +160,9 @@ static enum step update_replace(struct context *context, struct update *update, 
     }
     record_view_life(fresh, record_terms(context->engine, fresh), record_active(fresh), update->session);
     record_view_bytes(fresh, update->session);
+    if (attempt->draft.is_touch)
+        client_note_touch(context, update->namespace, update->session->client,
+                          group_entry_of(update->session->created_at, update->hash));
     update->is_found = true;
     update->depends_on = version;
     return STEP_DONE;
@@ -203,7 +209,10 @@ static enum step update_touch(struct context *context, struct update *update, st
         }
         sight_touch(context, update->namespace, sight);
     }
-    return update_keep(update, attempt);
+    update_keep(update, attempt);
+    client_note_touch(context, update->namespace, sight->view.client,
+                      group_entry_of(sight->view.created_at, update->hash));
+    return STEP_DONE;
 }
 
 /* Sees to it that the namespace is one that still has its name. */
@@ -287,39 +296,43 @@ void verb_update(struct context *context, struct verb *verb, struct namespace *n
     verb->depends_on = update.depends_on;
 }
 
-/* ---- revoking */
+/* ---- ending one of a group */
 
-struct revocation {
+struct member_end {
     const struct group_key *group;
-    struct bytes reason;
+    const struct ending_kind *kind;
 };
 
-static enum outcome revoke_rule(const struct update_input *input, struct session *draft, struct error *error) {
-    const struct revocation *revocation = input->arguments;
+static enum outcome end_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct member_end *end = input->arguments;
+    const struct ending_kind *kind = end->kind;
     (void)error;
-    if (input->presence != PRESENCE_ALIVE) return OUTCOME_KEEP;
-    struct bytes name = draft_group(draft, revocation->group->kind - GROUP_USER);
-    if (!name.data || !bytes_equal(name, revocation->group->name)) return OUTCOME_KEEP;
-    draft->status = STATUS_REVOKED;
+    if (input->presence != PRESENCE_ALIVE && input->presence != PRESENCE_DEAD) return OUTCOME_KEEP;
+    struct bytes name = draft_group(draft, end->group->kind - GROUP_USER);
+    if (!name.data || !bytes_equal(name, end->group->name)) return OUTCOME_KEEP;
+    if (kind->to == STATUS_NONE) return OUTCOME_REMOVE;
+    if (!status_can_become(session_status(input->old, input->now_ms), kind->to)) return OUTCOME_KEEP;
+    draft->status = kind->to;
     draft->status_at = input->now_ms;
-    draft->reason = revocation->reason;
+    draft->reason = kind->reason;
+    draft->replaced_by = kind->by;
     return OUTCOME_REPLACE;
 }
 
-bool session_revoke(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
-                    const struct record *record, struct bytes reason) {
-    struct revocation revocation = {group, reason};
+bool session_end(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
+                 const struct record *record, const struct ending_kind *kind) {
+    struct member_end end = {group, kind};
     struct session session;
     struct update update = {.namespace_name = namespace_name(namespace),
                             .namespace = namespace,
                             .id = record_id(record),
                             .hash = hash,
-                            .rule = revoke_rule,
-                            .arguments = &revocation,
+                            .rule = end_rule,
+                            .arguments = &end,
                             .is_internal = true,
                             .session = &session};
     update_run(context, &update);
-    if (update.outcome != OUTCOME_REPLACE) return false;
-    counter_add(&context->loop->counters.revoked, 1);
+    if (update.outcome != OUTCOME_REPLACE && update.outcome != OUTCOME_REMOVE) return false;
+    if (kind->to == STATUS_REVOKED) counter_add(&context->loop->counters.revoked, 1);
     return true;
 }
