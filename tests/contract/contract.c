@@ -38,6 +38,10 @@ static void test_point(void *context) {
 }
 static const struct env env = {.random = test_random, .wake = test_wake, .point = test_point};
 
+unsigned contract_wakes(void) {
+    return wakes;
+}
+
 struct world contract_open(unsigned shard_bits) {
     struct engine_options options = {
         .loop_count = LOOPS, .shard_bits = shard_bits, .now_ms = START, .env = &env, .policy_apply = policy_apply};
@@ -331,6 +335,7 @@ int main(int count, char **arguments) {
         run_all(move_tests, "a move", shard_bits[i]);
         run_all(point_tests, "between two locks", shard_bits[i]);
         run_all(scan_tests, "a scan", shard_bits[i]);
+        run_all(event_tests, "an event", shard_bits[i]);
     }
     for (unsigned long seed = 1; seed <= seeds; seed++) {
         unsigned before = failures;

@@ -52,6 +52,9 @@ void contract_submit(struct world *world, struct verb *verb);
 /* Works off all that is due on every loop. Answers the earliest moment that was asked for. */
 int64_t contract_advance(struct world *world);
 
+/* How often the engine has woken any loop so far. */
+unsigned contract_wakes(void);
+
 /* Has `action` run, on the other loop, at the number-th time that the next verbs stand between two takings of a lock;
  * NULL: not any more. */
 void contract_at_point(struct world *world, unsigned number, void (*action)(struct world *world));
@@ -119,7 +122,7 @@ struct contract_test {
     void (*run)(struct world *world);
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
-    scan_tests[];
+    scan_tests[], event_tests[];
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

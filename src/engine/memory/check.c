@@ -132,6 +132,7 @@ void memory_check(struct engine *self) {
         MUST(engine->loops[i].leaving_count == 0);
     }
     MUST(bytes == counted);
+    event_check(engine);
     slab_check(&engine->slab);
     free(tallies.all);
 }

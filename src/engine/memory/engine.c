@@ -144,7 +144,7 @@ static void memory_leave(struct engine *self, unsigned loop_index) {
 /* What is taken once and for all. */
 static uint64_t fixed_bytes(const struct memory_engine *engine) {
     return sizeof(*engine) + engine->shard_count * (sizeof(struct shard) + sizeof(int64_t)) +
-           engine->loop_count * (sizeof(struct loop) + LEAVE_MAX * sizeof(struct record *));
+           engine->loop_count * (sizeof(struct loop) + LEAVE_MAX * sizeof(struct record *)) + event_fixed_bytes(engine);
 }
 
 uint64_t memory_used(struct memory_engine *engine) {
@@ -191,6 +191,8 @@ static void stats_add_loop(struct loop_counters *counters, struct engine_stats *
     out->revoked_total += counter_of(&counters->revoked);
     out->update_retries_total += counter_of(&counters->retries);
     out->wheel_fired_total += counter_of(&counters->fired);
+    out->events_total += counter_of(&counters->events);
+    out->events_lost_total += counter_of(&counters->events_lost);
     int64_t lag_ms = atomic_load_explicit(&counters->lag_ms, memory_order_relaxed);
     if (lag_ms > out->reaper_lag_ms) out->reaper_lag_ms = lag_ms;
 }
@@ -238,6 +240,7 @@ static void shard_close(struct memory_engine *engine, struct shard *shard) {
 static void memory_close(struct engine *self) {
     struct memory_engine *engine = of(self);
     reclaim_fini(&engine->reclaim);
+    event_close(engine);
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_close(engine, &engine->shards[i]);
     registry_fini(&engine->registry);
     terms_fini(&engine->terms);
@@ -254,13 +257,15 @@ static void memory_close(struct engine *self) {
 }
 
 static const struct engine_vtable memory_vtable = {.name = "memory",
-                                                   .features =
-                                                       ENGINE_ATOMIC_MOVE | ENGINE_EXACT_EXPIRY | ENGINE_ORDERED_SCAN,
+                                                   .features = ENGINE_ATOMIC_MOVE | ENGINE_EXACT_EXPIRY |
+                                                               ENGINE_ORDERED_SCAN | ENGINE_EVENTS,
                                                    .enter = memory_enter,
                                                    .leave = memory_leave,
                                                    .submit = memory_submit,
                                                    .set_done = NULL,
                                                    .policy = memory_policy,
+                                                   .watch = memory_watch,
+                                                   .read_events = memory_read_events,
                                                    .advance = memory_advance,
                                                    .stats = memory_stats,
                                                    .set_limits = memory_set_limits,
@@ -307,11 +312,14 @@ static bool parts_open(struct memory_engine *engine, const struct engine_options
     if (!engine->shards || !engine->loops || !engine->due || !loops_open(engine)) return false;
     if (!reclaim_init(&engine->reclaim, engine->loop_count, memory_free, engine)) return false;
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_open(engine, i, options->now_ms);
-    return true;
+    return event_open(engine);
 }
 
 static void parts_free(struct memory_engine *engine) {
-    for (unsigned i = 0; engine->loops && i < engine->loop_count; i++) free(engine->loops[i].leaving);
+    for (unsigned i = 0; engine->loops && i < engine->loop_count; i++) {
+        free(engine->loops[i].leaving);
+        free(engine->loops[i].events);
+    }
     free(engine->loops);
     free(engine->shards);
     free(engine->due);

@@ -176,7 +176,7 @@ static void settle_death(struct context *context, uint64_t hash, struct record *
     uint64_t active = record_active(record);
     if (table_slot_of(&shard->table, hash, record) && !is_dead_for_good(context->engine, record, active) &&
         record_judge(context->engine, record, active, &now_ms, &view, &tombstone) != JUDGED_ALIVE)
-        shard_mark_reaped(context, record, &view);
+        shard_mark_reaped(context, shard, record, &view);
     shard_release(shard);
 }
 

@@ -3,7 +3,7 @@
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
  * groups); update.c and move.c run rules; limit.c decides limits; scan.c lists and counts; end_all.c ends groups and
- * namespaces; configure.c changes policies; reap.c works off what is due; check.c asserts that all of it is consistent.
+ * namespaces; configure.c changes policies; event.c tells who watches; reap.c works off what is due; check.c asserts that all of it is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, the registry's, the terms table's (which alone
@@ -13,6 +13,7 @@
 #ifndef ENGINE_MEMORY_MEMORY_H
 #define ENGINE_MEMORY_MEMORY_H
 
+#include "engine/memory/event.h"
 #include "engine/memory/group.h"
 #include "engine/memory/namespace.h"
 #include "engine/memory/reclaim.h"
@@ -39,11 +40,12 @@ struct shard {
     struct tombstones tombstones;
     struct group_table groups __attribute__((aligned(64)));
     struct wheel wheel;
+    struct event_ring events;
 } __attribute__((aligned(128)));
 
 /* Counters of one loop; written by it alone, read by anyone. */
 struct loop_counters {
-    _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired;
+    _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired, events, events_lost;
     _Atomic int64_t record_bytes; /* what this loop added, minus what it took away */
     _Atomic int64_t lag_ms;
 };
@@ -68,6 +70,7 @@ struct loop {
     struct record **leaving; /* LEAVE_MAX: taken out, still in their groups */
     uint32_t leaving_count;
     struct victim victims[EVICT_BATCH]; /* of the limit that is being decided */
+    struct event_reader *events;        /* see event.c; never NULL */
     int64_t memory_allowance;           /* bytes that may be taken before max_memory is looked at again */
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
@@ -91,6 +94,10 @@ struct memory_engine {
     _Atomic uint32_t max_namespaces;
     _Atomic uint64_t sweep_wanted __attribute__((aligned(64))); /* newest generation of sweeps */
     _Atomic uint64_t last_version __attribute__((aligned(64)));
+    /* A bit for each loop that watches, and that wants data; written so seldom that every writer has them at hand. */
+    _Atomic uint64_t watching __attribute__((aligned(64)));
+    _Atomic uint64_t watching_data;
+    _Atomic uint64_t event_bytes; /* of all rings */
 };
 
 /* What an operation works with. */
@@ -201,7 +208,10 @@ struct record *record_new(struct context *context, struct namespace *namespace, 
                           const struct record *old);
 void record_free(struct context *context, struct record *record); /* one that was never published. No lock needed */
 
-/* Puts `fresh` (its version is set) in the place of what `sight` holds. False: memory is lacking, nothing changed. */
+/* Puts `fresh` (its version is set) in the place of what `sight` holds. False: memory is lacking, nothing changed.
+ * shard_place tells nobody: it is for a move, whose event is another one. */
+bool shard_place(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
+                 struct record *fresh);
 bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
                    struct record *fresh);
 
@@ -214,7 +224,8 @@ void shard_bury(struct context *context, const struct namespace *namespace, stru
                 uint64_t version);
 
 /* Counts a record whose deadline passed as dead and marks it. */
-void shard_mark_reaped(struct context *context, struct record *record, const struct session *view);
+void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record,
+                       const struct session *view);
 
 /* Writes down how many tombstones there are now, and that one was put in. */
 void shard_note_tombstones(struct shard *shard, bool has_put);

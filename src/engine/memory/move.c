@@ -129,17 +129,18 @@ static enum commit move_commit(struct context *context, struct move *move, struc
     if (!sight_holds(context, move->namespace, move->new_hash, move->draft.id, &move->new)) return STALE;
     if (group_is_ending(move)) return ENDING;
     move->record->version = version;
-    if (!shard_publish(context, new_shard, move->new_hash, &move->new, move->record)) return LACKING;
+    if (!shard_place(context, new_shard, move->new_hash, &move->new, move->record)) return LACKING;
     /* That may have replaced the table's array, and the slot that was seen with it. */
     move->old.slot = table_slot_of(&old_shard->table, move->old_hash, move->old.record);
     if (move->alias) {
         move->alias->version = version;
-        shard_publish(context, old_shard, move->old_hash, &move->old, move->alias);
+        shard_place(context, old_shard, move->old_hash, &move->old, move->alias);
     } else {
         shard_bury(context, move->namespace, old_shard, move->old_hash, version);
         shard_remove(context, old_shard, move->old.slot, move->old.record);
         table_trim(&old_shard->table, context->loop->index);
     }
+    event_moved(context, old_shard, &move->old, new_shard, &move->new, move->record);
     return COMMITTED;
 }
 

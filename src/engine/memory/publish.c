@@ -109,12 +109,14 @@ static void record_recount(struct context *context, const struct record *old, co
     record_count(context, fresh, 1);
 }
 
-void shard_mark_reaped(struct context *context, struct record *record, const struct session *view) {
+void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record,
+                       const struct session *view) {
     struct namespace *namespace = record_terms(context->engine, record)->namespace;
     struct loop_counters *counters = &context->loop->counters;
     count_change(namespace, record_status(record), -1);
     record_set_active(record, record_active(record) | RECORD_MARK_REAPED);
     count_change(namespace, record_counted_status(context->engine, record), 1);
+    event_expired(context, shard, record);
     counter_add(&counters->expired, 1);
     atomic_store_explicit(&counters->lag_ms, context->now_ms - session_deadline(view), memory_order_relaxed);
 }
@@ -151,8 +153,8 @@ void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int6
 
 /* ---- in and out */
 
-bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
-                   struct record *fresh) {
+bool shard_place(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
+                 struct record *fresh) {
     struct loop_counters *counters = &context->loop->counters;
     if (sight->record) {
         table_replace(&shard->table, sight->slot, fresh);
@@ -170,6 +172,13 @@ bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, 
     uint64_t tombstone;
     enum judged judged = record_judge(context->engine, fresh, record_active(fresh), &now_ms, &view, &tombstone);
     shard_arm(context, shard, hash, record_due(context->engine, fresh, judged, &view, now_ms));
+    return true;
+}
+
+bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
+                   struct record *fresh) {
+    if (!shard_place(context, shard, hash, sight, fresh)) return false;
+    event_published(context, shard, sight, fresh);
     return true;
 }
 

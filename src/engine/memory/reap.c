@@ -33,6 +33,7 @@ static void reap_remove(struct context *context, struct shard *shard, struct tab
     struct namespace *namespace = record_terms(engine, record)->namespace;
     if (!namespace_is_dropped(namespace) && tombstone_counts(namespace, tombstone, context->now_ms))
         shard_bury(context, namespace, shard, id_hash(engine, namespace, record_id(record)), tombstone);
+    event_settle(context, shard, record);
     shard_remove(context, shard, walk->slot, record);
     if (record_has_groups(record))
         loop->leaving[loop->leaving_count++] = record;
@@ -51,7 +52,7 @@ static int64_t reap_record(struct context *context, struct shard *shard, struct 
     bool is_expired = judged != JUDGED_ALIVE && !view.is_alias && status_is_living(view.status) &&
                       !(active & RECORD_MARK_REAPED) && !session_is_alive(&view, now_ms);
     if (is_expired && view.version > namespace_epoch(record_terms(engine, record)->namespace))
-        shard_mark_reaped(context, record, &view);
+        shard_mark_reaped(context, shard, record, &view);
     if (judged != JUDGED_FORGOTTEN) return record_due(engine, record, judged, &view, now_ms);
     if (context->loop->leaving_count >= LEAVE_MAX) return context->now_ms;
     reap_remove(context, shard, walk, record, tombstone);

@@ -148,6 +148,10 @@ static enum step update_replace(struct context *context, struct update *update, 
         return STEP_AGAIN;
     }
     fresh->version = version;
+    attempt->draft.version = version;
+    if (attempt->draft.event) /* what it stands for is published next, and cannot fail: `old` has its place */
+        event_put(context, attempt->shard, update->namespace, attempt->draft.event, &attempt->draft, version,
+                  context->now_ms);
     if (!shard_publish(context, attempt->shard, update->hash, &attempt->sight, fresh)) {
         record_free(context, fresh);
         return update_fail(update, attempt, no_memory);
@@ -175,6 +179,7 @@ static enum step update_remove(struct context *context, struct update *update, s
     struct record *record = attempt->sight.record;
     /* The tombstone first: who finds no record without the lock must find that there are tombstones. */
     shard_bury(context, update->namespace, attempt->shard, update->hash, version);
+    event_removed(context, attempt->shard, record, version);
     shard_remove(context, attempt->shard, attempt->sight.slot, record);
     table_trim(&attempt->shard->table, context->loop->index);
     attempt_release(attempt);
