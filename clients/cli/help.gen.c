@@ -72,7 +72,7 @@ static const struct help_argument sessiond_create_options[] = {
 
 static const struct help_argument sessiond_get_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; that is a signed value as cookie.sign makes it, raw or URL-encoded", true},
+    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; the cookie is a signed value as cookie.sign makes it, raw or URL-encoded", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -144,7 +144,7 @@ static const struct help_argument sessiond_patch_options[] = {
 
 static const struct help_argument sessiond_touch_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; that is a signed value as cookie.sign makes it, raw or URL-encoded", true},
+    {"id", "id_or_cookie", "the session; a cookie whose signature is wrong is nil", "an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}; the cookie is a signed value as cookie.sign makes it, raw or URL-encoded", true},
     {NULL, NULL, NULL, NULL, false},
 };
 

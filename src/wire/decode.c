@@ -468,14 +468,12 @@ static bool read_argument_map(struct reading *reading, const struct argument_map
     return is_read(reading) && read_argument_pairs(reading, map, count);
 }
 
-/* A map of arguments that is itself an argument: its members are named with its name before them. */
+/* A map of arguments that is itself an argument: its members are named with `within` before them. */
 static bool read_inner_map(struct reading *reading, const char *within, const struct argument_map *map) {
-    const struct argument *outer = reading->subject.argument;
-    reading->subject.within = within;
-    if (mp_peek(&reading->cursor) != MP_MAP) reading->subject.within = ""; /* then the map itself is what is wrong */
+    struct subject outer = reading->subject;
+    if (mp_peek(&reading->cursor) == MP_MAP) reading->subject.within = within; /* else the map itself is wrong */
     if (!read_argument_map(reading, map)) return false;
-    reading->subject.within = "";
-    reading->subject.argument = outer;
+    reading->subject = outer;
     return true;
 }
 
@@ -484,14 +482,18 @@ static bool read_timeouts(struct reading *reading, struct timeouts *out) {
                           &(struct argument_map){timeouts_members, timeouts_member_count, out, &out->given, &out->nil});
 }
 
+/* Bound to nothing would be bound to anything. */
 static bool read_binding(struct reading *reading, struct binding *out) {
-    return read_inner_map(reading, "bind.",
-                          &(struct argument_map){binding_members, binding_member_count, out, &out->given, &out->nil});
+    struct argument_map map = {binding_members, binding_member_count, out, &out->given, &out->nil};
+    if (!read_inner_map(reading, "bind.", &map)) return false;
+    if (out->given & ~out->nil) return true;
+    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "names nothing to bind to");
 }
 
+/* They stand in a policy, or are an option of their own. */
 static bool read_cookie_attributes(struct reading *reading, struct cookie_attributes *out) {
     return read_inner_map(
-        reading, "cookie.",
+        reading, *reading->subject.within ? "policy.cookie." : "attributes.",
         &(struct argument_map){cookie_attributes_members, cookie_attributes_member_count, out, &out->given, &out->nil});
 }
 

@@ -12,7 +12,84 @@ static void check_borrowed(struct bytes input, struct bytes borrowed) {
         REQUIRE(borrowed.data >= input.data && borrowed.data + borrowed.size <= input.data + input.size);
 }
 
+static void check_argument(struct bytes input, const struct argument *argument, const void *place);
+
+/* Members of a map: only known ones are given, and each of them is checked. */
+static void check_members(struct bytes input, const struct argument *members, unsigned count, const void *values,
+                          uint64_t given, uint64_t nil) {
+    uint64_t all = members[count - 1].bit * 2 - 1;
+    REQUIRE((given & ~all) == 0 && (nil & ~given) == 0);
+    for (unsigned i = 0; i < count; i++)
+        if (given & ~nil & members[i].bit) check_argument(input, &members[i], (const char *)values + members[i].offset);
+}
+
+/* An argument that is a map of others; false: it is none. */
+static bool check_map(struct bytes input, const struct argument *argument, const void *place) {
+    const struct timeouts *timeouts = place;
+    const struct binding *binding = place;
+    const struct cookie_attributes *cookie = place;
+    const struct policy_change *policy = place;
+    const struct pool_policy_change *pool = place;
+    switch ((enum argument_type)argument->type) {
+    case ARGUMENT_TIMEOUTS:
+        check_members(input, timeouts_members, timeouts_member_count, timeouts, timeouts->given, timeouts->nil);
+        return true;
+    case ARGUMENT_BINDING:
+        check_members(input, binding_members, binding_member_count, binding, binding->given, binding->nil);
+        return true;
+    case ARGUMENT_COOKIE_ATTRIBUTES:
+        check_members(input, cookie_attributes_members, cookie_attributes_member_count, cookie, cookie->given,
+                      cookie->nil);
+        return true;
+    case ARGUMENT_POLICY:
+        check_members(input, policy_members, policy_member_count, &policy->values, policy->given, policy->nil);
+        return true;
+    case ARGUMENT_POOL_POLICY:
+        check_members(input, pool_policy_members, pool_policy_member_count, &pool->values, pool->given, pool->nil);
+        return true;
+    default: return false;
+    }
+}
+
+static void check_id(struct bytes input, const struct id_choice *id, enum id_kind other) {
+    REQUIRE(id->kind == ID_PLAIN || id->kind == other);
+    check_borrowed(input, id->text);
+    REQUIRE(!id->text.data || (id->text.size > 0 && id->text.size <= LIMIT_MAX_TEXT && utf8_is_valid(id->text)));
+}
+
+static void check_outcome(const struct mark_outcome *outcome) {
+    bool is_code = outcome->kind == MARK_STATUS_CODE;
+    REQUIRE(outcome->kind <= MARK_STATUS_CODE);
+    REQUIRE(is_code ? outcome->status_code >= STATUS_CODE_FIRST && outcome->status_code < STATUS_CODE_END
+                    : outcome->status_code == 0);
+}
+
+static void check_cookie_text(const struct cookie_text *text) {
+    for (unsigned i = 0; i < text->size; i++)
+        REQUIRE(text->text[i] >= 0x20 && text->text[i] < 0x7f && text->text[i] != ';');
+}
+
+/* What is no text, value, number or word of a list; all zero where it was not given. */
+static bool check_choice(struct bytes input, const struct argument *argument, const void *place) {
+    switch ((enum argument_type)argument->type) {
+    case ARGUMENT_ID_OR_HANDLE: check_id(input, place, ID_HANDLE); return true;
+    case ARGUMENT_ID_OR_COOKIE: check_id(input, place, ID_COOKIE); return true;
+    case ARGUMENT_SCORE:
+        REQUIRE(*(const double *)place >= 0 && *(const double *)place < 9007199254740992.0);
+        return true;
+    case ARGUMENT_STATUS_CODES:
+        for (uint32_t code = 0; code < STATUS_CODE_FIRST; code++) REQUIRE(!status_codes_have(place, code));
+        return true;
+    case ARGUMENT_MARK_OUTCOME: check_outcome(place); return true;
+    case ARGUMENT_COOKIE_SECURE: REQUIRE(*(const enum cookie_secure *)place <= COOKIE_SECURE_AUTO); return true;
+    case ARGUMENT_SAME_SITE: REQUIRE(*(const enum same_site *)place <= SAME_SITE_AUTO); return true;
+    case ARGUMENT_COOKIE_TEXT: check_cookie_text(place); return true;
+    default: return false;
+    }
+}
+
 static void check_argument(struct bytes input, const struct argument *argument, const void *place) {
+    if (check_map(input, argument, place) || check_choice(input, argument, place)) return;
     struct bytes bytes;
     int64_t number;
     unsigned choice;
@@ -30,6 +107,9 @@ static void check_argument(struct bytes input, const struct argument *argument, 
     case ARGUMENT_IDS:
     case ARGUMENT_KEYS:
     case ARGUMENT_DELTAS:
+    case ARGUMENT_TAGS:
+    case ARGUMENT_RECORDS:
+    case ARGUMENT_SECRETS:
         memcpy(&bytes, place, sizeof bytes);
         check_borrowed(input, bytes);
         if (bytes.data) { /* one whole value, and nothing behind it */
@@ -54,6 +134,14 @@ static void check_argument(struct bytes input, const struct argument *argument, 
         memcpy(&number, place, sizeof number);
         REQUIRE(!((uint64_t)number & ~STATUSES_KNOWN));
         break;
+    case ARGUMENT_EVENT_KINDS:
+        memcpy(&number, place, sizeof number);
+        REQUIRE(number >= 0 && number < INT64_C(1) << EVENT_END);
+        break;
+    case ARGUMENT_POOL_STRATEGY:
+    case ARGUMENT_POOL_CREATE:
+    case ARGUMENT_BINDING_POLICY:
+    case ARGUMENT_COOKIE_PRIORITY:
     case ARGUMENT_SET_MODE:
     case ARGUMENT_PATCH_TARGET:
     case ARGUMENT_LIST_ORDER:

@@ -114,11 +114,75 @@ static void take_namespaces(const struct incoming *incoming, struct sessiond_err
     if (is_result(code, namespace, error)) check_text(namespace->name);
     sessiond_free(namespace);
     code = sessiond_reply_policy(make(incoming), &policy, error);
-    if (is_result(code, policy, error)) REQUIRE(policy->strict_ids <= SESSIOND_FALSE);
+    if (is_result(code, policy, error)) {
+        REQUIRE(policy->strict_ids <= SESSIOND_FALSE);
+        const struct sessiond_cookie_attributes *cookie = &policy->cookie;
+        REQUIRE(cookie->same_site <= SESSIOND_SAME_SITE_AUTO && cookie->secure <= SESSIOND_COOKIE_SECURE_AUTO);
+        if (cookie->name) REQUIRE(strlen(cookie->name) <= incoming->result.size);
+    }
     sessiond_free(policy);
     code = sessiond_reply_purging(make(incoming), &purging, error);
     is_result(code, purging, error);
     sessiond_free(purging);
+}
+
+static void take_sessions(const struct incoming *incoming, struct sessiond_error *error) {
+    int code;
+    struct sessiond_records *acquired;
+    struct sessiond_client_sessions *client;
+    struct sessiond_pool_sessions *state;
+    struct sessiond_checked *checked;
+    code = sessiond_reply_acquired(make(incoming), &acquired, error);
+    if (is_result(code, acquired, error))
+        for (size_t i = 0; i < acquired->count; i++) check_record(acquired->records[i]);
+    sessiond_free(acquired);
+    code = sessiond_reply_client(make(incoming), &client, error);
+    if (is_result(code, client, error)) {
+        check_text(client->id);
+        check_text(client->last_active_session);
+        check_text(client->default_session);
+        for (size_t i = 0; i < client->count; i++) check_record(client->sessions[i]);
+    }
+    sessiond_free(client);
+    code = sessiond_reply_pool_state(make(incoming), &state, error);
+    if (is_result(code, state, error)) {
+        check_text(state->cursor);
+        for (size_t i = 0; i < state->count; i++) check_record(state->sessions[i]);
+    }
+    sessiond_free(state);
+    code = sessiond_reply_checked(make(incoming), &checked, error);
+    if (is_result(code, checked, error)) {
+        check_text(checked->error);
+        check_text(checked->token);
+        check_record(checked->session);
+    }
+    sessiond_free(checked);
+}
+
+static void take_pools_and_cookies(const struct incoming *incoming, struct sessiond_error *error) {
+    int code;
+    struct sessiond_pool *pool;
+    struct sessiond_marked *marked;
+    struct sessiond_text *text;
+    struct sessiond_cookie *cookie;
+    code = sessiond_reply_pool(make(incoming), &pool, error);
+    if (is_result(code, pool, error)) {
+        check_text(pool->name);
+        const struct sessiond_codes *codes = &pool->policy.blocked_status_codes;
+        uint32_t sum = 0;
+        for (size_t i = 0; i < codes->count; i++) sum += codes->codes[i];
+        REQUIRE(sum <= codes->count * UINT16_MAX);
+    }
+    sessiond_free(pool);
+    code = sessiond_reply_marked(make(incoming), &marked, error);
+    is_result(code, marked, error);
+    sessiond_free(marked);
+    code = sessiond_reply_text(make(incoming), &text, error);
+    if (is_result(code, text, error)) check_text(*text);
+    sessiond_free(text);
+    code = sessiond_reply_cookie(make(incoming), &cookie, error);
+    if (is_result(code, cookie, error)) check_text(cookie->value);
+    sessiond_free(cookie);
 }
 
 static void take_scalars(const struct incoming *incoming, struct sessiond_error *error) {
@@ -127,6 +191,7 @@ static void take_scalars(const struct incoming *incoming, struct sessiond_error 
     if (sessiond_reply_bool(make(incoming), &truth, error)) REQUIRE(!truth);
     if (sessiond_reply_int(make(incoming), &number, error)) REQUIRE(number == 0);
     sessiond_reply_now(make(incoming), &number, error);
+    sessiond_reply_watch(make(incoming), &number, error);
 }
 
 /* Those who want no result, or no error, need not take them. */
@@ -143,6 +208,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     take_records(&incoming, &error);
     take_names_and_values(&incoming, &error);
     take_namespaces(&incoming, &error);
+    take_sessions(&incoming, &error);
+    take_pools_and_cookies(&incoming, &error);
     take_scalars(&incoming, &error);
     take_nothing(&incoming);
     return 0;

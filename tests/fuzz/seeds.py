@@ -3,6 +3,7 @@ seeds.py [FOLDER]: into FOLDER/core and so on, by default the corpus that is kep
 
 core      the scenarios as scripts (see fuzz_core.c), and the vectors' requests one after the other
 results   the vectors' replies
+decode    the vectors' requests
 exchange  the same as answers to requests of the exchange
 command   the scenarios' requests as lines
 json      the scenarios' params, both ways
@@ -88,6 +89,8 @@ def seeds():
     requests = b"".join(message for _, message in vector_lines("request"))
     yield "core", "all_requests_of_the_vectors", bytes([0, 0, 0]) + requests
     yield "core", "all_requests_in_small_pieces", bytes([1, 1, 7]) + requests + bytes([READ]) + requests
+    for name, message in vector_lines("request"):
+        yield "decode", name, message
     answers = bytearray()
     for count, (name, message) in enumerate(vector_lines("reply"), 1):
         yield "results", name, message

@@ -1,4 +1,5 @@
 /* Replies: envelopes, errors, records and policies, byte for byte. */
+#define _GNU_SOURCE /* memmem */
 #include <criterion/criterion.h>
 #include <msgpack.h>
 
@@ -149,9 +150,14 @@ Test(encode, writes_a_map_of_16_fields_with_the_longer_head) {
     session.status = STATUS_ENDED;
     session.status_at = session.absolute_expires_at = NOW;
     session.abandon_timeout_ms = 5;
+    struct usage usage = {.usage_count = 1, .retired_at = NOW, .last_used_at = NOW, .lease_expires_at = NOW};
+    session.usage = &usage;
+    session.pool = BYTES_LITERAL("p");
+    session.tags = bytes_of("\x91\xa1t", 3);
+    struct record_extra extra = {.id = session.id, .is_hashed = true, .token = session.id, .use = 1, .fence = 2};
     uint64_t fields = 0;
     for (uint32_t count = 0; count < FIELD_END; count++) {
-        codec_write_record(&out, &session, fields, NOW);
+        codec_write_record_with(&out, &session, &extra, fields, NOW);
         cr_assert_eq(out.data[0], count < 16 ? 0x80 | count : 0xde, "%u fields begin with %02x", count, out.data[0]);
         struct mp_cursor cursor = mp_cursor_of(buf_bytes(&out));
         cr_assert_eq(mp_read_map(&cursor), count);
@@ -227,7 +233,86 @@ Test(encode, writes_a_policy_with_all_entries_that_decodes_again) {
     expect_encoded(&out, "{'idle_timeout_ms': 1234567890123, 'absolute_timeout_ms': 0, 'max_idle_timeout_ms': 0,"
                          "'max_absolute_timeout_ms': 0, 'abandon_timeout_ms': 0, 'retention_ms': 86400000,"
                          "'tombstone_ms': 600000, 'touch_after_ms': 0, 'strict_ids': true, 'max_sessions': 5,"
-                         "'max_bytes': 0, 'max_sessions_per_user': 0, 'session_limit_policy': 'evict_oldest'}");
+                         "'max_bytes': 0, 'max_sessions_per_user': 0, 'session_limit_policy': 'evict_oldest',"
+                         "'hash_ids': false, 'single_session': false, 'slide': false, 'binding_policy': 'deny',"
+                         "'cookie': {}}");
+    buf_fini(&out);
+}
+
+Test(encode, never_writes_the_secrets_of_a_policy) {
+    struct buf out = BUF_EMPTY;
+    struct policy policy = policy_defaults;
+    struct policy_change change = {.given = POLICY_COOKIE_SECRETS,
+                                   .values = {.cookie_secrets = bytes_of("\x91\xa4keys", 6)}};
+    policy_apply(&policy, &change);
+    cr_assert_null(policy.cookie_secrets.data, "they borrow from the request, and are kept elsewhere");
+    policy.cookie_secrets = change.values.cookie_secrets;
+    codec_write_policy(&out, &policy);
+    cr_assert_null(memmem(out.data, out.size, "keys", 4));
+    cr_assert_null(memmem(out.data, out.size, "cookie_secrets", 14));
+    buf_fini(&out);
+}
+
+Test(encode, writes_the_attributes_of_a_cookie_that_were_given) {
+    struct buf out = BUF_EMPTY;
+    struct policy policy = policy_defaults;
+    struct cookie_attributes cookie = {
+        .given = (COOKIE_ATTRIBUTES_PARTITIONED << 1) - 1,
+        .nil = COOKIE_ATTRIBUTES_EXPIRES_AT,
+        .name = {3, "sid"},
+        .path = {1, "/"},
+        .domain = {7, "a.test."},
+        .max_age_ms = 1500,
+        .http_only = true,
+        .secure = COOKIE_SECURE_AUTO,
+        .same_site = SAME_SITE_LAX,
+        .priority = COOKIE_PRIORITY_HIGH,
+        .partitioned = false,
+    };
+    struct policy_change change = {.given = POLICY_COOKIE, .values = {.cookie = cookie}};
+    policy_apply(&policy, &change);
+    codec_write_policy(&out, &policy);
+    struct mp_cursor cursor = mp_cursor_of(buf_bytes(&out));
+    for (uint32_t left = mp_read_map(&cursor); left > 1; left--) mp_read_bytes(&cursor), mp_read_value(&cursor, 8);
+    cr_assert(bytes_equal(mp_read_bytes(&cursor), BYTES_LITERAL("cookie")));
+    struct buf attributes = BUF_EMPTY;
+    mp_write_raw(&attributes, mp_read_value(&cursor, 8));
+    expect_encoded(&attributes, "{'name': 'sid', 'path': '/', 'domain': 'a.test.', 'max_age_ms': 1500,"
+                                "'http_only': true, 'secure': 'auto', 'same_site': 'lax', 'priority': 'high',"
+                                "'partitioned': false}");
+    change.nil = POLICY_COOKIE;
+    policy_apply(&policy, &change);
+    cr_assert_eq(policy.cookie.given, 0, "nil takes all of them away");
+    buf_fini(&attributes);
+    buf_fini(&out);
+}
+
+Test(encode, writes_switches_as_truth_values_and_words) {
+    struct buf out = BUF_EMPTY;
+    static const struct {
+        enum cookie_secure secure;
+        enum same_site same_site;
+        const char *secure_text, *same_site_text;
+    } cases[] = {{COOKIE_SECURE_FALSE, SAME_SITE_ABSENT, "false", "false"},
+                 {COOKIE_SECURE_TRUE, SAME_SITE_STRICT, "true", "'strict'"},
+                 {COOKIE_SECURE_AUTO, SAME_SITE_NONE, "'auto'", "'none'"},
+                 {COOKIE_SECURE_AUTO, SAME_SITE_AUTO, "'auto'", "'auto'"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct policy policy = policy_defaults;
+        policy.cookie = (struct cookie_attributes){.given = COOKIE_ATTRIBUTES_SECURE | COOKIE_ATTRIBUTES_SAME_SITE,
+                                                   .secure = cases[i].secure,
+                                                   .same_site = cases[i].same_site};
+        struct buf expected = BUF_EMPTY;
+        char text[128];
+        snprintf(text, sizeof text, "'cookie' {'secure': %s, 'same_site': %s}", cases[i].secure_text,
+                 cases[i].same_site_text);
+        write_text(&expected, text);
+        codec_write_policy(&out, &policy);
+        cr_assert_geq(out.size, expected.size);
+        cr_assert_arr_eq(out.data + out.size - expected.size, expected.data, expected.size, "%s", text);
+        buf_clear(&out);
+        buf_fini(&expected);
+    }
     buf_fini(&out);
 }
 
