@@ -16,6 +16,7 @@ struct conn;
 /* What may be changed while the server runs (server_set_limits) and what may not. */
 struct server_limits {
     uint32_t max_in_flight;    /* requests of one connection that wait for the engine */
+    uint32_t max_waiting;      /* acquires of one connection that wait for a session; they are not in flight */
     uint32_t output_mark;      /* bytes of unsent output at which a connection's requests wait */
     uint32_t max_frame;        /* bytes of one message; at most LIMIT_MAX_FRAME */
     uint64_t op_id_memory;     /* bytes for remembered answers; at the bound a request with op_id is BUSY */
@@ -37,7 +38,9 @@ struct server *server_open(const struct server_options *options); /* NULL: memor
 void server_close(struct server *server);                          /* after every loop of it is closed */
 void server_set_limits(struct server *server, const struct server_limits *limits); /* any thread */
 void server_set_clock_offset(struct server *server, int64_t offset_ms);            /* any thread: server time minus wall time */
-void server_set_draining(struct server *server); /* any thread: from now on new requests are answered BUSY */
+/* Any thread: from now on new requests are answered BUSY, and so are, in each loop's next server_loop_advance, the
+ * acquires that wait. Wakes every loop. */
+void server_set_draining(struct server *server);
 
 struct server_loop *server_loop_open(struct server *server, unsigned loop_index);
 void server_loop_close(struct server_loop *loop); /* after every conn of it is closed and nothing is PENDING */
@@ -74,8 +77,12 @@ void conn_output_landed(struct conn *conn);
 size_t conn_output_pending(const struct conn *conn);   /* bytes filling and flying */
 bool conn_has_spoken(const struct conn *conn);         /* it has sent a whole valid request */
 bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no output, no half message */
+/* The peer sends no more, or is being cut: its acquires that wait are given up and cost no use. (A peer that only ends
+ * its own side cannot be told from one that is gone.) Those that it asked for and that were not executed yet wait no
+ * more. Inside a turn. */
+void conn_end_waiting(struct conn *conn);
 bool conn_is_owed(const struct conn *conn);            /* a request is executing, or an answer waits to be written */
-void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb */
+void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb; inside a turn */
 /* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). Called from
  * server_loop_advance and server_loop_leave; it may write, resume and close the conn from there. */
 void server_loop_on_output(struct server_loop *loop, void (*notify)(void *context, struct conn *conn), void *context);

@@ -107,6 +107,7 @@ static bool answers_record(enum op op) {
     case OP_SESSION_GET:
     case OP_SESSION_TAKE:
     case OP_SESSION_REGENERATE:
+    case OP_POOL_ACQUIRE:
     case OP_SESSION_ACTIVATE:
     case OP_SESSION_END:
     case OP_SESSION_REMOVE:
@@ -118,6 +119,11 @@ static bool answers_record(enum op op) {
     case OP_POOL_ACQUIRE: return true;
     default: return false;
     }
+}
+
+/* Its answer goes as far as the output mark by itself. */
+static bool answers_several(const struct request *request) {
+    return request->op == OP_POOL_ACQUIRE && request->args.pool_acquire.count > 1;
 }
 
 /* How many bytes of a session's data a request reads or copies at the cost of looking at one session; 0 where that does
@@ -184,7 +190,7 @@ static bool is_risk(const struct server_loop *loop, size_t records) {
 }
 
 static void note_record(struct server *server, const struct verb *verb) {
-    if (verb->kind > VERB_MOVE || !verb->is_found) return;
+    if (!verb->is_found || (verb->kind > VERB_MOVE && verb->kind != VERB_ACQUIRE)) return;
     size_t bytes = verb->session.data.size + verb->session.meta.size;
     size_t max = atomic_load_explicit(&server->record_bytes_max, memory_order_relaxed);
     while (bytes > max && !atomic_compare_exchange_weak(&server->record_bytes_max, &max, bytes)) {
@@ -222,7 +228,7 @@ static struct replay_key replay_key_of(const struct request *request, struct byt
     return key;
 }
 
-static void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms) {
+void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms) {
     request->error = error_make(ERROR_BUSY, message);
     request->error.retry_after_ms = retry_after_ms;
 }
@@ -314,11 +320,15 @@ static void batch_submit(struct server_loop *loop, struct batch *batch, int64_t 
 }
 
 /* Leaves a request to the engine. Where memory is lacking to remember it, it can never be answered: what the client
- * gets is the end of the connection. */
+ * gets is the end of the connection, and an acquire is given up. */
 static void request_wait(struct conn *conn, const struct request *request, const struct batch_item *item) {
-    if (loop_wait(conn->loop, request, item)) return;
+    struct server_loop *loop = conn->loop;
+    if (loop_wait(loop, request, item)) return;
     conn->is_closing = true;
-    metric_add(&conn->loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
+    metric_add(&loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
+    if (request->verb->kind != VERB_ACQUIRE) return;
+    bool is_cancelled = loop->engine->vtable->cancel(loop->engine, loop->index, request->verb->private[0]);
+    if (is_cancelled && item->replay) replay_drop(loop->server->replay, item->replay);
 }
 
 /* The first request from which on all may be given up. */
@@ -420,8 +430,19 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
  * no bound, or would have the batch copy too much; and what would make too long answers certain. */
 static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
-    if (is_unbounded(request->op) || loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
+    if (is_unbounded(request->op) || answers_several(request)) return true;
+    if (loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
     return request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
+}
+
+/* An acquire that may have to wait for a session. */
+static bool may_queue(const struct request *request) {
+    return request->op == OP_POOL_ACQUIRE && request->args.pool_acquire.wait_ms > 0;
+}
+
+/* Whether as many of the connection's acquires wait as may, those of this batch counted as if each did. */
+static bool is_queue_full(const struct conn *conn) {
+    return conn->queued_count + conn->loop->batch.queued >= conn->loop->max_waiting;
 }
 
 /* Takes a decoded request into the batch, or executes it at once where it cannot share one. */
@@ -435,7 +456,12 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         loop_rest(loop, conn);
         return ADD_ENOUGH;
     }
-    if (atomic_load_explicit(&loop->server->is_draining, memory_order_relaxed)) {
+    if (conn->has_ended && may_queue(request)) request->args.pool_acquire.wait_ms = 0;
+    if (may_queue(request) && is_queue_full(conn)) {
+        if (batch->queued > 0) return ADD_ENOUGH; /* perhaps none of those waits */
+        refuse_busy(request, "As many acquires of this connection wait as may (max_waiting); wait for one of them.",
+                    RETRY_WHILE_RUNNING_MS);
+    } else if (atomic_load_explicit(&loop->server->is_draining, memory_order_relaxed)) {
         refuse_busy(request, "The server is stopping; try again, here or elsewhere.", RETRY_WHILE_DRAINING_MS);
     } else if (has_op_id(request) && !replay_enter(conn, request, item)) {
         if (batch->count == 0) *size = item->frame.size;
@@ -447,6 +473,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         return ADD_ENOUGH;
     }
     request_begin(batch, request);
+    batch->queued += may_queue(request);
     batch->record_replies += answers_record(request->op);
     batch->copy_work += copy_work(loop, request);
     batch->count++;
@@ -480,8 +507,8 @@ static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t n
  * is left. */
 static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
     struct batch *batch = &conn->loop->batch;
-    batch->count = batch->verb_count = batch->record_replies = batch->copy_work = 0;
-    size_t room = conn->loop->max_in_flight - conn->waiting_count, at = 0;
+    batch->count = batch->verb_count = batch->queued = batch->record_replies = batch->copy_work = 0;
+    size_t room = conn->loop->max_in_flight - (conn->waiting_count - conn->queued_count), at = 0;
     if (room > BATCH_MAX) room = BATCH_MAX;
     enum add_state state = ADDED;
     while (state == ADDED && batch->count < room && at < input.size) {

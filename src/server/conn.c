@@ -18,6 +18,7 @@ struct conn *conn_open(struct server_loop *loop, int64_t now_ms) {
     conn->loop = loop;
     list_init(&conn->link);
     list_init(&conn->resting_link);
+    list_init(&conn->queued);
     metric_add(&loop->metrics, METRIC_CONNECTIONS_OPENED_TOTAL, 1);
     metric_add(&loop->metrics, METRIC_CONNECTIONS, 1);
     return conn;
@@ -33,9 +34,20 @@ void conn_free(struct conn *conn) {
     free(conn);
 }
 
+/* An acquire whose answer was given already stays, for server_done to take off. */
+void conn_end_waiting(struct conn *conn) {
+    conn->has_ended = true;
+    for (struct list *link = conn->queued.next, *next; link != &conn->queued; link = next) {
+        next = link->next;
+        loop_give_up(conn->loop, LIST_ENTRY(link, struct waiting, conn_link),
+                     "The connection has ended its side, so this acquire waits no more; keep it open to wait.");
+    }
+}
+
 void conn_close(struct conn *conn) {
     assert(!conn->is_closed);
     conn->is_closed = true;
+    conn_end_waiting(conn);
     list_remove(&conn->link);
     list_remove(&conn->resting_link);
     metric_add(&conn->loop->metrics, METRIC_CONNECTIONS, (uint64_t)-1);
@@ -113,10 +125,11 @@ size_t conn_output_pending(const struct conn *conn) {
 bool conn_must_wait(const struct conn *conn) {
     const struct server_loop *loop = conn->loop;
     return conn->is_resting || conn_output_pending(conn) >= loop->output_mark ||
-           conn->waiting_count >= loop->max_in_flight;
+           conn->waiting_count - conn->queued_count >= loop->max_in_flight;
 }
 
 void conn_break(struct conn *conn, uint64_t msgid, const struct error *error) {
+    conn_end_waiting(conn);
     codec_write_error(&conn->filling, msgid, error);
     counter_add(&conn->loop->metrics.errors[error->code], 1);
     metric_add(&conn->loop->metrics, METRIC_ERRORS_TOTAL, 1);
@@ -129,6 +142,7 @@ static enum conn_state conn_settle(struct conn *conn) {
         conn->is_closing = true;
         metric_add(&conn->loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
     }
+    if (conn->is_closing) conn_end_waiting(conn);
     if (conn->filling.size == 0) loop_give_buffer(conn->loop, &conn->filling);
     if (conn->is_closing) {
         loop_give_buffer(conn->loop, &conn->input);
@@ -225,6 +239,7 @@ static struct bytes conn_feed_begun(struct conn *conn, struct bytes input, int64
 enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms) {
     assert(conn->loop->is_in_turn && !conn->is_closed);
     loop_read_limits(conn->loop);
+    conn->loop->now_ms = now_ms;
     metric_add(&conn->loop->metrics, METRIC_BYTES_IN_TOTAL, input.size);
     if (conn->is_closing || input.size == 0) return conn_settle(conn);
     if (conn->is_paused) {
@@ -243,6 +258,7 @@ enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms)
 enum conn_state conn_resume(struct conn *conn, int64_t now_ms) {
     assert(conn->loop->is_in_turn && !conn->is_closed);
     loop_read_limits(conn->loop);
+    conn->loop->now_ms = now_ms;
     if (conn->is_paused && !conn->is_closing && !conn_must_wait(conn)) conn_run_kept(conn, now_ms);
     return conn_settle(conn);
 }

@@ -49,12 +49,16 @@
 #define RETRY_WHILE_RUNNING_MS  10
 #define RETRY_WHILE_FULL_MS     1000
 
+/* Bytes of unsent answers, in output marks, from which on a connection is handed no session that it waits for: it does
+ * not read. Requests are held back by the mark itself; those that wait have passed it. */
+#define QUEUED_OUTPUT_MARKS 8
+
 struct server {
     struct server_options options;
     struct id_maker ids;
     struct replay *replay;
     struct server_loop *loops[LOOP_COUNT_MAX]; /* NULL where closed; written before the threads begin, or under test */
-    _Atomic uint32_t max_in_flight, output_mark, max_frame;
+    _Atomic uint32_t max_in_flight, max_waiting, output_mark, max_frame;
     _Atomic int64_t clock_offset_ms;
     _Atomic bool is_draining;
     _Atomic size_t record_bytes_max; /* data and meta of the largest session that any answer held: see batch.c */
@@ -73,14 +77,17 @@ struct batch {
     enum submit_state states[BATCH_MAX]; /* of verbs */
     struct batch_item items[BATCH_MAX];
     size_t count, verb_count;
+    size_t queued;         /* acquires in it that may wait */
     size_t record_replies; /* answers in it that hold a record */
     uint64_t copy_work;    /* what its requests on single sessions cost at most */
 };
 
 /* A request whose verb is PENDING. It owns a copy of its message, from which its arguments were decoded again. */
 struct waiting {
-    struct list link; /* of the loop's bucket for its ticket */
+    struct list link;      /* of the loop's bucket for its ticket */
+    struct list conn_link; /* of its connection's acquires that wait; else of nothing */
     uint64_t ticket;
+    bool is_queued; /* an acquire that waits for a session: nobody works on it, and it can be given up */
     struct conn *conn;
     struct replay_entry *replay;
     struct request request;
@@ -93,8 +100,10 @@ struct server_loop {
     struct engine *engine;
     unsigned index;
     bool is_in_turn;
+    bool has_drained;  /* acquires that waited were answered BUSY */
+    int64_t now_ms;    /* of the latest call that told the time */
     int64_t forget_at; /* when old answers are to be looked for */
-    uint32_t max_in_flight, output_mark,
+    uint32_t max_in_flight, max_waiting, output_mark,
         max_frame; /* the server's, read once per feed so that it cannot contradict itself */
     struct metrics metrics;
     struct buf spares[SPARE_BUFFERS_MAX];
@@ -117,14 +126,17 @@ struct conn {
     struct list resting_link; /* in loop->resting while is_resting */
     struct buf filling;       /* answers; the first `sent` bytes are gone already */
     size_t sent;
-    struct buf flying;   /* handed to the shell; empty if none flies */
-    struct buf input;    /* received and not executed: the start of a message, or what waits while paused */
-    size_t input_at;     /* bytes of input that were executed */
-    struct mp_scan scan; /* of the message that has begun in input */
-    unsigned waiting_count;
+    struct buf flying;      /* handed to the shell; empty if none flies */
+    struct buf input;       /* received and not executed: the start of a message, or what waits while paused */
+    size_t input_at;        /* bytes of input that were executed */
+    struct mp_scan scan;    /* of the message that has begun in input */
+    struct list queued;     /* its acquires that wait for a session, the oldest first */
+    unsigned waiting_count; /* requests whose verb is PENDING, the queued ones included */
+    unsigned queued_count;
     uint8_t namespace_size;
     bool has_spoken, is_flying, is_paused;
     bool is_resting;                        /* its next request is heavy, and this turn has had its share of those */
+    bool has_ended;                         /* no acquire may wait any more: nobody can be told to be there */
     bool is_closing;                        /* no further request is read; what is in output is still to be sent */
     bool is_closed;                         /* by the shell; lives until its last PENDING verb is done */
     uint8_t namespace[LIMIT_MAX_NAMESPACE]; /* the default; namespace_size 0: none */
@@ -142,6 +154,10 @@ void loop_queue_notify(struct server_loop *loop, struct conn *conn);
 void loop_rest(struct server_loop *loop, struct conn *conn);
 /* Remembers a request whose verb is PENDING; false where memory is lacking. */
 bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item);
+/* Forgets a request that was answered; frees it. */
+void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting);
+/* Gives up an acquire that waits and answers it BUSY; nothing where its answer was given already. */
+void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message);
 
 /* ---- conn.c */
 size_t conn_output_size(const struct conn *conn); /* unsent bytes, filling and flying */
@@ -156,6 +172,8 @@ void conn_free(struct conn *conn);
 /* Executes whole messages from the start of `input` until no whole one is left, or the connection must wait or is
  * closing. Answers how many bytes were executed. */
 size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
+/* Makes a request's error BUSY. */
+void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms);
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
 

@@ -89,8 +89,26 @@ static bool loop_end_rests(struct server_loop *loop) {
     return !list_is_empty(&loop->resting);
 }
 
+/* Once the server drains nobody waits any more: nothing that they wait for may still come. */
+static void loop_end_waiting(struct server_loop *loop) {
+    if (loop->has_drained || !atomic_load_explicit(&loop->server->is_draining, memory_order_relaxed)) return;
+    loop->has_drained = true;
+    for (size_t i = 0; i < WAITING_BUCKETS; i++) {
+        for (struct list *link = loop->waiting[i].next, *next; link != &loop->waiting[i]; link = next) {
+            struct waiting *waiting = LIST_ENTRY(link, struct waiting, link);
+            struct conn *conn = waiting->conn;
+            next = link->next;
+            if (!waiting->is_queued) continue;
+            loop_give_up(loop, waiting, "The server is stopping; try again, here or elsewhere.");
+            loop_queue_notify(loop, conn);
+        }
+    }
+}
+
 int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget) {
     assert(loop->is_in_turn);
+    loop->now_ms = now_ms;
+    loop_end_waiting(loop);
     int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, now_ms, budget);
     if (now_ms >= loop->forget_at) {
         struct server *server = loop->server;
@@ -119,6 +137,7 @@ void loop_queue_notify(struct server_loop *loop, struct conn *conn) {
 void loop_read_limits(struct server_loop *loop) {
     const struct server *server = loop->server;
     loop->max_in_flight = atomic_load_explicit(&server->max_in_flight, memory_order_relaxed);
+    loop->max_waiting = atomic_load_explicit(&server->max_waiting, memory_order_relaxed);
     loop->output_mark = atomic_load_explicit(&server->output_mark, memory_order_relaxed);
     loop->max_frame = atomic_load_explicit(&server->max_frame, memory_order_relaxed);
 }
@@ -149,6 +168,7 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
     if (!waiting) return false;
     memcpy(waiting->frame, item->frame.data, item->frame.size);
     waiting->ticket = request->verb->private[0];
+    waiting->is_queued = request->verb->kind == VERB_ACQUIRE;
     waiting->conn = request->conn;
     waiting->replay = item->replay;
     waiting->request = *request;
@@ -161,7 +181,30 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
     (void)state;
     list_init(&waiting->link);
     list_append(&loop->waiting[waiting->ticket % WAITING_BUCKETS], &waiting->link);
+    list_init(&waiting->conn_link);
+    if (waiting->is_queued) list_append(&request->conn->queued, &waiting->conn_link);
     request->conn->waiting_count++;
+    request->conn->queued_count += waiting->is_queued;
     metric_add(&loop->metrics, METRIC_PENDING, 1);
     return true;
+}
+
+void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
+    struct conn *conn = waiting->conn;
+    list_remove(&waiting->link);
+    list_remove(&waiting->conn_link);
+    conn->waiting_count--;
+    conn->queued_count -= waiting->is_queued;
+    metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
+    free(waiting);
+}
+
+void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message) {
+    assert(loop->is_in_turn && waiting->is_queued);
+    if (!loop->engine->vtable->cancel(loop->engine, loop->index, waiting->ticket)) return;
+    waiting->request.verb = NULL;
+    waiting->request.now_ms = loop->now_ms;
+    refuse_busy(&waiting->request, message, RETRY_WHILE_DRAINING_MS);
+    batch_answer(waiting->conn, &waiting->request, waiting->replay);
+    loop_forget_waiting(loop, waiting);
 }

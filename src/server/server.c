@@ -33,6 +33,7 @@ void server_close(struct server *server) {
 void server_set_limits(struct server *server, const struct server_limits *limits) {
     assert(limits->max_frame <= LIMIT_MAX_FRAME && limits->max_in_flight > 0 && limits->output_mark > 0);
     atomic_store_explicit(&server->max_in_flight, limits->max_in_flight, memory_order_relaxed);
+    atomic_store_explicit(&server->max_waiting, limits->max_waiting, memory_order_relaxed);
     atomic_store_explicit(&server->output_mark, limits->output_mark, memory_order_relaxed);
     atomic_store_explicit(&server->max_frame, limits->max_frame, memory_order_relaxed);
     replay_set_bytes_max(server->replay, limits->op_id_memory);
@@ -43,7 +44,9 @@ void server_set_clock_offset(struct server *server, int64_t offset_ms) {
 }
 
 void server_set_draining(struct server *server) {
+    const struct env *env = server->options.env;
     atomic_store(&server->is_draining, true);
+    for (unsigned i = 0; i < server->options.loop_count; i++) env->wake(env->context, i);
 }
 
 void server_sum_metrics(const struct server *server, struct metric_sums *sums) {
@@ -53,15 +56,19 @@ void server_sum_metrics(const struct server *server, struct metric_sums *sums) {
 
 /* ---------------------------------------------------------------- late answers */
 
-static struct waiting *loop_take_waiting(struct server_loop *loop, uint64_t ticket) {
+static struct waiting *loop_find_waiting(struct server_loop *loop, uint64_t ticket) {
     struct list *bucket = &loop->waiting[ticket % WAITING_BUCKETS];
     for (struct list *link = bucket->next; link != bucket; link = link->next) {
         struct waiting *waiting = LIST_ENTRY(link, struct waiting, link);
-        if (waiting->ticket != ticket) continue;
-        list_remove(link);
-        return waiting;
+        if (waiting->ticket == ticket) return waiting;
     }
     return NULL; /* memory was lacking when it should have been remembered; its connection was closed then */
+}
+
+/* Whether a session that is handed out reaches who waited for it, as far as can be told. Not who does not read: the
+ * mark that holds requests back was passed by those that wait. */
+static bool is_deliverable(const struct conn *conn) {
+    return !conn->is_closed && conn_output_pending(conn) < (size_t)conn->loop->output_mark * QUEUED_OUTPUT_MARKS;
 }
 
 /* The engine's answer to a PENDING verb, inside a turn of its loop. Only writes the answer: the shell hears of it later
@@ -70,16 +77,22 @@ static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
     struct server *server = context;
     struct server_loop *loop = server->loops[loop_index];
     assert(loop && loop->is_in_turn);
-    struct waiting *waiting = loop_take_waiting(loop, verb->private[0]);
+    struct waiting *waiting = loop_find_waiting(loop, verb->private[0]);
     if (!waiting) return false;
     struct conn *conn = waiting->conn;
-    bool is_delivered = !conn->is_closed;
-    waiting->request.verb = verb;
-    waiting->request.out = NULL; /* only streaming operations write while the engine runs, and they never wait */
-    batch_answer(conn, &waiting->request, waiting->replay);
-    metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
-    free(waiting);
-    conn->waiting_count--;
+    struct request *request = &waiting->request;
+    bool is_delivered = waiting->is_queued ? is_deliverable(conn) : !conn->is_closed;
+    request->verb = verb;
+    request->out = NULL; /* only streaming operations write while the engine runs, and they never wait */
+    if (loop->now_ms > request->now_ms) request->now_ms = loop->now_ms;
+    if (waiting->is_queued && !is_delivered && verb->error.code == ERROR_NONE) {
+        /* The engine takes it back, so it is not remembered under its op_id either. */
+        request->verb = NULL;
+        refuse_busy(request, "The connection has too many answers waiting to be read; read them and try again.",
+                    RETRY_WHILE_RUNNING_MS);
+    }
+    batch_answer(conn, request, waiting->replay);
+    loop_forget_waiting(loop, waiting);
     if (!conn->is_closed)
         loop_queue_notify(loop, conn);
     else if (conn->waiting_count == 0)

@@ -39,6 +39,7 @@ void limits_apply(struct shell *shell) {
     atomic_store(&shell->limits.tcp_keepalive_ms, options->tcp_keepalive_ms);
     atomic_store(&shell->limits.drain_timeout_ms, options->drain_timeout_ms);
     struct server_limits server_limits = {.max_in_flight = (uint32_t)options->max_in_flight,
+                                          .max_waiting = (uint32_t)options->max_waiting,
                                           .output_mark = (uint32_t)options->output_mark,
                                           .max_frame = (uint32_t)options->max_frame,
                                           .op_id_memory = (uint64_t)options->op_id_memory};

@@ -139,6 +139,7 @@ void peer_cut(struct peer *peer, enum cut why) {
     if (peer->is_closed) return;
     peer_log_cut(peer, info);
     if (info->metric >= 0) metric_add(peer->loop->metrics, (enum metric)info->metric, 1);
+    if (peer->conn) conn_end_waiting(peer->conn); /* now: closing takes until the loop's next round */
     peer_leave_list(peer);
     peer->is_closed = true;
     uv_close(&peer->handle, on_closed);
@@ -301,10 +302,12 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {
     *out = uv_buf_init(may_read ? (char *)peer->loop->read_buffer : NULL, may_read ? READ_BUFFER_BYTES : 0);
 }
 
-/* The other side sends no more. What it asked before is still answered; a half message is not waited for. */
+/* The other side sends no more. What it asked before is still answered, but for acquires that wait: who is gone would
+ * be handed a session. A half message is not waited for. */
 static void peer_end_of_input(struct peer *peer) {
     int64_t now_ms = loop_now_ms(peer->loop);
     peer->has_ended = true;
+    conn_end_waiting(peer->conn);
     peer_pump(peer, conn_resume(peer->conn, now_ms), now_ms);
 }
 

@@ -188,6 +188,7 @@ static bool server_start(struct shell *shell) {
                                             .engine = shell->engine,
                                             .env = &shell->env,
                                             .limits = {.max_in_flight = (uint32_t)options->max_in_flight,
+                                                       .max_waiting = (uint32_t)options->max_waiting,
                                                        .output_mark = (uint32_t)options->output_mark,
                                                        .max_frame = (uint32_t)options->max_frame,
                                                        .op_id_memory = (uint64_t)options->op_id_memory},

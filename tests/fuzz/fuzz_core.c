@@ -124,6 +124,7 @@ static void world_open(struct world *world, const uint8_t limits[3]) {
                                      .engine = world->engine,
                                      .env = &world->env,
                                      .limits = {.max_in_flight = 1 + limits[1] / 4,
+                                                .max_waiting = limits[2] % 8,
                                                 .output_mark = marks[limits[1] % 4],
                                                 .max_frame = 16384,
                                                 .op_id_memory = 65536}};

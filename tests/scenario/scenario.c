@@ -144,7 +144,7 @@ static void play_open(struct play *play) {
     play->is_well = true;
     play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
     play->limits = (struct server_limits){
-        .max_in_flight = 1024, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
+        .max_in_flight = 1024, .max_waiting = 1000, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
     struct engine_options options = {.loop_count = LOOPS,
                                      .shard_bits = play->mode->shard_bits,
                                      .now_ms = BASE_MS,

@@ -456,6 +456,7 @@ static void world_open(struct world *world) {
                                      .engine = world->engine,
                                      .env = &world->env,
                                      .limits = {.max_in_flight = 1 + (uint32_t)below(world, 200),
+                                                .max_waiting = 1000,
                                                 .output_mark = marks[below(world, 4)],
                                                 .max_frame = LIMIT_MAX_FRAME,
                                                 .op_id_memory = 1 << 24}};

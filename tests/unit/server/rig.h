@@ -30,12 +30,19 @@ static inline void rig_random(void *context, void *out, size_t size) {
     }
 }
 
-static const struct server_limits rig_limits = {
-    .max_in_flight = 1000, .output_mark = 64 * 1024, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
+static inline void rig_wake(void *context, unsigned loop_index) {
+    (void)context, (void)loop_index;
+}
+
+static const struct server_limits rig_limits = {.max_in_flight = 1000,
+                                                .max_waiting = 3,
+                                                .output_mark = 64 * 1024,
+                                                .max_frame = LIMIT_MAX_FRAME,
+                                                .op_id_memory = 1 << 20};
 
 static inline void rig_open(struct rig *rig) {
     *rig = (struct rig){.now_ms = RIG_NOW};
-    rig->env = (struct env){.context = rig, .random = rig_random};
+    rig->env = (struct env){.context = rig, .random = rig_random, .wake = rig_wake};
     rig->fake = fake_open();
     struct server_options options = {
         .loop_count = 1, .now_ms = RIG_NOW, .engine = &rig->fake->engine, .env = &rig->env, .limits = rig_limits};
