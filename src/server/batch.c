@@ -107,7 +107,6 @@ static bool answers_record(enum op op) {
     case OP_SESSION_GET:
     case OP_SESSION_TAKE:
     case OP_SESSION_REGENERATE:
-    case OP_POOL_ACQUIRE:
     case OP_SESSION_ACTIVATE:
     case OP_SESSION_END:
     case OP_SESSION_REMOVE:
