@@ -21,33 +21,81 @@ static void on_interrupt(int signal_number) {
 
 /* ---- what is to be measured */
 
+#define AT_THREE_DEPTHS(name) name ":1," name ":16," name ":64"
+static const char *const store_cells =
+    AT_THREE_DEPTHS("get") "," AT_THREE_DEPTHS("get_touch") "," AT_THREE_DEPTHS("set") "," AT_THREE_DEPTHS("mix");
+static const char *const auth_cells = AT_THREE_DEPTHS("auth") ",validate:16,rotate:16,login:16";
+/* A pool of one size against one a hundred times as large: what a hand-out costs must not tell them apart. */
+static const char *const pool_cells = AT_THREE_DEPTHS("scrape@1000") ",scrape@100000:16,acquire@1000:16,"
+                                                                     "acquire@100000:16,mark@1000:16,mark@100000:16";
+enum { POOL_SIZE_DEFAULT = 1000, POOL_SIZE_MAX = 10000000 };
+
+/* What is compared where no cells are given: the goals' table, or what the workload is made of. */
+static const char *cells_of(const struct options *options, char *text, size_t size) {
+    if (options->cells) return options->cells;
+    if (strcmp(options->workload, "auth") == 0) return auth_cells;
+    if (strcmp(options->workload, "scrape") == 0) return pool_cells;
+    if (!options->only) return store_cells;
+    const struct workload *workload = workload_find(options->only);
+    const char *name = options->only;
+    if (workload->family == FAMILY_POOL)
+        snprintf(text, size, "%s@1000:1,%s@1000:16,%s@100000:1,%s@100000:16", name, name, name, name);
+    else
+        snprintf(text, size, "%s:1,%s:16,%s:64", name, name, name);
+    return text;
+}
+
 static bool parse_cell(struct cell *cell, const char *text, const struct options *options) {
     char name[32];
-    unsigned depth = 1, connections = (unsigned)options->connections;
-    int used = 0;
-    if (sscanf(text, "%31[a-z_-]%n:%u%n:%u%n", name, &used, &depth, &used, &connections, &used) < 1) return false;
+    unsigned depth = 1, connections = (unsigned)options->connections, pool_size = POOL_SIZE_DEFAULT;
+    int used = 0, more = 0;
+    if (sscanf(text, "%31[a-z_-]%n@%u%n", name, &used, &pool_size, &used) < 1) return false;
+    sscanf(text + used, ":%u%n:%u%n", &depth, &more, &connections, &more);
     cell->workload = workload_find(name);
     cell->depth = depth;
     cell->connections = connections;
-    return text[used] == '\0' && cell->workload && depth >= 1 && depth <= CONN_DEPTH_MAX && connections >= 1 &&
-           connections <= 19000;
+    if (!cell->workload || text[used + more] != '\0') return false;
+    bool is_pool = cell->workload->family == FAMILY_POOL;
+    if (is_pool) cell->pool_size = pool_size;
+    return depth >= 1 && depth <= CONN_DEPTH_MAX && connections >= 1 && connections <= 19000 && pool_size >= 1 &&
+           pool_size <= POOL_SIZE_MAX && (is_pool || !strchr(text, '@'));
+}
+
+static bool cell_has_room(const struct comparison *comparison, const struct cell *cell) {
+    struct plan plan = comparison->plan;
+    plan.depth = cell->depth;
+    plan.connections = cell->connections;
+    return workload_has_room(cell->workload, cell->pool_size ? cell->pool_size : plan.session_count, &plan,
+                             comparison->options);
 }
 
 static bool parse_cells(struct comparison *comparison, const struct options *options) {
-    char list[4096];
+    char list[4096], made[128];
+    const char *cells = cells_of(options, made, sizeof made);
     comparison->cells = calloc(CELLS_MAX, sizeof *comparison->cells);
-    if (!comparison->cells || (size_t)snprintf(list, sizeof list, "%s", options->cells) >= sizeof list) return false;
+    if (!comparison->cells || (size_t)snprintf(list, sizeof list, "%s", cells) >= sizeof list) return false;
     for (char *rest = list, *text; (text = strsep(&rest, ","));) {
-        if (comparison->cell_count < CELLS_MAX &&
-            parse_cell(&comparison->cells[comparison->cell_count], text, options)) {
-            comparison->cell_count++;
-            continue;
+        struct cell *cell = &comparison->cells[comparison->cell_count];
+        if (comparison->cell_count == CELLS_MAX || !parse_cell(cell, text, options)) {
+            fprintf(stderr,
+                    "sessiond-bench: '%s' is no cell; a cell is workload:depth or workload:depth:connections, and "
+                    "workload@N:depth for a pool of N sessions\n",
+                    text);
+            return false;
         }
-        fprintf(stderr, "sessiond-bench: '%s' is no cell; a cell is workload:depth or workload:depth:connections\n",
-                text);
-        return false;
+        if (!cell_has_room(comparison, cell)) return false;
+        comparison->cell_count++;
     }
     return true;
+}
+
+const char *cell_title(const struct cell *cell) {
+    static char title[128];
+    char pool[40] = "";
+    if (cell->pool_size) snprintf(pool, sizeof pool, " from a pool of %llu", (unsigned long long)cell->pool_size);
+    snprintf(title, sizeof title, "%s%s, depth %u, %u connections", cell->workload->name, pool, cell->depth,
+             cell->connections);
+    return title;
 }
 
 /* ---- servers */
@@ -89,6 +137,7 @@ static void end_contenders(struct comparison *comparison) {
     for (unsigned i = 0; i < comparison->contender_count; i++) {
         server_end(&comparison->contenders[i].process);
         target_close(&comparison->contenders[i].target);
+        ledger_fini(&comparison->contenders[i].ledger);
     }
 }
 
@@ -96,23 +145,72 @@ static bool is_ceiling(const struct contender *contender) {
     return contender->target.driver == &driver_echo;
 }
 
-static bool load_contender(struct comparison *comparison, struct contender *contender) {
+/* Loads so many sessions for a workload of that family; the figures of a pool's are not kept. */
+static bool load_sessions(struct comparison *comparison, struct contender *contender, const struct workload *workload,
+                          uint64_t count) {
     struct run_result result;
     struct run_watch watch = progress_watch(comparison->options, "load");
-    const struct plan *plan = &comparison->plan;
-    if (is_ceiling(contender)) return true;
-    bool is_fine =
-        run_load(&contender->target, plan, 0, plan->session_count, &watch, &result) && run_is_correct(&result);
+    struct plan plan = comparison->plan;
+    plan.workload = workload;
+    plan.session_count = count;
+    bool is_fine = run_load(&contender->target, &plan, 0, count, &watch, &result) && run_is_correct(&result);
     progress_clear(comparison->options);
-    contender->memory = memory_report_of(&result, plan->session_count, contender->target.setup.value_bytes);
-    contender->load_cpu_ns = run_cpu_per_operation_ns(&result);
-    if (is_fine)
+    if (workload->family != FAMILY_POOL) {
+        contender->memory = memory_report_of(&result, count, contender->target.setup.value_bytes);
+        contender->load_cpu_ns = run_cpu_per_operation_ns(&result);
+    }
+    if (is_fine && !(comparison->options->is_quiet && workload->family == FAMILY_POOL))
         fprintf(stderr, "%-10s %s: %llu sessions loaded in %.1f s\n", contender->name, contender->process.version,
-                (unsigned long long)plan->session_count, (double)result.tally.elapsed_ns / 1e9);
-    else
-        fprintf(stderr, "sessiond-bench: loading %s failed: %s\n", contender->name, result.problem);
+                (unsigned long long)count, (double)result.tally.elapsed_ns / 1e9);
+    if (!is_fine) fprintf(stderr, "sessiond-bench: loading %s failed: %s\n", contender->name, result.problem);
     run_result_fini(&result);
     return is_fine;
+}
+
+static bool can_play(const struct comparison *comparison, const struct contender *contender,
+                     const struct workload *workload) {
+    return workload_is_possible(workload, contender->target.driver, &contender->target.templates,
+                                comparison->options->lease_ms > 0);
+}
+
+/* The first of the cells whose sessions are of that family; NULL if there is none. */
+static const struct workload *first_of(const struct comparison *comparison, enum family family) {
+    for (unsigned i = 0; i < comparison->cell_count; i++)
+        if (comparison->cells[i].workload->family == family) return comparison->cells[i].workload;
+    return NULL;
+}
+
+/* What the cells ask for, but for pools: those are made when they are measured first. */
+static bool load_contender(struct comparison *comparison, struct contender *contender) {
+    const struct workload *store = first_of(comparison, FAMILY_STORE), *auth = first_of(comparison, FAMILY_AUTH);
+    const struct workload *pool = first_of(comparison, FAMILY_POOL);
+    uint64_t count = comparison->plan.session_count;
+    if (is_ceiling(contender)) return true;
+    if ((auth && !can_play(comparison, contender, auth)) || (pool && !can_play(comparison, contender, pool)))
+        fprintf(stderr, "%-10s is left out where tokens or pools are measured: it has no such operations\n",
+                contender->name);
+    if (store && !load_sessions(comparison, contender, store, count)) return false;
+    if (!auth || !can_play(comparison, contender, auth)) return true;
+    return target_take_workload(&contender->target, auth, count, &contender->ledger, comparison->options) &&
+           load_sessions(comparison, contender, auth, count);
+}
+
+/* Turns the target to the sessions that the cell is about. */
+static bool enter_cell(struct comparison *comparison, struct contender *contender, struct cell *cell) {
+    struct target *target = &contender->target;
+    struct cell_pool *pool = &cell->pools[contender - comparison->contenders];
+    target->ledger = cell->workload->family == FAMILY_AUTH ? &contender->ledger : NULL;
+    if (cell->workload->family != FAMILY_POOL || is_ceiling(contender)) return true;
+    if (pool->is_loaded) {
+        target->setup.pool = pool->setup;
+        target->ledger = &pool->ledger;
+        return target_refresh(target);
+    }
+    pool->is_loaded =
+        target_take_workload(target, cell->workload, cell->pool_size, &pool->ledger, comparison->options) &&
+        load_sessions(comparison, contender, cell->workload, cell->pool_size);
+    pool->setup = target->setup.pool;
+    return pool->is_loaded;
 }
 
 /* ---- measuring */
@@ -161,14 +259,14 @@ static bool measure_once(struct comparison *comparison, struct contender *conten
     plan.distribution = comparison->options->keys ? plan.distribution : cell->workload->distribution;
     plan.depth = cell->depth;
     plan.connections = cell->connections;
+    if (cell->pool_size) plan.session_count = cell->pool_size;
     if (is_ceiling(contender)) plan.check_every = 0;
     struct run_watch watch = {.phase = cell->workload->name};
     bool is_fine =
         run_plan(&contender->target, &plan, (uint64_t)(comparison->options->warmup_s * 1e9), &watch, &result);
     if (is_fine) fill_sample(sample, &result, &plan);
     if (!is_fine || !sample->is_correct)
-        fprintf(stderr, "sessiond-bench: %s, %s at depth %u: %s\n", contender->name, cell->workload->name, cell->depth,
-                result.problem);
+        fprintf(stderr, "sessiond-bench: %s, %s: %s\n", contender->name, cell_title(cell), result.problem);
     run_result_fini(&result);
     return is_fine;
 }
@@ -189,8 +287,7 @@ static bool measure(struct comparison *comparison, struct contender *contender, 
 static void show_cell(const struct comparison *comparison, unsigned round, unsigned cell) {
     if (comparison->options->is_quiet) return;
     const struct cell *shown = &comparison->cells[cell];
-    fprintf(stderr, "round %u of %u: %s, depth %u, %u connections:", round + 1, comparison->rounds,
-            shown->workload->name, shown->depth, shown->connections);
+    fprintf(stderr, "round %u of %u: %s:", round + 1, comparison->rounds, cell_title(shown));
     for (unsigned i = 0; i < comparison->contender_count; i++) {
         const struct sample *sample = &shown->samples[i][round];
         fprintf(stderr, "  %s %.0f%s", comparison->contenders[i].name, sample->cpu_ns, sample->is_disturbed ? "*" : "");
@@ -208,6 +305,8 @@ static bool play_cell(struct comparison *comparison, unsigned round, unsigned ce
             struct contender *contender = &comparison->contenders[turn];
             if (is_ceiling(contender) != (pass == 1)) continue;
             if (pass == 1 && !tune_ceiling(comparison, cell, &contender->target)) return false;
+            if (!can_play(comparison, contender, cell->workload)) continue;
+            if (!enter_cell(comparison, contender, cell)) return false;
             if (!measure(comparison, contender, cell, &cell->samples[turn][round])) return false;
         }
     }
@@ -263,6 +362,8 @@ int compare_main(const struct options *options) {
     end_contenders(&comparison);
     is_fine = is_fine && write_all(&comparison) && !is_interrupted;
     bool is_right = are_all_correct(&comparison);
+    for (unsigned cell = 0; cell < comparison.cell_count; cell++)
+        for (unsigned i = 0; i < CONTENDERS_MAX; i++) ledger_fini(&comparison.cells[cell].pools[i].ledger);
     free(comparison.cells);
     return !is_fine ? 1 : is_right ? 0 : 3;
 }

@@ -14,7 +14,8 @@ struct contender {
     struct server_process process;
     struct target target;
     struct memory_report memory;
-    double load_cpu_ns; /* per session loaded */
+    double load_cpu_ns;   /* per session loaded */
+    struct ledger ledger; /* of the sessions of the auth workloads */
 };
 
 /* One measurement. */
@@ -27,9 +28,18 @@ struct sample {
     unsigned attempts;
 };
 
+/* A contender's pool for a cell; made when the cell is measured first. */
+struct cell_pool {
+    bool is_loaded;
+    struct pool_setup setup;
+    struct ledger ledger;
+};
+
 struct cell {
     const struct workload *workload;
     uint32_t depth, connections;
+    uint64_t pool_size; /* of the pool workloads; else 0 */
+    struct cell_pool pools[CONTENDERS_MAX];
     struct sample samples[CONTENDERS_MAX][ROUNDS_MAX];
 };
 
@@ -54,6 +64,9 @@ bool summarize_cell(const struct comparison *comparison, const struct cell *cell
 /* How many times as much CPU time one contender takes as another in a cell: the median of the rounds' own ratios, since
  * what was measured one after the other shares the machine's mood. 0 where no round has both. */
 double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other);
+
+/* "workload, depth D, C connections", with the pool's size where there is one; valid until the next call. */
+const char *cell_title(const struct cell *cell);
 
 void comparison_text(const struct comparison *comparison, FILE *out);
 void comparison_json(const void *comparison, FILE *out);

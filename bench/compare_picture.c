@@ -60,8 +60,10 @@ void comparison_svg(const void *context, FILE *out) {
         const struct cell *cell = &comparison->cells[i];
         int y = TOP + (int)i * group;
         double longest_ns = longest_of(comparison, cell);
-        fprintf(out, "<text x='16' y='%d'>%s</text><text class='faint' x='16' y='%d'>depth %u, %u conn.</text>\n",
-                y + 12, cell->workload->name, y + 28, cell->depth, cell->connections);
+        char pool[32] = "";
+        if (cell->pool_size) snprintf(pool, sizeof pool, " of %llu", (unsigned long long)cell->pool_size);
+        fprintf(out, "<text x='16' y='%d'>%s%s</text><text class='faint' x='16' y='%d'>depth %u, %u conn.</text>\n",
+                y + 12, cell->workload->name, pool, y + 28, cell->depth, cell->connections);
         for (unsigned contender = 0; contender < comparison->contender_count; contender++)
             draw_bar(comparison, cell, contender, y + (int)contender * BAR, longest_ns, out);
     }

@@ -98,7 +98,44 @@ static void text_line(const struct comparison *comparison, const struct cell *ce
     fputc('\n', out);
 }
 
+/* How many times as much a contender takes in one cell as in another: the median of the rounds' own ratios. */
+static double compare_cells(const struct comparison *comparison, unsigned contender, const struct cell *cell,
+                            const struct cell *other) {
+    const struct sample *left = cell->samples[contender], *right = other->samples[contender];
+    struct column ratios = pair_ratios(comparison, left, right, true);
+    if (ratios.count == 0) ratios = pair_ratios(comparison, left, right, false);
+    return ratios.count ? median(&ratios) : 0;
+}
+
+static bool is_larger_pool(const struct cell *cell, const struct cell *other) {
+    return other->pool_size && cell->pool_size > other->pool_size && cell->workload == other->workload &&
+           cell->depth == other->depth && cell->connections == other->connections;
+}
+
+static void text_pool_pair(const struct comparison *comparison, const struct cell *cell, const struct cell *other,
+                           FILE *out) {
+    fprintf(out, "%s against %llu sessions:", cell_title(cell), (unsigned long long)other->pool_size);
+    for (unsigned i = 0; i < comparison->contender_count; i++) {
+        /* The ceiling has no pools; its ratio would be noise. */
+        bool has_pools = comparison->contenders[i].target.driver->judge != NULL;
+        double ratio = has_pools ? compare_cells(comparison, i, cell, other) : 0;
+        if (ratio > 0) fprintf(out, "  %s %.2f x", comparison->contenders[i].name, ratio);
+    }
+    fputc('\n', out);
+}
+
+/* Whether an operation on a larger pool costs more. */
+static void text_pools(const struct comparison *comparison, FILE *out) {
+    for (unsigned i = 0; i < comparison->cell_count; i++)
+        for (unsigned other = 0; other < comparison->cell_count; other++)
+            if (is_larger_pool(&comparison->cells[i], &comparison->cells[other]))
+                text_pool_pair(comparison, &comparison->cells[i], &comparison->cells[other], out);
+}
+
 static void text_memory(const struct comparison *comparison, FILE *out) {
+    bool is_known = false;
+    for (unsigned i = 0; i < comparison->contender_count; i++) is_known |= comparison->contenders[i].memory.is_known;
+    if (!is_known) return;
     fputs("\nmemory, bytes of resident memory per session beyond id and data; CPU per session loaded\n", out);
     for (unsigned i = 0; i < comparison->contender_count; i++) {
         const struct contender *contender = &comparison->contenders[i];
@@ -119,10 +156,11 @@ void comparison_text(const struct comparison *comparison, FILE *out) {
             "srv %", "gen %", "CPU against the others");
     for (unsigned i = 0; i < comparison->cell_count; i++) {
         const struct cell *cell = &comparison->cells[i];
-        fprintf(out, "%s, depth %u, %u connections\n", cell->workload->name, cell->depth, cell->connections);
+        fprintf(out, "%s\n", cell_title(cell));
         for (unsigned contender = 0; contender < comparison->contender_count; contender++)
             text_line(comparison, cell, contender, out);
     }
+    text_pools(comparison, out);
     text_memory(comparison, out);
     if (!comparison->is_pinned) fputs("one core only: servers and generator shared it\n", out);
 }
@@ -203,6 +241,7 @@ void comparison_json(const void *context, FILE *out) {
         json_text(&json, "workload", cell->workload->name);
         json_count(&json, "depth", cell->depth);
         json_count(&json, "connections", cell->connections);
+        if (cell->pool_size) json_count(&json, "pool_size", cell->pool_size);
         json_object(&json, "servers");
         for (unsigned contender = 0; contender < comparison->contender_count; contender++)
             json_server(&json, comparison, cell, contender);

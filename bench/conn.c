@@ -68,12 +68,12 @@ static void squeeze(struct conn *conn) {
     conn->out_first = 0;
 }
 
-void conn_write(struct conn *conn, struct slot *slot, const struct templates *templates, const uint8_t id[KEY_ID_BYTES],
-                int64_t deadline_ms) {
+void conn_write(struct conn *conn, struct slot *slot, const struct templates *templates, struct fill *fill) {
     const struct template *template = &templates->of[slot->request];
     if (conn->out_last + template->text.size > conn->out_capacity) squeeze(conn);
     assert(conn->out_last + template->text.size <= conn->out_capacity);
-    conn->out_last += template_write(template, conn->out + conn->out_last, id, slot->number, deadline_ms);
+    fill->number = slot->number;
+    conn->out_last += template_write(template, conn->out + conn->out_last, fill);
     conn->order[conn->order_last++ & conn->slot_mask] = (uint16_t)(slot - conn->slots);
     conn->unsent++;
 }

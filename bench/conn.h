@@ -9,13 +9,15 @@
 #include "workload.h"
 
 struct slot {
-    uint64_t start_ns;             /* when it began, or was to begin: latency counts from here */
-    uint64_t sent_ns;              /* when it was written for the server */
-    uint64_t index;                /* the session */
-    uint32_t number;               /* the message's */
-    uint8_t kind;                  /* enum kind */
-    uint8_t request, next_request; /* now, and after its reply; REQUEST_COUNT: none */
+    uint64_t start_ns;                           /* when it began, or was to begin: latency counts from here */
+    uint64_t sent_ns;                            /* when it was written for the server */
+    uint64_t index;                              /* the session */
+    uint32_t number;                             /* the message's */
+    uint8_t kind;                                /* enum kind */
+    uint8_t request, next_request, last_request; /* now, after its reply, and after that; REQUEST_COUNT: none */
     bool is_open;
+    uint64_t use;                   /* of a pool's session: the hand-out's number */
+    uint8_t subject[POOL_ID_BYTES]; /* which session was handed out */
 };
 
 struct conn {
@@ -48,9 +50,8 @@ void conn_close(struct conn *conn); /* also of one that is all zero with fd -1 *
 struct slot *conn_take(struct conn *conn);
 void conn_free(struct conn *conn, struct slot *slot);
 
-/* Appends the request that the slot is at to what is to be sent. */
-void conn_write(struct conn *conn, struct slot *slot, const struct templates *templates, const uint8_t id[KEY_ID_BYTES],
-                int64_t deadline_ms);
+/* Appends the request that the slot is at to what is to be sent; fill->number is set here. */
+void conn_write(struct conn *conn, struct slot *slot, const struct templates *templates, struct fill *fill);
 
 enum conn_state { CONN_FINE, CONN_FULL /* the socket takes no more now */, CONN_CLOSED };
 

@@ -17,7 +17,11 @@ bool templates_make(struct templates *templates, const struct driver *driver, co
     templates->bytes_max = 0;
     for (unsigned i = 0; i < REQUEST_COUNT; i++) {
         struct template *template = &templates->of[i];
-        *template = (struct template){BUF_EMPTY, PLACE_NONE, PLACE_NONE, PLACE_NONE, PLACE_NONE, DEADLINE_NONE};
+        *template = (struct template){.text = BUF_EMPTY,
+                                      .id_at = PLACE_NONE,
+                                      .number_at = PLACE_NONE,
+                                      .stamp_at = PLACE_NONE,
+                                      .deadline_at = PLACE_NONE};
         if (!driver->make(setup, (enum request)i, template)) buf_clear(&template->text);
         if (template->text.is_failed) is_whole = false;
         if (template->text.size > templates->bytes_max) templates->bytes_max = template->text.size;
@@ -51,15 +55,31 @@ static void lay_deadline(uint8_t *at, enum deadline_form form, int64_t deadline_
     }
 }
 
-size_t template_write(const struct template *template, uint8_t *out, const uint8_t id[KEY_ID_BYTES], uint32_t number,
-                      int64_t deadline_ms) {
+static void lay_owner(uint8_t *at, uint64_t number) {
+    for (unsigned i = OWNER_BYTES; i-- > 0; number >>= 4) at[i] = (uint8_t) "0123456789abcdef"[number & 15];
+}
+
+static void lay_place(uint8_t *out, const struct place *place, const struct fill *fill) {
+    uint8_t *at = out + place->at;
+    uint64_t swapped = __builtin_bswap64(fill->use);
+    switch ((enum place_source)place->source) {
+    case PLACE_SUBJECT: memcpy(at, fill->subject + place->from, place->size); break;
+    case PLACE_FRESH: memcpy(at, fill->fresh + place->from, place->size); break;
+    case PLACE_USER: lay_owner(at, fill->user); break;
+    case PLACE_CLIENT: lay_owner(at, fill->client); break;
+    case PLACE_USE: memcpy(at, &swapped, sizeof swapped); break;
+    }
+}
+
+size_t template_write(const struct template *template, uint8_t *out, const struct fill *fill) {
     assert(template->text.size > 0);
     memcpy(out, template->text.data, template->text.size);
-    if (template->id_at != PLACE_NONE) memcpy(out + template->id_at, id, KEY_ID_BYTES);
-    if (template->number_at != PLACE_NONE) lay_number(out + template->number_at, number);
-    if (template->stamp_at != PLACE_NONE) memcpy(out + template->stamp_at, id, VALUE_STAMP_BYTES);
+    if (template->id_at != PLACE_NONE) memcpy(out + template->id_at, fill->id, KEY_ID_BYTES);
+    if (template->number_at != PLACE_NONE) lay_number(out + template->number_at, fill->number);
+    if (template->stamp_at != PLACE_NONE) memcpy(out + template->stamp_at, fill->id, VALUE_STAMP_BYTES);
     if (template->deadline_at != PLACE_NONE)
-        lay_deadline(out + template->deadline_at, template->deadline_form, deadline_ms);
+        lay_deadline(out + template->deadline_at, template->deadline_form, fill->deadline_ms);
+    for (unsigned i = 0; i < template->place_count; i++) lay_place(out, &template->places[i], fill);
     return template->text.size;
 }
 
@@ -83,6 +103,13 @@ void template_filling(struct template *template, size_t bytes) {
     assert(bytes >= VALUE_STAMP_BYTES);
     template->stamp_at = template->text.size;
     append_run(&template->text, VALUE_FILLING, bytes);
+}
+
+void template_place(struct template *template, enum place_source source, uint8_t from, uint8_t size) {
+    assert(template->place_count < PLACES_MAX);
+    template->places[template->place_count++] = (struct place){template->text.size, (uint8_t)source, from, size};
+    if (source == PLACE_FRESH) template->needs_fresh = true;
+    append_run(&template->text, '0', size);
 }
 
 void template_deadline(struct template *template, enum deadline_form form) {

@@ -47,9 +47,8 @@ static bool memcached_make(const struct driver_setup *setup, enum request reques
     case REQUEST_LOAD: write_set(setup, false, setup->is_load_mortal, template); return true;
     case REQUEST_CREATE: write_set(setup, true, false, template); return true;
     case REQUEST_DESTROY: write_short(template, "md ", ""); return true;
-    case REQUEST_PATCH_COUNTER:
-    case REQUEST_PATCH_KEY:
-    case REQUEST_COUNT: break;
+    /* It has no patch, no tokens, no indexes and no pools, and no scripts to make them of. */
+    default: break;
     }
     return false;
 }

@@ -1,18 +1,18 @@
 /* Redis and its kin: RESP2. See driver.h. A session is a string with a deadline in milliseconds. */
-#include "endpoint.h"
+#include "redis_scripts.h"
 
 #include <stdio.h>
 
 enum { NUMBER_TEXT_BYTES = 24 };
 
-static void write_count(struct template *template, char mark, size_t count) {
+void redis_write_count(struct template *template, char mark, size_t count) {
     char text[NUMBER_TEXT_BYTES + 4];
     snprintf(text, sizeof text, "%c%zu\r\n", mark, count);
     template_text(template, text);
 }
 
-static void write_word(struct template *template, const char *word) {
-    write_count(template, '$', strlen(word));
+void redis_write_word(struct template *template, const char *word) {
+    redis_write_count(template, '$', strlen(word));
     template_text(template, word);
     template_text(template, "\r\n");
 }
@@ -20,53 +20,52 @@ static void write_word(struct template *template, const char *word) {
 static void write_milliseconds(struct template *template, int64_t value_ms) {
     char text[NUMBER_TEXT_BYTES];
     snprintf(text, sizeof text, "%lld", (long long)value_ms);
-    write_word(template, text);
+    redis_write_word(template, text);
 }
 
 static void write_command(struct template *template, const char *name, unsigned words) {
-    write_count(template, '*', words);
-    write_word(template, name);
-    write_count(template, '$', KEY_ID_BYTES);
+    redis_write_count(template, '*', words);
+    redis_write_word(template, name);
+    redis_write_count(template, '$', KEY_ID_BYTES);
     template_id(template);
     template_text(template, "\r\n");
 }
 
-static void write_value(const struct driver_setup *setup, struct template *template) {
-    write_count(template, '$', setup->value_bytes);
+void redis_write_value(const struct driver_setup *setup, struct template *template) {
+    redis_write_count(template, '$', setup->value_bytes);
     template_filling(template, setup->value_bytes);
     template_text(template, "\r\n");
 }
 
 static void write_set(const struct driver_setup *setup, bool is_create, bool is_mortal, struct template *template) {
     write_command(template, "SET", is_create ? 6 : 5);
-    write_value(setup, template);
+    redis_write_value(setup, template);
     if (is_mortal) {
-        write_word(template, "PXAT");
-        write_count(template, '$', 13);
+        redis_write_word(template, "PXAT");
+        redis_write_count(template, '$', 13);
         template_deadline(template, DEADLINE_DECIMAL_MS);
         template_text(template, "\r\n");
     } else {
-        write_word(template, "PX");
+        redis_write_word(template, "PX");
         write_milliseconds(template, setup->idle_timeout_ms);
     }
-    if (is_create) write_word(template, "NX");
+    if (is_create) redis_write_word(template, "NX");
 }
 
 static bool redis_make(const struct driver_setup *setup, enum request request, struct template *template) {
+    if (request >= REQUEST_WHOLE_FIRST) return redis_make_whole(setup, request, template);
     switch (request) {
     case REQUEST_GET: write_command(template, "GET", 2); return true;
     case REQUEST_GET_TOUCH:
         write_command(template, "GETEX", 4);
-        write_word(template, "PX");
+        redis_write_word(template, "PX");
         write_milliseconds(template, setup->idle_timeout_ms);
         return true;
     case REQUEST_SET: write_set(setup, false, false, template); return true;
     case REQUEST_LOAD: write_set(setup, false, setup->is_load_mortal, template); return true;
     case REQUEST_CREATE: write_set(setup, true, false, template); return true;
     case REQUEST_DESTROY: write_command(template, "DEL", 2); return true;
-    case REQUEST_PATCH_COUNTER:
-    case REQUEST_PATCH_KEY:
-    case REQUEST_COUNT: break;
+    default: break;
     }
     return false;
 }
@@ -94,6 +93,25 @@ static long scan_bulk(struct bytes bytes, long line_size, struct reply *reply) {
     return memcmp(bytes.data + whole - 2, "\r\n", 2) == 0 ? (long)whole : SCAN_MALFORMED;
 }
 
+/* Scripts answer arrays of bulk strings and numbers; nothing is nested in them. */
+static long scan_array(struct bytes bytes, long line_size, struct reply *reply) {
+    long count = line_number(bytes_of(bytes.data, (size_t)line_size)), at = line_size;
+    if (count == -2) return SCAN_MALFORMED;
+    for (; count > 0; count--) {
+        struct reply element;
+        struct bytes rest = bytes_of(bytes.data + at, bytes.size - (size_t)at);
+        long size = rest.size ? line_scan(rest) : SCAN_MORE;
+        if (size <= 0) return size;
+        if (rest.data[0] != '$' && rest.data[0] != ':') return SCAN_MALFORMED;
+        if (rest.data[0] == '$') size = scan_bulk(rest, size, &element);
+        if (size <= 0) return size;
+        at += size;
+    }
+    reply->kind = count < 0 ? REPLY_MISS : REPLY_VALUE;
+    reply->value = bytes_of(bytes.data, (size_t)at);
+    return at;
+}
+
 static long redis_scan(const struct driver_setup *setup, struct bytes bytes, struct reply *reply) {
     (void)setup;
     if (bytes.size == 0) return SCAN_MORE;
@@ -102,6 +120,7 @@ static long redis_scan(const struct driver_setup *setup, struct bytes bytes, str
     reply->value = bytes_of(bytes.data + 1, (size_t)size - 3);
     switch (bytes.data[0]) {
     case '$': return scan_bulk(bytes, size, reply);
+    case '*': return scan_array(bytes, size, reply);
     case '+': reply->kind = REPLY_DONE; return size;
     case ':': reply->kind = line_number(bytes_of(bytes.data, (size_t)size)) == 0 ? REPLY_MISS : REPLY_DONE; return size;
     case '-': reply->kind = REPLY_ERROR; return size;
@@ -120,6 +139,7 @@ static bool redis_configure(struct driver_setup *setup, const struct endpoint *e
     bool is_fine = endpoint_ask(endpoint, &driver_redis, setup, BYTES_LITERAL("*1\r\n$4\r\nPING\r\n"), &in, &reply,
                                 problem, problem_size);
     buf_fini(&in);
+    if (is_fine) redis_load_scripts(setup, endpoint);
     return is_fine;
 }
 
@@ -136,6 +156,7 @@ const struct driver driver_redis = {
     .make = redis_make,
     .scan = redis_scan,
     .check = redis_check,
+    .judge = redis_judge,
     .configure = redis_configure,
     .greet = redis_greet,
 };

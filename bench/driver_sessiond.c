@@ -3,8 +3,7 @@
  * Data is the map {"d": text} of exactly value_bytes, the text being stamp and filling; what patches add stands beside
  * "d" and is not checked. The number of a message is always sent in its five-byte form, so that a template's places
  * never move; a client that counts its messages sends that form from the 65,536th on anyway. */
-#include "base/mp.h"
-#include "endpoint.h"
+#include "driver_sessiond.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -14,12 +13,17 @@ static const char *const method_names[REQUEST_COUNT] = {
     [REQUEST_SET] = "session.set",         [REQUEST_LOAD] = "session.set",
     [REQUEST_CREATE] = "session.create",   [REQUEST_DESTROY] = "session.destroy",
     [REQUEST_PATCH_KEY] = "session.patch", [REQUEST_PATCH_COUNTER] = "session.patch",
+    [REQUEST_LOGIN] = "session.create",    [REQUEST_VALIDATE] = "session.validate",
+    [REQUEST_ROTATE] = "session.rotate",   [REQUEST_LOGOUT] = "session.destroy",
+    [REQUEST_POOL_ADD] = "pool.add",       [REQUEST_ACQUIRE] = "pool.acquire",
+    [REQUEST_MARK] = "pool.mark",          [REQUEST_MARK_GOOD] = "pool.mark",
+    [REQUEST_MARK_BAD] = "pool.mark",      [REQUEST_MARK_RETIRE] = "pool.mark",
+    [REQUEST_RELEASE] = "pool.release",
 };
-#define DATA_KEY "d"
-enum { REPLY_HEAD_BYTES_MIN = 4, DATA_DEPTH_MAX = 16 };
+enum { REPLY_HEAD_BYTES_MIN = 4 };
 
 /* The text's head is chosen by the room that is left, so that every size can be made; a decoder takes any head. */
-static void write_data(struct template *template, uint32_t value_bytes) {
+void sessiond_write_data(struct template *template, uint32_t value_bytes) {
     struct buf *out = &template->text;
     mp_write_map(out, 1);
     mp_write_string(out, DATA_KEY);
@@ -82,7 +86,7 @@ static void write_set(const struct driver_setup *setup, bool is_mortal, struct t
     mp_write_array(out, has_timeouts || is_mortal ? 4 : 3);
     mp_write_string(out, setup->namespace_name);
     write_id(template);
-    write_data(template, setup->value_bytes);
+    sessiond_write_data(template, setup->value_bytes);
     if (has_timeouts) mp_write_map(out, 1), write_timeouts(setup, out);
     if (!is_mortal) return;
     mp_write_map(out, 1);
@@ -100,7 +104,7 @@ static void write_create(const struct driver_setup *setup, struct template *temp
     mp_write_string(out, "id");
     write_id(template);
     mp_write_string(out, "data");
-    write_data(template, setup->value_bytes);
+    sessiond_write_data(template, setup->value_bytes);
     mp_write_string(out, "fields");
     mp_write_array(out, 2);
     mp_write_string(out, "id");
@@ -128,6 +132,7 @@ static void write_patch(const struct driver_setup *setup, bool is_counter, struc
 
 static bool sessiond_make(const struct driver_setup *setup, enum request request, struct template *template) {
     write_head(setup, request, template);
+    if (request >= REQUEST_WHOLE_FIRST && request < REQUEST_COUNT) return sessiond_make_whole(setup, request, template);
     switch (request) {
     case REQUEST_GET: write_get(setup, false, template); break;
     case REQUEST_GET_TOUCH: write_get(setup, true, template); break;
@@ -141,7 +146,7 @@ static bool sessiond_make(const struct driver_setup *setup, enum request request
         mp_write_string(&template->text, setup->namespace_name);
         write_id(template);
         break;
-    case REQUEST_COUNT: return false;
+    default: return false;
     }
     return true;
 }
@@ -229,7 +234,7 @@ static long sessiond_scan(const struct driver_setup *setup, struct bytes bytes, 
 }
 
 /* The value under a key of a map; absent if there is none. */
-static struct bytes map_find(struct bytes map, const char *key) {
+struct bytes sessiond_find(struct bytes map, const char *key) {
     struct mp_cursor cursor = mp_cursor_of(map);
     uint32_t pairs = mp_read_map(&cursor);
     while (pairs-- && cursor.error == MP_OK) {
@@ -239,7 +244,7 @@ static struct bytes map_find(struct bytes map, const char *key) {
     return BYTES_ABSENT;
 }
 
-static struct bytes text_of(struct bytes value) {
+struct bytes sessiond_text(struct bytes value) {
     if (bytes_is_absent(value)) return value;
     struct mp_cursor cursor = mp_cursor_of(value);
     struct bytes text = mp_read_bytes(&cursor);
@@ -247,21 +252,25 @@ static struct bytes text_of(struct bytes value) {
 }
 
 /* A patched session is longer than value_bytes, so the text is compared for what it must be and data for no less. */
+bool sessiond_data_is(const struct driver_setup *setup, struct bytes record, const uint8_t id[KEY_ID_BYTES]) {
+    struct bytes data = sessiond_find(record, "data");
+    if (bytes_is_absent(data) || data.size < setup->value_bytes) return false;
+    struct bytes text = sessiond_text(sessiond_find(data, DATA_KEY));
+    return !bytes_is_absent(text) && filling_is(text, id);
+}
+
 static bool sessiond_check(const struct driver_setup *setup, const struct reply *reply,
                            const uint8_t id[KEY_ID_BYTES]) {
-    struct bytes data = map_find(reply->value, "data");
-    if (bytes_is_absent(data) || data.size < setup->value_bytes) return false;
-    struct bytes text = text_of(map_find(data, DATA_KEY));
-    if (bytes_is_absent(text) || !filling_is(text, id)) return false;
+    if (!sessiond_data_is(setup, reply->value, id)) return false;
     if (setup->is_data_only) return true;
-    return bytes_equal(text_of(map_find(reply->value, "id")), bytes_of(id, KEY_ID_BYTES));
+    return bytes_equal(sessiond_text(sessiond_find(reply->value, "id")), bytes_of(id, KEY_ID_BYTES));
 }
 
 static bool read_method_numbers(struct driver_setup *setup, struct bytes hello) {
-    struct bytes methods = map_find(hello, "methods");
+    struct bytes methods = sessiond_find(hello, "methods");
     if (bytes_is_absent(methods)) return false;
     for (unsigned i = 0; i < REQUEST_COUNT; i++) {
-        struct bytes value = map_find(methods, method_names[i]);
+        struct bytes value = sessiond_find(methods, method_names[i]);
         if (bytes_is_absent(value)) return false;
         struct mp_cursor cursor = mp_cursor_of(value);
         setup->method_numbers[i] = (uint32_t)mp_read_int(&cursor, 1, UINT32_MAX);
@@ -275,7 +284,12 @@ static void write_configure(const struct driver_setup *setup, struct buf *out) {
     mp_write_string(out, "namespace.configure");
     mp_write_array(out, 2);
     mp_write_string(out, setup->namespace_name);
-    mp_write_map(out, setup->is_load_mortal ? 3 : 1);
+    mp_write_map(out, setup->is_load_mortal ? 5 : 3);
+    /* Nothing but the logins of the auth workloads has a user. */
+    mp_write_string(out, "max_sessions_per_user");
+    mp_write_uint(out, SESSIONS_PER_USER_MAX);
+    mp_write_string(out, "session_limit_policy");
+    mp_write_string(out, "evict_oldest");
     mp_write_string(out, "idle_timeout_ms");
     mp_write_int(out, setup->idle_timeout_ms);
     if (!setup->is_load_mortal) return;
@@ -319,6 +333,8 @@ const struct driver driver_sessiond = {
     .make = sessiond_make,
     .scan = sessiond_scan,
     .check = sessiond_check,
+    .judge = sessiond_judge,
+    .configure_pool = sessiond_configure_pool,
     .configure = sessiond_configure,
     .greet = sessiond_greet,
 };

@@ -34,16 +34,17 @@ static bool load(const struct options *options, const struct target *target, con
     struct run_result result;
     struct run_watch watch = progress_watch(options, "load");
     *memory = (struct memory_report){.is_known = false};
+    bool is_pool = plan->workload->family == FAMILY_POOL;
     if (options->is_load_skipped) return true;
+    if (target->driver == &driver_echo && plan->workload->family != FAMILY_STORE) return true;
     bool is_fine = run_load(target, plan, 0, plan->session_count, &watch, &result) && run_is_correct(&result);
     progress_clear(options);
     if (is_fine) {
-        *memory = memory_report_of(&result, plan->session_count, target->setup.value_bytes);
+        if (!is_pool) *memory = memory_report_of(&result, plan->session_count, target->setup.value_bytes);
         printf("load        %llu sessions in %.2f s, %.0f/s", (unsigned long long)plan->session_count,
                (double)result.tally.elapsed_ns / 1e9, run_rate(&result));
-        if (result.has_server)
-            printf(", %.0f ns CPU each, %.1f bytes beyond id and data", run_cpu_per_operation_ns(&result),
-                   memory->overhead_bytes);
+        if (result.has_server) printf(", %.0f ns CPU each", run_cpu_per_operation_ns(&result));
+        if (memory->is_known) printf(", %.1f bytes beyond id and data", memory->overhead_bytes);
         putchar('\n');
     } else {
         fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
@@ -70,15 +71,28 @@ static int measure(const struct options *options, const struct target *target, c
     return status;
 }
 
+static bool is_possible(const struct target *target, const struct workload *workload) {
+    bool has_leases = target->setup.pool.lease_ms > 0;
+    if (workload_is_possible(workload, target->driver, &target->templates, has_leases)) return true;
+    fprintf(stderr, "sessiond-bench: the %s server cannot be asked for what %s does\n", target->driver->name,
+            workload->name);
+    return false;
+}
+
 static int run_against(const struct options *options, const struct driver *driver, const char *address, int pid) {
     struct target target = {0};
     struct plan plan;
     struct memory_report memory;
-    if (!plan_from_options(&plan, options)) return 2;
+    struct ledger ledger = {0};
+    if (!plan_from_options(&plan, options) || !workload_has_room(plan.workload, plan.session_count, &plan, options))
+        return 2;
     bool is_expire = plan.workload == &workload_expire;
     int status = 1;
     if (target_open(&target, driver, address, pid, options, is_expire)) {
-        if (is_expire)
+        bool is_ready = target_take_workload(&target, plan.workload, plan.session_count, &ledger, options);
+        if (!is_ready || !is_possible(&target, plan.workload))
+            status = 1;
+        else if (is_expire)
             status = expire_main(options, &target, &plan);
         else if (!load(options, &target, &plan, &memory))
             status = 1;
@@ -86,6 +100,7 @@ static int run_against(const struct options *options, const struct driver *drive
             status = plan.workload == &workload_load ? 0 : measure(options, &target, &plan, &memory);
     }
     target_close(&target);
+    ledger_fini(&ledger);
     return status;
 }
 

@@ -27,8 +27,15 @@ static const struct option_row rows[] = {
     {"address", OPTION_TEXT, PLACE(address), 0, 0, "ADDR", "host:port or the path of a Unix socket (127.0.0.1:7420)"},
     {"spawn", OPTION_FLAG, PLACE(is_spawned), 0, 0, NULL, "start the server, as compare does, and end it afterwards"},
     {"workload", OPTION_TEXT, PLACE(workload), 0, 0, "NAME", "see below (default get)"},
+    {"only", OPTION_TEXT, PLACE(only), 0, 0, "KIND",
+     "of auth: validate, rotate or login; of scrape: acquire or mark; nothing else is done then"},
+    {"strategy", OPTION_TEXT, PLACE(strategy), 0, 0, "NAME",
+     "scrape: random (default), round_robin, least_recent, least_used or use_until_failure"},
+    {"max-usage", OPTION_COUNT, PLACE(max_usage_count), 1, 1e12, "N", "scrape: hand-outs of a session (default 50)"},
+    {"lease-ms", OPTION_COUNT, PLACE(lease_ms), 0, 3600000, "MS",
+     "scrape: each hand-out is exclusive, and released after its mark (default 0: none)"},
     {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
-     "sessions in the server (default 1m in compare, 100k otherwise)"},
+     "sessions in the server, or in the pool (default 1m in compare, 100k otherwise)"},
     {"connections", OPTION_COUNT, PLACE(connections), 1, 60000, "C", "connections (default 50)"},
     {"depth", OPTION_COUNT, PLACE(depth), 1, 16384, "D", "operations under way on each connection (default 1)"},
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
@@ -69,7 +76,7 @@ static const struct option_row rows[] = {
      "expire: sessions that stay and are read meanwhile (default 10k)"},
     {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N", "compare: how often each cell is measured (default 3)"},
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
-     "compare: workload:depth or workload:depth:connections, with commas"},
+     "compare: workload:depth or workload:depth:connections, with commas; workload@N for a pool of N sessions"},
     {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST", "compare: which of sessiond,redis,memcached,ceiling"},
     {"retries", OPTION_COUNT, PLACE(retries), 0, 100, "N",
      "compare: how often a disturbed measurement is repeated (default 2)"},
@@ -90,7 +97,8 @@ static const struct options defaults = {
     .workload = "get",
     .window = "batch",
     .namespace_name = "bench",
-    .cells = "get:1,get:16,get:64,get_touch:1,get_touch:16,get_touch:64,set:1,set:16,set:64,mix:1,mix:16,mix:64",
+    .strategy = "random",
+    .max_usage_count = 50,
     .servers = "sessiond,redis,memcached,ceiling",
     .redis = "redis-server",
     .memcached = "memcached",
@@ -140,8 +148,27 @@ static bool take_option(struct options *options, const struct option_row *row, c
     return true;
 }
 
+static bool is_one_of(const char *text, const char *const *names) {
+    while (*names && strcmp(text, *names) != 0) names++;
+    return *names != NULL;
+}
+
+/* --only names a workload of its own. */
+static const char *check_only(const struct options *options) {
+    static const char *const of_auth[] = {"validate", "rotate", "login", NULL};
+    static const char *const of_scrape[] = {"acquire", "mark", NULL};
+    if (!options->only) return NULL;
+    if (strcmp(options->workload, "auth") == 0 && is_one_of(options->only, of_auth)) return NULL;
+    if (strcmp(options->workload, "scrape") == 0 && is_one_of(options->only, of_scrape)) return NULL;
+    return "--only is validate, rotate or login with --workload auth, acquire or mark with --workload scrape";
+}
+
 static bool check_together(const struct options *options, FILE *err) {
-    const char *problem = NULL;
+    static const char *const strategies[] = {"random",     "round_robin",       "least_recent",
+                                             "least_used", "use_until_failure", NULL};
+    const char *problem = check_only(options);
+    if (!is_one_of(options->strategy, strategies))
+        problem = "--strategy is random, round_robin, least_recent, least_used or use_until_failure";
     if (options->check_every & (options->check_every - 1)) problem = "--check-every must be a power of two, or 0";
     if (options->threads > options->connections) problem = "--threads must not be above --connections";
     if (strcmp(options->window, "batch") != 0 && strcmp(options->window, "slide") != 0)
@@ -169,12 +196,17 @@ bool options_parse(struct options *options, int argc, char **argv, FILE *err) {
         if (!take_option(options, &rows[row], optarg, err)) return false;
     }
     if (optind < argc) fprintf(err, "sessiond-bench: what is '%s'? --help lists the options\n", argv[optind]);
-    return optind == argc && check_together(options, err);
+    if (optind < argc || !check_together(options, err)) return false;
+    if (options->only) options->workload = options->only;
+    return true;
 }
 
 void options_help(FILE *out) {
     fputs("sessiond-bench [run] [options]      loads sessions and measures one workload\n"
-          "sessiond-bench compare [options]    starts sessiond, Redis and memcached and measures them in turn\n\n"
+          "sessiond-bench compare [options]    starts sessiond, Redis and memcached and measures them in turn\n"
+          "                                    (with --workload auth or scrape: whole operations, against Redis' "
+          "scripts)\n"
+          "sessiond-bench watch [options]      measures what a set costs sessiond with 0, 1 and 100 watchers\n\n"
           "Counts may end in k, m or g.\n\n",
           out);
     for (int i = 0; i < ROW_COUNT; i++) {

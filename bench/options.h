@@ -10,9 +10,10 @@ struct options {
     /* Texts point into argv or to constants. */
     const char *server, *address, *workload, *keys, *window, *namespace_name;
     const char *json, *hgrm, *svg, *html;
+    const char *only, *strategy; /* workload auth or scrape */
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
-    uint64_t pid, rounds, retries, server_core, probe_sessions;
+    uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms;
     double duration_s, warmup_s, rate, expire_in_s, observe_s;
     bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
 };

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#define USAGE_UNLIMITED (UINT64_C(1) << 40)
+
 bool target_refresh(struct target *target) {
     templates_fini(&target->templates);
     return templates_make(&target->templates, target->driver, &target->setup);
@@ -21,6 +23,7 @@ bool target_open(struct target *target, const struct driver *driver, const char 
         .is_data_only = options->is_data_only,
         .is_deadline_explicit = options->is_deadline_explicit,
         .is_load_mortal = is_load_mortal,
+        .pool = {.name = "none", .size = 1, .max_usage_count = 1, .strategy = options->strategy},
         .echo_request_bytes = 88,
         .echo_reply_bytes = 512,
     };
@@ -31,6 +34,50 @@ bool target_open(struct target *target, const struct driver *driver, const char 
     if (driver->configure(&target->setup, &target->endpoint, problem, sizeof problem) && target_refresh(target))
         return true;
     fprintf(stderr, "sessiond-bench: %s (%s)\n", problem, address);
+    return false;
+}
+
+/* Pools get a name of their own each time: whatever the server holds of earlier ones does not matter. */
+static void name_pool(struct pool_setup *pool, const struct workload *workload, uint64_t sessions,
+                      const struct options *options) {
+    bool has_limit = workload->per_mille[KIND_USE] > 0;
+    *pool = (struct pool_setup){.size = sessions,
+                                .max_usage_count = has_limit ? options->max_usage_count : USAGE_UNLIMITED,
+                                .strategy = options->strategy,
+                                .lease_ms = (int64_t)options->lease_ms};
+    snprintf(pool->name, sizeof pool->name, "%llu-%llx", (unsigned long long)sessions,
+             (unsigned long long)monotonic_ns());
+}
+
+bool target_take_workload(struct target *target, const struct workload *workload, uint64_t sessions,
+                          struct ledger *ledger, const struct options *options) {
+    char problem[PROBLEM_BYTES] = "not enough memory";
+    const struct driver *driver = target->driver;
+    target->ledger = NULL;
+    if (workload->family == FAMILY_STORE) return true;
+    bool is_fine = ledger->entries || ledger_init(ledger, sessions);
+    target->ledger = ledger;
+    if (is_fine && workload->family == FAMILY_POOL) {
+        name_pool(&target->setup.pool, workload, sessions, options);
+        if (driver->configure_pool)
+            is_fine = driver->configure_pool(&target->setup, &target->endpoint, problem, sizeof problem);
+    }
+    is_fine = is_fine && target_refresh(target);
+    if (!is_fine) fprintf(stderr, "sessiond-bench: %s (%s)\n", problem, target->address);
+    return is_fine;
+}
+
+bool workload_has_room(const struct workload *workload, uint64_t sessions, const struct plan *plan,
+                       const struct options *options) {
+    uint64_t in_flight = (uint64_t)plan->connections * plan->depth;
+    /* Each worker has its share of the sessions and of the connections. */
+    uint64_t needed = workload->family == FAMILY_AUTH
+                          ? plan->threads * ledger_share_needs((in_flight + plan->threads - 1) / plan->threads)
+                      : workload->family == FAMILY_POOL && options->lease_ms ? in_flight
+                                                                             : 1;
+    if (sessions >= needed) return true;
+    fprintf(stderr, "sessiond-bench: %s with %llu operations at once needs at least %llu sessions, not %llu\n",
+            workload->name, (unsigned long long)in_flight, (unsigned long long)needed, (unsigned long long)sessions);
     return false;
 }
 

@@ -13,6 +13,15 @@ void target_close(struct target *target);
 /* Makes the templates anew after the setup was changed. */
 bool target_refresh(struct target *target);
 
+/* Gets ready for a workload of another family or pool: a ledger for so many sessions, which the caller owns, and for a
+ * pool's a new pool of that size. False with a sentence on stderr. */
+bool target_take_workload(struct target *target, const struct workload *workload, uint64_t sessions,
+                          struct ledger *ledger, const struct options *options);
+
+/* Whether so many connections of that depth always find a session to ask for; false with a sentence on stderr. */
+bool workload_has_room(const struct workload *workload, uint64_t sessions, const struct plan *plan,
+                       const struct options *options);
+
 /* The plan that the options describe; false with a sentence on stderr for a workload or distribution of no such name.
  */
 bool plan_from_options(struct plan *plan, const struct options *options);

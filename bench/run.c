@@ -197,10 +197,12 @@ bool run_plan(const struct target *target, const struct plan *plan, uint64_t war
 bool run_load(const struct target *target, const struct plan *plan, uint64_t first, uint64_t count,
               const struct run_watch *watch, struct run_result *result) {
     struct plan load = *plan;
+    load.load_request = (uint8_t)family_load_request(plan->workload->family);
     load.workload = &workload_load;
     load.distribution = KEYS_UNIFORM;
     load.first_index = first;
     load.session_count = count;
+    load.window_count = 0;
     load.connections = load.connections < LOAD_CONNECTIONS ? load.connections : LOAD_CONNECTIONS;
     load.threads = load.threads < load.connections ? load.threads : load.connections;
     load.depth = LOAD_DEPTH;
@@ -209,7 +211,6 @@ bool run_load(const struct target *target, const struct plan *plan, uint64_t fir
     load.rate_per_s = 0;
     load.is_sliding = true;
     load.is_load = true;
-    load.window_count = 0;
     struct run_watch loading = *watch;
     loading.phase = "load";
     return run_plan(target, &load, 0, &loading, result);

@@ -66,7 +66,12 @@ static uint64_t choose_index(struct worker *worker, enum kind kind) {
     case KIND_PROBE: return worker->plan.probe_first + random_below(&worker->random, worker->plan.probe_count);
     default: break;
     }
+    if (kind == KIND_LOGIN && worker->share.ledger) return ledger_take_out(&worker->share);
     uint64_t drawn = key_stream_next(&worker->keys);
+    if (worker->share.ledger && (kind == KIND_VALIDATE || kind == KIND_MARK))
+        return ledger_take_shared(&worker->share, drawn);
+    if (worker->share.ledger && (kind == KIND_ROTATE || kind == KIND_LOGOUT))
+        return ledger_take_alone(&worker->share, drawn);
     if (worker->keys.distribution == KEYS_LATEST) return latest_index(worker, drawn);
     return worker->plan.first_index + drawn;
 }
@@ -76,19 +81,38 @@ static uint64_t choose_index(struct worker *worker, enum kind kind) {
 static enum kind choose_kind(struct worker *worker) {
     enum kind kind = worker->kinds[random_below(&worker->random, 1000)];
     if (kind == KIND_DESTROY && worker->destroy_next >= worker->insert_known) return KIND_GET_TOUCH;
+    if (kind == KIND_LOGIN && worker->share.ledger && ledger_share_is_empty(&worker->share)) return KIND_LOGOUT;
+    if (kind == KIND_LOGOUT && worker->share.ledger && ledger_share_is_full(&worker->share)) return KIND_LOGIN;
     if (kind == KIND_CREATE && worker->insert_next - worker->insert_known >= INSERT_WINDOW) return KIND_GET;
     return kind;
 }
 
+/* Characters that no session had before, also of earlier runs. Good enough to be new; a server's are secret as well. */
+static void draw_fresh(struct worker *worker, uint8_t fresh[TOKEN_BYTES]) {
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    for (unsigned at = 0; at < TOKEN_BYTES;) {
+        uint64_t bits = random_next(&worker->fresh);
+        for (unsigned i = 0; i < 10 && at < TOKEN_BYTES; i++, bits >>= 6) fresh[at++] = (uint8_t)alphabet[bits & 63];
+    }
+}
+
 static void write_request(struct worker *worker, struct conn *conn, struct slot *slot) {
-    uint8_t id[KEY_ID_BYTES];
-    key_id(worker->plan.seed, slot->index, id);
+    const struct target *target = worker->target;
+    const struct template *template = &target->templates.of[slot->request];
+    uint8_t id[KEY_ID_BYTES], fresh[TOKEN_BYTES];
+    struct fill fill = {.id = id, .fresh = fresh, .user = slot->index / SESSIONS_PER_USER, .client = slot->index};
+    if (template->id_at != PLACE_NONE || template->stamp_at != PLACE_NONE) key_id(worker->plan.seed, slot->index, id);
+    if (template->needs_fresh) draw_fresh(worker, fresh);
+    if (slot->request >= REQUEST_MARK_GOOD)
+        fill.subject = slot->subject, fill.use = slot->use;
+    else if (worker->share.ledger && slot->request >= REQUEST_WHOLE_FIRST)
+        fill.subject = worker->share.ledger->entries[slot->index].subject;
+    if (slot->request == REQUEST_LOAD && target->setup.is_load_mortal)
+        fill.deadline_ms = plan_deadline_ms(&worker->plan, slot->index);
     slot->sent_ns = worker->now_ns;
-    bool is_mortal = slot->request == REQUEST_LOAD && worker->target->setup.is_load_mortal;
-    conn_write(conn, slot, &worker->target->templates, id,
-               is_mortal ? plan_deadline_ms(&worker->plan, slot->index) : 0);
+    conn_write(conn, slot, &target->templates, &fill);
     worker->tally.requests++;
-    worker->tally.sent_bytes += worker->target->templates.of[slot->request].text.size;
+    worker->tally.sent_bytes += template->text.size;
     if (conn->is_dirty) return;
     conn->is_dirty = true;
     worker->dirty[worker->dirty_count++] = conn;
@@ -99,15 +123,17 @@ static void begin_operation(struct worker *worker, struct conn *conn, uint64_t s
     slot->start_ns = start_ns;
     if (worker->plan.is_load) {
         slot->kind = KIND_SET;
-        slot->request = REQUEST_LOAD;
-        slot->next_request = REQUEST_COUNT;
+        slot->request = worker->plan.load_request;
+        slot->next_request = slot->last_request = REQUEST_COUNT;
         slot->index = worker->plan.first_index + worker->load_next++ * worker->plan.threads + worker->ordinal;
     } else {
         enum kind kind = choose_kind(worker);
-        struct steps steps = kind_steps(worker->target->driver, kind, worker->begun);
+        struct steps steps =
+            kind_steps(worker->target->driver, kind, worker->begun, worker->target->setup.pool.lease_ms > 0);
         slot->kind = (uint8_t)kind;
         slot->request = steps.first;
         slot->next_request = steps.second;
+        slot->last_request = steps.third;
         slot->index = choose_index(worker, kind);
     }
     worker->begun++;
@@ -155,8 +181,47 @@ static void check_value(struct worker *worker, const struct slot *slot, const st
     note_problem(worker, "a reply does not carry the session's data: ", reply->value);
 }
 
+/* Notes what a whole operation's reply told for those that follow; the ledger stays right also where the reply is not,
+ * since the run goes on to its end. */
+static void settle(struct worker *worker, struct slot *slot, bool is_right, const struct found *found) {
+    struct ledger_share *share = &worker->share;
+    if (slot->request == REQUEST_ACQUIRE && is_right && !bytes_is_absent(found->subject)) {
+        memcpy(slot->subject, found->subject.data, sizeof slot->subject);
+        slot->use = found->use;
+    }
+    if (!share->ledger) return;
+    if (worker->plan.is_load) {
+        if (is_right) ledger_change(share, slot->index, found->subject);
+    } else if (slot->kind == KIND_LOGOUT || (slot->kind == KIND_LOGIN && !is_right)) {
+        ledger_leave(share, slot->index);
+    } else if (slot->kind == KIND_LOGIN || slot->kind == KIND_ROTATE) {
+        ledger_change(share, slot->index, found->subject);
+    } else if (slot->kind == KIND_VALIDATE || slot->kind == KIND_MARK) {
+        ledger_keep(share, slot->index);
+    }
+}
+
+/* Every reply of a whole operation is looked at, and the data of one in so many. */
+static bool judge_whole(struct worker *worker, const struct slot *slot, const struct reply *reply,
+                        struct found *found) {
+    const struct driver *driver = worker->target->driver;
+    uint32_t every = worker->plan.check_every;
+    bool has_data = slot->request == REQUEST_VALIDATE && every && (worker->tally.completed & (every - 1)) == 0;
+    uint8_t id[KEY_ID_BYTES];
+    if (!driver->judge) return true;
+    if (has_data) key_id(worker->plan.seed, slot->index, id);
+    worker->tally.checked++;
+    const char *problem =
+        driver->judge(&worker->target->setup, (enum request)slot->request, reply, has_data ? id : NULL, found);
+    if (!problem) return true;
+    worker->tally.wrong++;
+    note_problem(worker, problem, reply->value);
+    return false;
+}
+
 /* Counts what the reply is; true if the operation may go on to its second request. */
-static bool judge_reply(struct worker *worker, const struct slot *slot, const struct reply *reply) {
+static bool judge_reply(struct worker *worker, const struct slot *slot, const struct reply *reply,
+                        struct found *found) {
     if (reply->kind == REPLY_ERROR) {
         worker->tally.errors++;
         note_problem(worker, "the server answers an error: ", reply->value);
@@ -170,6 +235,7 @@ static bool judge_reply(struct worker *worker, const struct slot *slot, const st
                      bytes_of_string(kind_names[slot->kind]));
         return false;
     }
+    if (slot->request >= REQUEST_WHOLE_FIRST) return judge_whole(worker, slot, reply, found);
     uint32_t every = worker->plan.check_every;
     if (is_value_due && every && (worker->tally.completed & (every - 1)) == 0) check_value(worker, slot, reply);
     return true;
@@ -191,11 +257,14 @@ static void take_reply(struct worker *worker, struct conn *conn, const struct re
     struct slot *slot = conn_answered(conn, worker->target->driver->is_in_order, reply->number);
     if (!slot) return fail(worker, "the server answered a request that was not made, or answered one twice");
     conn->unanswered--;
-    bool may_go_on = judge_reply(worker, slot, reply);
+    struct found found = {.use = 0};
+    bool may_go_on = judge_reply(worker, slot, reply, &found);
+    if (slot->request >= REQUEST_WHOLE_FIRST) settle(worker, slot, may_go_on, &found);
     if (may_go_on && slot->kind == KIND_CREATE) acknowledge_insert(worker, slot->index);
     if (may_go_on && slot->next_request != REQUEST_COUNT) {
         slot->request = slot->next_request;
-        slot->next_request = REQUEST_COUNT;
+        slot->next_request = slot->last_request;
+        slot->last_request = REQUEST_COUNT;
         write_request(worker, conn, slot);
     } else {
         end_operation(worker, conn, slot);
@@ -414,15 +483,18 @@ static uint64_t fresh_origin(void) {
 bool worker_open(struct worker *worker, const struct target *target, const struct plan *plan, uint32_t ordinal) {
     *worker = (struct worker){.target = target, .plan = *plan, .ordinal = ordinal, .insert_origin = fresh_origin()};
     worker->random.state = plan->seed ^ ((uint64_t)ordinal + 1) << 32;
+    worker->fresh.state = key_scramble(worker->insert_origin ^ monotonic_ns()) + ordinal;
     worker->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
     worker->conn_count = plan->connections / plan->threads + (ordinal < plan->connections % plan->threads);
     spread_kinds(worker);
     worker->conns = calloc(worker->conn_count, sizeof *worker->conns);
     worker->dirty = calloc(worker->conn_count, sizeof(struct conn *));
     worker->insert_acknowledged = calloc(INSERT_WINDOW, 1);
-    bool is_whole = worker->epoll_fd >= 0 && worker->conns && worker->dirty && worker->insert_acknowledged &&
-                    make_histograms(worker) &&
-                    key_stream_init(&worker->keys, plan->distribution, plan->session_count, plan->seed + ordinal);
+    bool is_whole =
+        worker->epoll_fd >= 0 && worker->conns && worker->dirty && worker->insert_acknowledged &&
+        make_histograms(worker) &&
+        ledger_share_init(&worker->share, target->driver->judge ? target->ledger : NULL, plan->threads, ordinal) &&
+        key_stream_init(&worker->keys, plan->distribution, plan->session_count, plan->seed + ordinal);
     if (!is_whole) snprintf(worker->problem, sizeof worker->problem, "not enough memory or file descriptors");
     return is_whole && connect_all(worker);
 }
@@ -432,6 +504,7 @@ void worker_close(struct worker *worker) {
     if (worker->epoll_fd >= 0) close(worker->epoll_fd);
     for (unsigned kind = 0; kind < KIND_COUNT; kind++) free(worker->histograms[kind]);
     key_stream_fini(&worker->keys);
+    ledger_share_fini(&worker->share);
     free(worker->windows);
     free(worker->insert_acknowledged);
     free(worker->dirty);

@@ -8,6 +8,7 @@
 
 #include "conn.h"
 #include "histogram.h"
+#include "ledger.h"
 
 #include <stdatomic.h>
 
@@ -17,8 +18,9 @@ struct target {
     struct driver_setup setup;
     struct endpoint endpoint;
     struct templates templates;
-    int pid;             /* of the server; 0: not known */
-    const char *address; /* as it was given */
+    struct ledger *ledger; /* of the sessions that the server named; NULL where there are none */
+    int pid;               /* of the server; 0: not known */
+    const char *address;   /* as it was given */
 };
 
 struct plan {
@@ -32,7 +34,8 @@ struct plan {
     uint64_t request_count; /* operations of all workers; 0: until the time is over */
     double rate_per_s;      /* of all workers; 0: a closed loop */
     bool is_sliding;        /* closed loop: each reply makes room at once; otherwise depth requests at a time */
-    bool is_load;           /* each session once, in order, with REQUEST_LOAD */
+    bool is_load;           /* each session once, in order, with load_request */
+    uint8_t load_request;   /* enum request */
     uint32_t check_every;   /* one of so many values is looked at; 0: none; a power of two */
     int64_t deadline_first_ms, deadline_span_ms; /* where setup.is_load_mortal: moments of death by index */
     uint64_t window_ns;                          /* 0: none; else latencies are also kept by window */
@@ -66,11 +69,13 @@ struct worker {
     uint32_t dirty_count, next_conn;
     struct key_stream keys;
     struct random random;
+    struct random fresh; /* for what must be new to the server */
     uint8_t kinds[1000]; /* the workload's shares, spread out */
     /* Sessions that this worker makes: numbered as asked for; `insert_known` are all acknowledged, in order. */
     uint64_t insert_origin, insert_next, insert_known, destroy_next;
     uint8_t *insert_acknowledged; /* ring of INSERT_WINDOW */
     uint64_t load_next;
+    struct ledger_share share; /* of the target's ledger */
     /* of the plan being run */
     uint64_t now_ns, start_ns, end_ns, begun, begin_limit, in_flight, due;
     int64_t wall_offset_ms; /* wall time minus now_ns */

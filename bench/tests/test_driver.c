@@ -10,6 +10,7 @@ static struct driver_setup setup_of(uint32_t value_bytes) {
     return (struct driver_setup){.namespace_name = "bench",
                                  .value_bytes = value_bytes,
                                  .idle_timeout_ms = 1800000,
+                                 .pool = {.name = "proxies", .size = 10, .max_usage_count = 50, .strategy = "random"},
                                  .echo_request_bytes = 88,
                                  .echo_reply_bytes = 100};
 }
@@ -63,6 +64,9 @@ Test(driver_redis, finds_the_end_of_every_reply_wherever_it_is_cut) {
     EXPECT(driver_redis, ":1\r\n", REPLY_DONE, NULL);
     EXPECT(driver_redis, ":0\r\n", REPLY_MISS, NULL);
     EXPECT(driver_redis, "-ERR wrong\r\n", REPLY_ERROR, "ERR wrong");
+    EXPECT(driver_redis, "*3\r\n$2\r\nhe\r\n:7\r\n$-1\r\n", REPLY_VALUE, "*3\r\n$2\r\nhe\r\n:7\r\n$-1\r\n");
+    EXPECT(driver_redis, "*0\r\n", REPLY_VALUE, NULL);
+    EXPECT(driver_redis, "*-1\r\n", REPLY_MISS, NULL);
 }
 
 Test(driver_redis, refuses_what_is_no_reply) {
@@ -71,6 +75,8 @@ Test(driver_redis, refuses_what_is_no_reply) {
     expect_malformed(&driver_redis, "HTTP/1.1 400\r\n");
     expect_malformed(&driver_redis, "$99999999999999\r\n");
     expect_malformed(&driver_redis, "+OK\n");
+    expect_malformed(&driver_redis, "*1\r\n*1\r\n:1\r\n");
+    expect_malformed(&driver_redis, "*x\r\n");
 }
 
 Test(driver_memcached, finds_the_end_of_every_reply_wherever_it_is_cut) {
@@ -189,6 +195,11 @@ Test(driver_sessiond, never_looks_beyond_bytes_that_lie) {
 
 /* ---- templates */
 
+static const uint8_t token[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQ."
+                               "0123456789012345678901234567890123456789abc";
+static const uint8_t fresh[] = "ZYXWVUTSRQPONMLKJIHGFEDCBAzyxwvutsrqponmlkj."
+                               "9876543210987654321098765432109876543210cba";
+
 static struct bytes written(const struct driver *driver, const struct driver_setup *setup, enum request request,
                             const uint8_t *id, struct buf *out) {
     struct templates templates;
@@ -196,7 +207,15 @@ static struct bytes written(const struct driver *driver, const struct driver_set
     const struct template *template = &templates.of[request];
     buf_clear(out);
     uint8_t *room = buf_reserve(out, template->text.size);
-    out->size = template_write(template, room, id, 0x01020304, 1767225601500);
+    struct fill fill = {.id = id,
+                        .subject = token,
+                        .fresh = fresh,
+                        .deadline_ms = 1767225601500,
+                        .user = 0x1f,
+                        .client = 0x20,
+                        .use = 0x0102030405060708,
+                        .number = 0x01020304};
+    out->size = template_write(template, room, &fill);
     templates_fini(&templates);
     return buf_bytes(out);
 }

@@ -27,6 +27,9 @@ Test(options, take_thousands_and_millions_and_refuse_the_rest) {
     cr_expect_not(parse(&options, "--no-such-thing", NULL));
     cr_expect_not(parse(&options, "--sessions", NULL));
     cr_expect_not(parse(&options, "stray", NULL));
+    cr_expect_not(parse(&options, "--strategy", "best"));
+    cr_expect(parse(&options, "--strategy", "least_used"));
+    cr_expect_not(parse(&options, "--only", "validate"), "the workload is get");
 }
 
 Test(endpoint, reads_addresses_and_paths) {

@@ -1,0 +1,13 @@
+# Turns the Lua scripts into C, so that the program needs no file beside it: bench_scripts[] in the order of enum script.
+set(bench_script_names login validate rotate logout add acquire acquire_ordered mark release)
+set(bench_scripts_c "/* Made by scripts.cmake from bench/lua. */\n#include \"redis_scripts.h\"\n\nconst char *const bench_scripts[SCRIPT_COUNT] = {\n")
+foreach(name ${bench_script_names})
+    set(file ${CMAKE_CURRENT_SOURCE_DIR}/lua/${name}.lua)
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+    file(READ ${file} text HEX)
+    string(REGEX REPLACE "(..)" "\\\\x\\1" text "${text}")
+    string(TOUPPER ${name} upper)
+    string(APPEND bench_scripts_c "    [SCRIPT_${upper}] = \"${text}\",\n")
+endforeach()
+string(APPEND bench_scripts_c "};\n")
+file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/bench_scripts.c CONTENT "@bench_scripts_c@" @ONLY)
