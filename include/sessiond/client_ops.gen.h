@@ -597,7 +597,7 @@ SESSIOND_API int sessiond_namespace_drop(struct sessiond_client *client, bool *r
 /* client.get: The sessions of a client (living, ended, replaced, expired and abandoned ones until their retention
  * ends; not removed and revoked ones), the oldest first, at most 1000, and which of them is the default: the last
  * active one if it is alive, else the first that is. Answers {id, sessions: [record], last_active_session: str or
- * nil, default_session: str or nil, created_at, updated_at} or nil. Errors: BAD_REQUEST. */
+ * nil, default_session: str or nil, created_at, updated_at} or nil. Errors: BAD_REQUEST, TOO_BIG. */
 struct sessiond_client_get_options {
     uint64_t fields; /* of each session; left out: all but data and meta */
 };
@@ -606,7 +606,7 @@ SESSIOND_API int sessiond_client_get(struct sessiond_client *client, const char 
 
 /* client.activate: Makes a living session of a client its last active one. Answers {id, sessions: [record],
  * last_active_session: str or nil, default_session: str or nil, created_at, updated_at} or nil. Errors:
- * BAD_REQUEST, CONFLICT. */
+ * BAD_REQUEST, CONFLICT, TOO_BIG. */
 struct sessiond_client_activate_options {
     const char *session; /* which one; required */
     uint64_t fields; /* of each session; left out: all but data and meta */

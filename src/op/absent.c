@@ -11,9 +11,6 @@
     }
 ABSENT(session_validate)
 ABSENT(session_rotate)
-ABSENT(client_get)
-ABSENT(client_activate)
-ABSENT(client_destroy)
 ABSENT(cookie_sign)
 ABSENT(cookie_unsign)
 ABSENT(cookie_header)

@@ -54,7 +54,7 @@ struct request {
     bool is_unfinished;
     bool takes_errors; /* set by begin: end is called also where the engine refused the verb, and looks at its error */
     uint32_t step;     /* 0 in the first begin */
-    uint64_t carried[4]; /* the operation's own from step to step; all zero in the first begin */
+    uint64_t carried[8]; /* the operation's own from step to step; all zero in the first begin */
     char id_buffer[48];  /* an id made for this request */
 };
 
