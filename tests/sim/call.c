@@ -155,6 +155,7 @@ static void option_policy(struct options *options, const struct policy_change *c
         option_number(options, durations[i].name, &number);
     }
     option_bool(options, "strict_ids", change->given & POLICY_STRICT_IDS, change->values.strict_ids);
+    option_bool(options, "single_session", change->given & POLICY_SINGLE_SESSION, change->values.single_session);
     option_uint(options, "max_sessions", change->given & POLICY_MAX_SESSIONS, change->values.max_sessions);
     option_uint(options, "max_sessions_per_user", change->given & POLICY_MAX_SESSIONS_PER_USER,
                 change->values.max_sessions_per_user);
@@ -191,6 +192,7 @@ static void write_options(struct options *options, const struct call *call) {
     if (call->oldest_first) option_string(options, "order", "oldest");
     option_string(options, "prefix", call->prefix);
     option_string(options, "reason", call->reason);
+    option_string(options, "by", call->by);
     if (call->op == OP_SESSION_REVOKE_ALL) option_ids(options, "except", call);
     option_patch(options, call);
     if (call->target == PATCH_TARGET_META) option_string(options, "target", "meta");
@@ -202,7 +204,8 @@ static bool has_namespace(enum op op) {
     return op > OP_SERVER_STATS && op != OP_NAMESPACE_LIST;
 }
 static bool has_id(enum op op) {
-    return op == OP_SESSION_GET || op == OP_SESSION_TAKE || (op >= OP_SESSION_SET && op <= OP_SESSION_EXPIRE);
+    return op == OP_SESSION_GET || op == OP_SESSION_TAKE || (op >= OP_SESSION_SET && op <= OP_SESSION_EXPIRE) ||
+           (op >= OP_SESSION_ACTIVATE && op <= OP_SESSION_REPLACE);
 }
 
 void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {

@@ -51,8 +51,9 @@ struct call {
     uint64_t statuses; /* 0: not given */
     unsigned limit;    /* 0: not given */
     bool oldest_first;
-    char prefix[8], reason[16];
-    uint64_t op_id; /* 0: none */
+    char prefix[8], reason[16], by[ID_TEXT_MAX];
+    char client_name[16]; /* of client.get and its like */
+    uint64_t op_id;       /* 0: none */
     struct {
         char key[8];
         struct bytes value;

@@ -33,20 +33,20 @@ int64_t record_abandon_at(const struct record *record) {
 }
 
 enum status record_status(const struct record *record, int64_t now_ms) {
-    if (record->status != STATUS_ACTIVE) return record->status;
+    if (!status_is_living(record->status)) return record->status;
     int64_t expires_at = record_expires_at(record), abandon_at = record_abandon_at(record);
     bool expired = expires_at && now_ms >= expires_at, abandoned = abandon_at && now_ms >= abandon_at;
     if (expired && abandoned) return expires_at <= abandon_at ? STATUS_EXPIRED : STATUS_ABANDONED;
-    return expired ? STATUS_EXPIRED : abandoned ? STATUS_ABANDONED : STATUS_ACTIVE;
+    return expired ? STATUS_EXPIRED : abandoned ? STATUS_ABANDONED : record->status;
 }
 
 /* When it left active, as it is answered. */
 static int64_t record_status_at(const struct record *record, int64_t now_ms) {
+    if (!status_is_living(record->status)) return record->status_at;
     switch (record_status(record, now_ms)) {
-    case STATUS_ACTIVE: return 0;
-    case STATUS_EXPIRED: return record->status == STATUS_ACTIVE ? record_expires_at(record) : record->status_at;
-    case STATUS_ABANDONED: return record->status == STATUS_ACTIVE ? record_abandon_at(record) : record->status_at;
-    default: return record->status_at;
+    case STATUS_EXPIRED: return record_expires_at(record);
+    case STATUS_ABANDONED: return record_abandon_at(record);
+    default: return 0;
     }
 }
 
@@ -146,6 +146,7 @@ static struct expectation expect(const struct record *record, const char *id, en
     case FIELD_ABSOLUTE_EXPIRES_AT: return expect_integer(record->deadline != 0, record->deadline);
     case FIELD_STATUS_AT: return expect_integer(status_at != 0, status_at);
     case FIELD_REASON: return expect_text(record->reason);
+    case FIELD_REPLACED_BY: return expect_text(record->replaced_by);
     case FIELD_USER: return expect_text(record->user);
     case FIELD_CLIENT: return expect_text(record->client);
     case FIELD_DATA: return (struct expectation){.is_there = true, .raw = record->data};

@@ -276,6 +276,16 @@ static void draw_arguments(struct world *world, struct call *call) {
         draw_number(world, &call->deadline, 20, draw_deadline(world));
         draw_blob(world, &call->meta, 30);
         break;
+    case OP_SESSION_REPLACE:
+        if (of(world, 95)) draw_id(world, call->namespace, call->by);
+        /* fall through */
+    case OP_SESSION_END:
+    case OP_SESSION_REMOVE:
+    case OP_SESSION_REVOKE:
+    case OP_SESSION_ABANDON:
+        if (of(world, 40)) strcpy(call->reason, "so it is");
+        /* fall through */
+    case OP_SESSION_ACTIVATE: call->fields = draw_fields(world, false); break;
     case OP_SESSION_EXPIRE:
         if (of(world, 50))
             draw_number(world, &call->deadline, 100, draw_deadline(world));
@@ -300,11 +310,13 @@ static enum op draw_op(struct world *world) {
         enum op op;
         unsigned weight;
     } ops[] = {
-        {OP_SESSION_CREATE, 14},    {OP_SESSION_GET, 20},       {OP_SESSION_SET, 18},  {OP_SESSION_PATCH, 10},
-        {OP_SESSION_TOUCH, 8},      {OP_SESSION_DESTROY, 5},    {OP_SESSION_TAKE, 2},  {OP_SESSION_REGENERATE, 7},
-        {OP_SESSION_EXPIRE, 4},     {OP_SESSION_REVOKE_ALL, 3}, {OP_SESSION_LIST, 8},  {OP_SESSION_COUNT, 4},
-        {OP_SESSION_GET_MANY, 4},   {OP_SESSION_CLEAR, 1},      {OP_SESSION_PURGE, 1}, {OP_NAMESPACE_CONFIGURE, 2},
-        {OP_NAMESPACE_DESCRIBE, 1}, {OP_NAMESPACE_LIST, 1},     {OP_SERVER_HELLO, 1},  {OP_SERVER_PING, 1}};
+        {OP_SESSION_CREATE, 14},  {OP_SESSION_GET, 20},        {OP_SESSION_SET, 18},       {OP_SESSION_PATCH, 10},
+        {OP_SESSION_TOUCH, 8},    {OP_SESSION_DESTROY, 5},     {OP_SESSION_TAKE, 2},       {OP_SESSION_REGENERATE, 7},
+        {OP_SESSION_EXPIRE, 4},   {OP_SESSION_REVOKE_ALL, 3},  {OP_SESSION_LIST, 8},       {OP_SESSION_COUNT, 4},
+        {OP_SESSION_ACTIVATE, 1}, {OP_SESSION_END, 2},         {OP_SESSION_REMOVE, 2},     {OP_SESSION_REVOKE, 2},
+        {OP_SESSION_ABANDON, 1},  {OP_SESSION_REPLACE, 1},     {OP_SESSION_GET_MANY, 4},   {OP_SESSION_CLEAR, 1},
+        {OP_SESSION_PURGE, 1},    {OP_NAMESPACE_CONFIGURE, 2}, {OP_NAMESPACE_DESCRIBE, 1}, {OP_NAMESPACE_LIST, 1},
+        {OP_SERVER_HELLO, 1},     {OP_SERVER_PING, 1}};
     unsigned total = 0;
     for (unsigned i = 0; i < sizeof ops / sizeof ops[0]; i++) total += ops[i].weight;
     if (below(world, total * 4) == 0) return OP_NAMESPACE_DROP;
@@ -342,7 +354,8 @@ static bool is_single(const struct call *call) {
     if (call->op == OP_SESSION_CREATE) return true;
     if (call->op == OP_SESSION_REGENERATE) return call->new_id[0] != 0;
     return call->op == OP_SESSION_GET || call->op == OP_SESSION_TAKE ||
-           (call->op >= OP_SESSION_SET && call->op <= OP_SESSION_EXPIRE);
+           (call->op >= OP_SESSION_SET && call->op <= OP_SESSION_EXPIRE) ||
+           (call->op >= OP_SESSION_ACTIVATE && call->op <= OP_SESSION_REPLACE);
 }
 
 static void draw_single(struct world *world, struct call *call) {

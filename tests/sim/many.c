@@ -1,6 +1,7 @@
 /* Operations on groups and namespaces. */
 #include "base/mp.h"
 #include "parts.h"
+#include "sessiond/session.h"
 #include "wire/codec.h"
 
 #include <string.h>
@@ -34,7 +35,8 @@ static uint64_t count_unreaped(const struct model *model, unsigned namespace, in
     uint64_t count = 0;
     for (unsigned i = 0; i < model->record_count; i++) {
         const struct record *record = &model->records[i];
-        if (record->namespace != namespace || record->kind != KIND_RECORD || record->status != STATUS_ACTIVE) continue;
+        if (record->namespace != namespace || record->kind != KIND_RECORD || !status_is_living(record->status))
+            continue;
         count += !is_alive(model, record, now_ms) &&
                  (record_died_at(record, now_ms) > model->reaped_until || record->written_at >= model->reaped_until);
     }
@@ -131,7 +133,7 @@ bool do_revoke_all(struct model *model, const struct call *call, int64_t now_ms,
     for (unsigned i = 0; i < model->record_count; i++) {
         struct record *record = &model->records[i];
         if (!is_listed(model, record, call, now_ms) || is_excepted(call, record->id)) continue;
-        revoke(model, record, call->reason, now_ms);
+        set_status(model, record, STATUS_REVOKED, call->reason, "", now_ms);
         count++;
     }
     return expect_integer(model, answer, count);

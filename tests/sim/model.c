@@ -1,6 +1,7 @@
 /* The model's state: what stands under each id, who is alive, what a write makes of it. */
 #include "parts.h"
 
+#include "sessiond/session.h"
 #include "wire/codec.h"
 
 #include <assert.h>
@@ -90,7 +91,7 @@ enum stands judge(const struct model *model, const struct record *record, int64_
     if (record->kind == KIND_ALIAS && now_ms < record->alias_until) return STANDS_ALIAS;
     if (record->kind != KIND_RECORD)
         return is_buried(record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
-    if (record_status(record, now_ms) == STATUS_ACTIVE) return STANDS_ALIVE;
+    if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
     bool is_purged = namespace->purged_at && died_at <= namespace->purged_at && !record->outlives_purge;
     if (now_ms < died_at + policy->retention_ms && !is_purged) return STANDS_DEAD;
@@ -148,10 +149,12 @@ void note_write(struct model *model, struct record *record, int64_t now_ms) {
     record->outlives_purge = true;
 }
 
-void revoke(struct model *model, struct record *record, const char *reason, int64_t now_ms) {
-    record->status = STATUS_REVOKED;
-    record->status_at = now_ms;
+void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
+                int64_t now_ms) {
+    record->status = status;
+    record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);
+    strcpy(record->replaced_by, by);
     note_write(model, record, now_ms);
 }
 
@@ -225,22 +228,36 @@ static void evict_one(struct model *model, unsigned namespace, const char *user,
         int64_t key = by_age ? record->created_at : record->last_active_at;
         if (!chosen || key < (by_age ? chosen->created_at : chosen->last_active_at)) chosen = record;
     }
-    revoke(model, chosen, "session_limit", now_ms);
+    set_status(model, chosen, STATUS_REVOKED, "session_limit", "", now_ms);
+}
+
+/* With single_session, who signs in on a client replaces who was there. */
+static void replace_on_client(struct model *model, unsigned namespace, const struct record *old,
+                              const struct record *draft, const char *id, int64_t now_ms) {
+    if (!model->namespaces[namespace].policy.single_session || !draft->client[0]) return;
+    if (old && strcmp(old->client, draft->client) == 0) return;
+    for (unsigned i = 0; i < model->record_count; i++) {
+        struct record *record = &model->records[i];
+        if (record->namespace == namespace && record != old && strcmp(record->client, draft->client) == 0 &&
+            is_alive(model, record, now_ms))
+            set_status(model, record, STATUS_REPLACED, "", id, now_ms);
+    }
 }
 
 /* Whether the namespace's limits admit `draft` where `old` (alive, or NULL) stood; makes room where the policy says so.
  */
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
-           int64_t now_ms) {
+           const char *id, int64_t now_ms) {
     const struct policy *policy = &model->namespaces[namespace].policy;
-    if (record_status(draft, now_ms) != STATUS_ACTIVE) return true; /* born dead, it takes no place */
+    if (!status_is_living(record_status(draft, now_ms))) return true; /* born dead, it takes no place */
     if (!old && policy->max_sessions && model_count(model, namespace, now_ms) >= policy->max_sessions) return false;
     bool enters = draft->user[0] && (!old || strcmp(old->user, draft->user) != 0);
-    if (!enters || !policy->max_sessions_per_user) return true;
-    while (count_user(model, namespace, draft->user, now_ms) >= policy->max_sessions_per_user) {
+    while (enters && policy->max_sessions_per_user &&
+           count_user(model, namespace, draft->user, now_ms) >= policy->max_sessions_per_user) {
         if (policy->session_limit_policy == SESSION_LIMIT_POLICY_REJECT) return false;
         evict_one(model, namespace, draft->user, now_ms);
     }
+    replace_on_client(model, namespace, old, draft, id, now_ms);
     return true;
 }
 
@@ -272,6 +289,12 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SESSION_TOUCH: return do_touch(model, call, now_ms, answer);
     case OP_SESSION_DESTROY: return do_destroy(model, call, now_ms, answer);
     case OP_SESSION_REGENERATE: return do_regenerate(model, call, now_ms, answer);
+    case OP_SESSION_ACTIVATE:
+    case OP_SESSION_END:
+    case OP_SESSION_REMOVE:
+    case OP_SESSION_REVOKE:
+    case OP_SESSION_ABANDON:
+    case OP_SESSION_REPLACE: return do_status(model, call, now_ms, answer);
     case OP_SESSION_EXPIRE: return do_expire(model, call, now_ms, answer);
     case OP_SESSION_REVOKE_ALL: return do_revoke_all(model, call, now_ms, answer);
     case OP_SESSION_LIST: return do_list(model, call, now_ms, answer);

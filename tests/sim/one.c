@@ -30,7 +30,7 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     set_blob(&draft.meta, &call->meta);
     set_timeouts(&draft, policy, call);
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);
-    if (!admit(model, namespace, NULL, &draft, now_ms)) return expect_error(model, answer, "LIMIT");
+    if (!admit(model, namespace, NULL, &draft, call->id, now_ms)) return expect_error(model, answer, "LIMIT");
     if (!expect_ok(model, answer)) return false;
     if (!call->id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));
@@ -131,7 +131,7 @@ bool do_set(struct model *model, const struct call *call, int64_t now_ms, const 
     set_timeouts(&draft, policy, call);
     set_deadline_given(&draft, policy, &call->deadline);
     draft.last_active_at = now_ms;
-    if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, now_ms))
+    if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, call->id, now_ms))
         return expect_error(model, answer, "LIMIT");
     return expect_deadline(model, answer, publish(model, namespace, call->id, &draft, now_ms), true);
 }
@@ -159,7 +159,7 @@ bool do_patch(struct model *model, const struct call *call, int64_t now_ms, cons
     struct bytes old = member->data ? *member : bytes_of(empty_map, 1);
     if (!model_patch(model, call, old, member, &values)) return expect_error(model, answer, "BAD_REQUEST");
     draft.last_active_at = now_ms;
-    if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, now_ms))
+    if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, call->id, now_ms))
         return expect_error(model, answer, "LIMIT");
     if (!expect_deadline(model, answer, publish(model, namespace, call->id, &draft, now_ms), true)) return false;
     return !answer->error.data || bytes_equal(map_value(answer->result, "values"), values) ||
@@ -226,7 +226,7 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
         draft.created_at = draft.last_active_at = now_ms;
         if (draft.deadline) set_deadline(&draft, policy, now_ms + given_ms);
     }
-    if (!admit(model, namespace, record, &draft, now_ms)) return expect_error(model, answer, "LIMIT");
+    if (!admit(model, namespace, record, &draft, call->new_id, now_ms)) return expect_error(model, answer, "LIMIT");
     if (!expect_ok(model, answer)) return false;
     if (!new_id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));

@@ -23,16 +23,18 @@ bool is_alive(const struct model *model, const struct record *record, int64_t no
 /* ---- model.c: changes of a record; what is given replaces, nil clears */
 void bury(struct record *record, int64_t now_ms);
 void note_write(struct model *model, struct record *record, int64_t now_ms);
-void revoke(struct model *model, struct record *record, const char *reason, int64_t now_ms);
+void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
+                int64_t now_ms);
 void set_timeouts(struct record *record, const struct policy *policy, const struct call *call);
 void set_deadline(struct record *record, const struct policy *policy, int64_t moment);
 void set_deadline_given(struct record *record, const struct policy *policy, const struct number *given);
 void set_text(char *member, const struct text *given);
 void set_blob(struct bytes *member, const struct blob *given);
 struct record begin_record(const struct policy *policy, int64_t now_ms);
-/* Whether the limits admit the draft where `old` (alive, or NULL) stands; makes room where the policy says so. */
+/* Whether the limits admit the draft, under `id` ("": one that is not known yet), where `old` (alive, or NULL) stands;
+ * makes room where the policy says so. */
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
-           int64_t now_ms);
+           const char *id, int64_t now_ms);
 /* Stores the draft under namespace and id. */
 struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
                        int64_t now_ms);
@@ -50,6 +52,8 @@ bool expect_gone(struct model *model, const struct answer *answer, const struct 
                  int64_t now_ms);
 bool expect_version_error(struct model *model, const struct answer *answer, struct record *record, const char *code);
 
+/* ---- status.c */
+bool do_status(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- one.c and many.c */
 bool do_create(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_get(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
