@@ -227,6 +227,7 @@ static void draw_policy(struct world *world, struct call *call) {
     }
     if (of(world, 20))
         change->given |= POLICY_TOUCH_AFTER_MS, change->values.touch_after_ms = (int64_t)below(world, 300);
+    if (of(world, 15)) change->given |= POLICY_SINGLE_SESSION, change->values.single_session = of(world, 60);
     if (of(world, 15)) change->given |= POLICY_STRICT_IDS, change->values.strict_ids = of(world, 20);
     if (of(world, 25)) {
         change->given |= POLICY_MAX_SESSIONS_PER_USER;
@@ -374,6 +375,11 @@ void draw_pair(struct world *world, struct call *first, struct call *second) {
     if (!second->id[0]) strcpy(second->id, "a");
     if (first->op == OP_SESSION_REGENERATE && second->op == OP_SESSION_REGENERATE && of(world, 50))
         strcpy(second->new_id, first->id);
+    /* Who signs in on a client ends who was there before his own record stands; where another takes the id meanwhile he
+     * is refused, and has replaced all the same. */
+    const struct namespace_model *namespace =
+        &world->model.namespaces[model_namespace(&world->model, first->namespace)];
+    if (namespace->policy.single_session) first->client = second->client = (struct text){false, false, ""};
 }
 
 int64_t draw_moment(struct world *world) {

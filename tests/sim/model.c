@@ -244,6 +244,11 @@ static void replace_on_client(struct model *model, unsigned namespace, const str
     }
 }
 
+void name_unknown(struct model *model, const char *id) {
+    for (unsigned i = 0; i < model->record_count; i++)
+        if (strcmp(model->records[i].replaced_by, UNKNOWN_ID) == 0) strcpy(model->records[i].replaced_by, id);
+}
+
 /* Whether the namespace's limits admit `draft` where `old` (alive, or NULL) stood; makes room where the policy says so.
  */
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,

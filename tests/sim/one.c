@@ -30,7 +30,8 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     set_blob(&draft.meta, &call->meta);
     set_timeouts(&draft, policy, call);
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);
-    if (!admit(model, namespace, NULL, &draft, call->id, now_ms)) return expect_error(model, answer, "LIMIT");
+    if (!admit(model, namespace, NULL, &draft, call->id[0] ? call->id : UNKNOWN_ID, now_ms))
+        return expect_error(model, answer, "LIMIT");
     if (!expect_ok(model, answer)) return false;
     if (!call->id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));
@@ -39,6 +40,7 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
         memcpy(id, made.data, 43);
         id[43] = 0;
         if (find(model, namespace, id)) return complain(model, "the id was made before");
+        name_unknown(model, id);
     }
     struct record *record = publish(model, namespace, id, &draft, now_ms);
     return expect_record(model, answer, record, id, call->fields, now_ms);

@@ -31,8 +31,12 @@ void set_deadline_given(struct record *record, const struct policy *policy, cons
 void set_text(char *member, const struct text *given);
 void set_blob(struct bytes *member, const struct blob *given);
 struct record begin_record(const struct policy *policy, int64_t now_ms);
-/* Whether the limits admit the draft, under `id` ("": one that is not known yet), where `old` (alive, or NULL) stands;
- * makes room where the policy says so. */
+/* Stands for an id that the server is about to make. */
+#define UNKNOWN_ID "?"
+/* The server has made the id. */
+void name_unknown(struct model *model, const char *id);
+/* Whether the limits admit the draft, under `id` (UNKNOWN_ID: name_unknown says it later), where `old` (alive, or NULL)
+ * stands; makes room where the policy says so. */
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
            const char *id, int64_t now_ms);
 /* Stores the draft under namespace and id. */

@@ -144,7 +144,8 @@ static enum commit move_commit(struct context *context, struct move *move, struc
     return COMMITTED;
 }
 
-static void move_finish(struct context *context, struct move *move) {
+/* `active` is the record's word as it was published: the answer knows nothing of a touch after that. */
+static void move_finish(struct context *context, struct move *move, uint64_t active) {
     struct verb *verb = move->verb;
     places_settle(move->namespace, &move->places);
     if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
@@ -157,8 +158,7 @@ static void move_finish(struct context *context, struct move *move) {
         groups_leave(context, move->namespace, move->new_hash, move->new.record, move->new_leaves);
         record_retire(context, move->new.record);
     }
-    record_view_life(move->record, record_terms(context->engine, move->record), record_active(move->record),
-                     &verb->session);
+    record_view_life(move->record, record_terms(context->engine, move->record), active, &verb->session);
     record_view_bytes(move->record, &verb->session);
     verb->is_found = true;
     verb->depends_on = move->record->version;
@@ -180,12 +180,13 @@ static enum step move_replace(struct context *context, struct move *move) {
     if (!move_build(context, move)) {
         return move_fail(move, error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later."));
     }
+    uint64_t active = record_active(move->record);
     struct shard *old_shard = shard_of(engine, move->old_hash), *new_shard = shard_of(engine, move->new_hash);
     move_lock(context, old_shard, new_shard);
     enum commit commit = move_commit(context, move, old_shard, new_shard);
     move_unlock(old_shard, new_shard);
     if (commit == COMMITTED) {
-        move_finish(context, move);
+        move_finish(context, move, active);
         return STEP_DONE;
     }
     move_discard(context, move);

@@ -143,6 +143,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     struct record *old = attempt->sight.record;
     struct record *fresh = record_new(context, update->namespace, &attempt->draft, old);
     if (!fresh) return update_fail(update, attempt, no_memory);
+    uint64_t active = record_active(fresh); /* as it is published: the answer knows nothing of a touch after that */
     if (!update_lock(context, update, attempt, &version)) {
         record_free(context, fresh);
         return STEP_AGAIN;
@@ -162,7 +163,7 @@ static enum step update_replace(struct context *context, struct update *update, 
         groups_leave(context, update->namespace, update->hash, old, leaves);
         record_retire(context, old);
     }
-    record_view_life(fresh, record_terms(context->engine, fresh), record_active(fresh), update->session);
+    record_view_life(fresh, record_terms(context->engine, fresh), active, update->session);
     record_view_bytes(fresh, update->session);
     if (attempt->draft.is_touch)
         client_note_touch(context, update->namespace, update->session->client,
