@@ -124,6 +124,7 @@ enum outcome put_rule(const struct update_input *input, struct session *draft, s
     if (put->data.data) draft->data = put->data;
     if (put->meta.data) draft->meta = put->meta;
     if (!put->keeps_activity && input->now_ms > draft->last_active_at) draft->last_active_at = input->now_ms;
+    draft->is_touch = put->is_touch;
     if (put->status) {
         draft->status = put->status;
         draft->status_at = status_is_living(put->status) ? 0 : input->now_ms;
@@ -251,6 +252,7 @@ struct policy_change policy_set(struct policy_change change, uint64_t bit, int64
     case POLICY_RETENTION_MS: change.values.retention_ms = value; break;
     case POLICY_TOMBSTONE_MS: change.values.tombstone_ms = value; break;
     case POLICY_TOUCH_AFTER_MS: change.values.touch_after_ms = value; break;
+    case POLICY_SINGLE_SESSION: change.values.single_session = value != 0; break;
     case POLICY_MAX_SESSIONS: change.values.max_sessions = (uint64_t)value; break;
     case POLICY_MAX_BYTES: change.values.max_bytes = (uint64_t)value; break;
     case POLICY_MAX_SESSIONS_PER_USER: change.values.max_sessions_per_user = (uint64_t)value; break;
@@ -335,6 +337,7 @@ int main(int count, char **arguments) {
         run_all(move_tests, "a move", shard_bits[i]);
         run_all(point_tests, "between two locks", shard_bits[i]);
         run_all(scan_tests, "a scan", shard_bits[i]);
+        run_all(client_tests, "a client", shard_bits[i]);
         run_all(event_tests, "an event", shard_bits[i]);
     }
     for (unsigned long seed = 1; seed <= seeds; seed++) {

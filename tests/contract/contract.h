@@ -64,7 +64,7 @@ void contract_at_point(struct world *world, unsigned number, void (*action)(stru
 struct put {
     struct bytes user, client, data, meta; /* absent user or client: kept, unless clears_ says otherwise */
     struct bytes pool, tags, token, bound; /* absent: kept */
-    bool clears_user, must_be_new, must_exist, revives, keeps_activity;
+    bool clears_user, must_be_new, must_exist, revives, keeps_activity, is_touch;
     int64_t idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms, absolute_expires_at; /* of a new one */
     int64_t created_at;                                                                    /* of a new one; 0: now */
     enum status status;                                                                    /* 0: active, or as it is */
@@ -122,7 +122,7 @@ struct contract_test {
     void (*run)(struct world *world);
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
-    scan_tests[], event_tests[];
+    scan_tests[], client_tests[], event_tests[];
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);
