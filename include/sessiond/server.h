@@ -82,6 +82,7 @@ bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no 
  * more. Inside a turn. */
 void conn_end_waiting(struct conn *conn);
 bool conn_is_owed(const struct conn *conn);            /* a request is executing, or an answer waits to be written */
+bool conn_is_watching(const struct conn *conn);        /* it has watches: that it sends nothing says nothing */
 void conn_close(struct conn *conn);                    /* frees it, now or after its last PENDING verb; inside a turn */
 /* How a shell learns that a conn has output again although it was not fed (a PENDING verb was done). Called from
  * server_loop_advance and server_loop_leave; it may write, resume and close the conn from there. */

@@ -425,12 +425,14 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
 }
 
 /* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
- * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what has
- * no bound, or would have the batch copy too much; and what would make too long answers certain. */
+ * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what changes
+ * the connection's watches, because what was done before it belongs to those of before; what has no bound, or would
+ * have the batch copy too much; and what would make too long answers certain. */
 static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
     if (is_unbounded(request->op) || answers_several(request)) return true;
     if (loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
+    if (request->op == OP_WATCH_START || request->op == OP_WATCH_STOP) return true;
     return request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
 }
 

@@ -18,6 +18,7 @@ struct conn *conn_open(struct server_loop *loop, int64_t now_ms) {
     conn->loop = loop;
     list_init(&conn->link);
     list_init(&conn->resting_link);
+    list_init(&conn->watches);
     list_init(&conn->queued);
     metric_add(&loop->metrics, METRIC_CONNECTIONS_OPENED_TOTAL, 1);
     metric_add(&loop->metrics, METRIC_CONNECTIONS, 1);
@@ -47,6 +48,7 @@ void conn_end_waiting(struct conn *conn) {
 void conn_close(struct conn *conn) {
     assert(!conn->is_closed);
     conn->is_closed = true;
+    watches_close(conn);
     conn_end_waiting(conn);
     list_remove(&conn->link);
     list_remove(&conn->resting_link);
@@ -70,6 +72,10 @@ bool conn_is_idle(const struct conn *conn) {
 
 bool conn_is_owed(const struct conn *conn) {
     return conn->waiting_count > 0 || conn->is_resting || conn_output_pending(conn) > 0;
+}
+
+bool conn_is_watching(const struct conn *conn) {
+    return conn->watch_count > 0;
 }
 
 void conn_set_namespace(struct conn *conn, struct bytes name) {
@@ -259,6 +265,7 @@ enum conn_state conn_resume(struct conn *conn, int64_t now_ms) {
     assert(conn->loop->is_in_turn && !conn->is_closed);
     loop_read_limits(conn->loop);
     conn->loop->now_ms = now_ms;
+    watches_resume(conn);
     if (conn->is_paused && !conn->is_closing && !conn_must_wait(conn)) conn_run_kept(conn, now_ms);
     return conn_settle(conn);
 }

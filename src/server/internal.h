@@ -3,7 +3,7 @@
  * Threads: a loop, its connections and its batch belong to the loop's thread. Of a server only the atomics, the replay
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
- * answers), replay (remembered answers), ops_server (the family "server"). */
+ * answers), replay (remembered answers), watch (the family "watch", and events), ops_server (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 
@@ -112,6 +112,9 @@ struct server_loop {
     struct list notify;   /* connections with output that the shell has not heard of */
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
+    struct list watches;  /* of all its connections */
+    unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
+    bool has_watches_changed;               /* since the engine was told */
     bool is_advancing;
     void (*on_output)(void *context, struct conn *conn);
     void *on_output_context;
@@ -133,6 +136,10 @@ struct conn {
     struct list queued;     /* its acquires that wait for a session, the oldest first */
     unsigned waiting_count; /* requests whose verb is PENDING, the queued ones included */
     unsigned queued_count;
+    struct list watches;
+    unsigned watch_count;
+    uint64_t watch_number; /* of the newest that it ever had */
+    bool has_missed;       /* some of its watches have missed events and were not told yet */
     uint8_t namespace_size;
     bool has_spoken, is_flying, is_paused;
     bool is_resting;                        /* its next request is heavy, and this turn has had its share of those */
@@ -176,6 +183,14 @@ size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
 void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms);
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
+
+/* ---- watch.c */
+/* Writes what the engine has told since the last time to the connections that watch; between whole messages only. */
+void loop_tell_events(struct server_loop *loop);
+/* Tells what the connection's watches have missed, if its output has room again. */
+void watches_resume(struct conn *conn);
+/* Ends all watches of the connection. */
+void watches_close(struct conn *conn);
 
 /* ---- ops_server.c */
 /* Sums the counters of every loop. Any thread. */

@@ -15,6 +15,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     loop->index = loop_index;
     list_init(&loop->notify);
     list_init(&loop->resting);
+    list_init(&loop->watches);
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
         loop->batch.requests[i].env = server->options.env;
@@ -59,6 +60,7 @@ static void loop_notify(struct server_loop *loop) {
 
 void server_loop_leave(struct server_loop *loop) {
     assert(loop->is_in_turn);
+    loop_tell_events(loop);
     loop_notify(loop);
     loop->engine->vtable->leave(loop->engine, loop->index);
     loop->is_in_turn = false;
@@ -116,6 +118,7 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
         /* What is answered from now on is old no earlier than this. */
         if (loop->forget_at > now_ms + LIMIT_OP_ID_KEEP_MS) loop->forget_at = now_ms + LIMIT_OP_ID_KEEP_MS;
     }
+    loop_tell_events(loop);
     loop_notify(loop);
     loop->is_advancing = true;
     bool is_resting_on = loop_end_rests(loop);

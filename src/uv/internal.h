@@ -157,6 +157,8 @@ void peer_pump(struct peer *peer, enum conn_state state, int64_t now_ms);
 bool peer_is_slow(struct peer *peer, int64_t now_ms);
 /* A request of it is executing, or an answer waits to be written. */
 bool peer_is_owed(const struct peer *peer);
+/* It has watches, so that it may be silent. */
+bool peer_is_watching(const struct peer *peer);
 /* It has sent nothing for a drain tick, and nothing of it waits to be read. */
 bool peer_is_quiet(const struct peer *peer, int64_t now_ms);
 /* Ends it gently, when nothing is left to write: tells the other side, which may close then, or is cut. */

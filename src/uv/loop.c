@@ -110,7 +110,8 @@ static void cut_idle(struct shell_loop *loop, int64_t timeout_ms, int64_t now_ms
     for (unsigned i = 0; i < IDLE_CHECKS_PER_TICK && (peer = first_of(&loop->spoken)); i++) {
         list_remove(&peer->link);
         list_append(&loop->spoken, &peer->link);
-        if (now_ms - peer->active_at >= timeout_ms && !peer_is_owed(peer)) peer_cut(peer, CUT_IDLE);
+        if (now_ms - peer->active_at >= timeout_ms && !peer_is_owed(peer) && !peer_is_watching(peer))
+            peer_cut(peer, CUT_IDLE);
     }
 }
 

@@ -247,6 +247,10 @@ bool peer_is_owed(const struct peer *peer) {
     return peer->is_flying || (peer->conn && !peer->is_lingering && conn_is_owed(peer->conn));
 }
 
+bool peer_is_watching(const struct peer *peer) {
+    return peer->conn && conn_is_watching(peer->conn);
+}
+
 bool peer_is_quiet(const struct peer *peer, int64_t now_ms) {
     uv_os_fd_t fd;
     int unread = 0;

@@ -57,6 +57,15 @@ void codec_write_pool_policy(struct buf *out, const struct pool_policy *policy);
 void pool_policy_apply(struct pool_policy *policy, const struct pool_policy_change *change);
 extern const struct pool_policy pool_policy_defaults;
 
+/* What a notification says of an event beside what the event holds. */
+struct event_extra {
+    uint64_t watch, seq;
+    bool is_hashed; /* the session's id is a handle, and is told as such */
+    bool wants_data;
+};
+/* A whole notification. */
+void codec_write_event(struct buf *out, const struct event *event, const struct event_extra *extra);
+
 /* The dispatch table's facts. */
 struct op_info {
     const char *method; /* "session.get" */

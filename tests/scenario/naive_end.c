@@ -44,7 +44,8 @@ static bool end_one(struct naive *naive, struct space *space, struct entry *entr
     switch (verb->end_all.end) {
     case END_CLEAR:
     case END_DROP:
-        if (is_record) {
+        /* A namespace that goes tells nothing of what was in it. */
+        if (is_record && verb->end_all.end == END_CLEAR) {
             destroy_session(naive, space, entry, now_ms);
         } else if (!entry->is_tombstone && !(session->is_alias && presence == PRESENCE_NONE)) {
             put_tombstone(naive, entry, now_ms);

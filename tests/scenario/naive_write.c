@@ -251,9 +251,9 @@ void do_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (!allow(naive, run.space, old, &run.draft, size_of(old), now_ms, &verb->error)) return;
     if (!target) target = entry_make(naive, run.space);
     struct session moved = *old;
-    moved.version = next_version(naive, now_ms);
-    tell(naive, run.space, EVENT_REGENERATED, &moved, now_ms);
     publish(naive, run.space, target, &run.draft, true, now_ms);
+    moved.version = target->session.version;
+    tell(naive, run.space, EVENT_REGENERATED, &moved, now_ms);
     tell(naive, run.space, EVENT_CREATED, &target->session, now_ms);
     target->seat = run.entry->seat;
     show(verb, target);
