@@ -4,6 +4,7 @@
 #include "expire.h"
 #include "prepare.h"
 #include "report.h"
+#include "watch.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -133,10 +134,12 @@ static int run_main(const struct options *options) {
 int main(int argc, char **argv) {
     struct options options;
     bool is_compare = argc > 1 && strcmp(argv[1], "compare") == 0;
-    bool has_verb = is_compare || (argc > 1 && strcmp(argv[1], "run") == 0);
+    bool is_watch = argc > 1 && strcmp(argv[1], "watch") == 0;
+    bool has_verb = is_compare || is_watch || (argc > 1 && strcmp(argv[1], "run") == 0);
     if (!options_parse(&options, argc - has_verb, argv + has_verb, stderr)) return 2;
     if (options.is_help) return options_help(stdout), 0;
     if (options.is_version) return puts("sessiond-bench " SESSIOND_VERSION), 0;
     signal(SIGPIPE, SIG_IGN);
+    if (is_watch) return watch_main(&options);
     return is_compare ? compare_main(&options) : run_main(&options);
 }

@@ -13,7 +13,7 @@ struct options {
     const char *only, *strategy; /* workload auth or scrape */
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
-    uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms;
+    uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms, watchers;
     double duration_s, warmup_s, rate, expire_in_s, observe_s;
     bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
 };
