@@ -78,7 +78,7 @@ static inline double race_seconds(int argc, char **argv, unsigned scenarios) {
 /* ---- one rule for all: writes `data` and who, or changes what is there */
 
 struct write {
-    struct bytes user;
+    struct bytes user, client, pool;
     uint64_t data;           /* of a new one */
     int64_t idle_timeout_ms; /* of a new one */
     bool must_be_new, must_exist, adds_one;
@@ -111,6 +111,8 @@ static inline enum outcome race_write_rule(const struct update_input *input, str
     memcpy(write->encoded, &value, sizeof(value));
     draft->data = bytes_of(write->encoded, sizeof(value));
     if (write->user.data) draft->user = write->user;
+    if (write->client.data) draft->client = write->client;
+    if (write->pool.data) draft->pool = write->pool;
     return OUTCOME_REPLACE;
 }
 
