@@ -1,5 +1,6 @@
 /* Ids: their shape, their chance, and the bucket of a user. */
 #include "base/id.h"
+#include "base/prng.h"
 
 #include <criterion/criterion.h>
 
@@ -79,4 +80,29 @@ Test(id, of_two_keys_gives_a_user_different_buckets) {
         same += id_bucket(id) == id_bucket(other_id);
     }
     cr_expect_leq(same, 2u);
+}
+
+static void chance_random(void *context, void *out, size_t size) {
+    prng_fill(context, out, size);
+}
+
+Test(id, of_a_pools_session_is_a_proxy_name_with_every_letter_alike) {
+    struct prng prng = prng_of(1);
+    struct env env = {.context = &prng, .random = chance_random};
+    unsigned letters[256] = {0};
+    enum { IDS = 62 * 1000 / 22 + 1 }; /* about a thousand of each letter */
+    for (int i = 0; i < IDS; i++) {
+        char id[POOL_ID_SIZE];
+        id_make_pool(&env, id);
+        cr_assert_eq(memcmp(id, POOL_ID_PREFIX, 8), 0);
+        for (int k = 8; k < POOL_ID_SIZE; k++) letters[(uint8_t)id[k]]++;
+    }
+    for (int letter = 0; letter < 256; letter++) {
+        bool is_allowed =
+            (letter >= '0' && letter <= '9') || (letter >= 'A' && letter <= 'Z') || (letter >= 'a' && letter <= 'z');
+        if (!is_allowed)
+            cr_expect_eq(letters[letter], 0u, "%c", letter);
+        else /* six standard deviations of a fair draw */
+            cr_expect(letters[letter] > 810 && letters[letter] < 1190, "%c came %u times", letter, letters[letter]);
+    }
 }

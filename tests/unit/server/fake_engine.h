@@ -1,7 +1,8 @@
 /* An engine of a hundred lines for the server's tests: an array of sessions, searched from its start.
  *
- * It has no time (nothing expires), no limits and no groups. Verbs on ids that begin with "slow" are PENDING until
- * fake_finish; an id that begins with "refuse" is refused. What it hands out stays valid until it is closed. */
+ * It has no time (nothing expires), no limits and no groups. Verbs on ids that begin with "slow", and acquires that
+ * may wait, are PENDING until fake_finish; an acquire hands out the session that is named like the pool; an id that
+ * begins with "refuse" is refused. What it hands out stays valid until it is closed. */
 #ifndef TESTS_FAKE_ENGINE_H
 #define TESTS_FAKE_ENGINE_H
 
@@ -25,6 +26,8 @@ struct fake_engine {
     struct verb pending[FAKE_PENDING_MAX];
     size_t pending_count;
     uint64_t ticket;
+    uint64_t uses, taken_back; /* acquires that were answered with a session; those that nobody took */
+    size_t cancels;
     engine_done done;
     void *done_context;
     size_t submits, verbs, verbs_max; /* calls, verbs in all, verbs of the longest call */
@@ -121,6 +124,17 @@ static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int
         break;
     }
     case VERB_UPDATE: fake_update(fake, verb, now_ms); break;
+    case VERB_ACQUIRE: {
+        struct session *session = fake_find(fake, verb->acquire.pool);
+        verb->more_count = 0;
+        verb->is_found = session != NULL;
+        verb->use = ++fake->uses;
+        verb->fence = 0;
+        verb->usage = (struct usage){.usage_count = verb->use, .max_usage_count = 50, .max_error_score = 3};
+        if (session) verb->session = *session;
+        if (!session) verb->error = error_make(ERROR_EXHAUSTED, "The fake engine has no such pool.");
+        break;
+    }
     case VERB_SCAN: fake_scan(fake, verb); break;
     default: verb->error = error_make(ERROR_INTERNAL, "The fake engine cannot do this.");
     }
@@ -135,7 +149,8 @@ static inline void fake_submit(struct engine *self, unsigned loop_index, struct 
     fake->verbs += count;
     if (count > fake->verbs_max) fake->verbs_max = count;
     for (size_t i = 0; i < count; i++) {
-        bool is_slow = bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow"));
+        bool is_slow = bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow")) ||
+                       (verbs[i].kind == VERB_ACQUIRE && verbs[i].acquire.wait_ms > 0);
         states[i] = is_slow ? SUBMIT_PENDING : SUBMIT_DONE;
         if (verbs[i].namespace.size) memcpy(fake->last_namespace, verbs[i].namespace.data, verbs[i].namespace.size);
         fake->last_namespace[verbs[i].namespace.size] = 0;
@@ -155,7 +170,20 @@ static inline void fake_finish(struct fake_engine *fake, size_t index) {
     assert(fake->turn_depth == 1 && index < fake->pending_count);
     struct verb verb = fake->pending[index];
     memmove(&fake->pending[index], &fake->pending[index + 1], (--fake->pending_count - index) * sizeof verb);
-    fake->done(fake->done_context, 0, &verb);
+    if (!fake->done(fake->done_context, 0, &verb)) fake->taken_back++;
+}
+
+static inline bool fake_cancel(struct engine *self, unsigned loop_index, uint64_t ticket) {
+    struct fake_engine *fake = (struct fake_engine *)self;
+    (void)loop_index;
+    assert(fake->turn_depth == 1);
+    for (size_t i = 0; i < fake->pending_count; i++) {
+        if (fake->pending[i].private[0] != ticket || fake->pending[i].kind != VERB_ACQUIRE) continue;
+        memmove(&fake->pending[i], &fake->pending[i + 1], (--fake->pending_count - i) * sizeof fake->pending[0]);
+        fake->cancels++;
+        return true;
+    }
+    return false;
 }
 
 static inline void fake_enter(struct engine *self, unsigned loop_index) {
@@ -188,6 +216,7 @@ static const struct engine_vtable fake_vtable = {.name = "fake",
                                                  .leave = fake_leave,
                                                  .submit = fake_submit,
                                                  .set_done = fake_set_done,
+                                                 .cancel = fake_cancel,
                                                  .advance = fake_advance,
                                                  .stats = fake_stats,
                                                  .close = fake_close};
