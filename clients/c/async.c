@@ -58,9 +58,11 @@ struct sessiond_async {
     struct backoff backoff;
     struct sessiond_error lost; /* why there is no connection */
     uv_prepare_t writer;
-    uv_timer_t deadline; /* of the oldest request */
-    uv_timer_t attempt;  /* ends an attempt to connect, or the pause before the next */
-    uv_timer_t later;    /* tells the refused ones, in the next turn */
+    uv_timer_t deadline;                    /* of the oldest request */
+    uv_timer_t attempt;                     /* ends an attempt to connect, or the pause before the next */
+    uv_timer_t later;                       /* tells the refused ones, in the next turn */
+    sessiond_async_event_callback on_event; /* NULL: none */
+    void *event_data;
     unsigned open_handles;
     bool is_closing;
     struct refused *refused, **refused_end;
@@ -294,6 +296,19 @@ static void answered(void *holder, struct pending *pending, struct sessiond_repl
     callback(reply, data);
 }
 
+static void have_event(void *holder, struct sessiond_event *event) {
+    struct sessiond_async *async = holder;
+    if (async->on_event && !async->is_closing)
+        async->on_event(event, async->event_data);
+    else
+        sessiond_free(event);
+}
+
+void sessiond_async_on_event(struct sessiond_async *async, sessiond_async_event_callback callback, void *data) {
+    async->on_event = callback;
+    async->event_data = data;
+}
+
 static struct pending *oldest(struct sessiond_async *async) {
     struct list *pendings = &async->exchange.pendings;
     return list_is_empty(pendings) ? NULL : LIST_ENTRY(pendings->next, struct pending, link);
@@ -428,6 +443,7 @@ int sessiond_async_open(uv_loop_t *loop, const char *url, const struct sessiond_
     async->loop = loop;
     exchange_init(&async->exchange, options ? &options->client : NULL, async->url.namespace_name);
     async->exchange.answer = answered;
+    async->exchange.event = have_event;
     async->exchange.holder = async;
     async->max_offline = options && options->max_offline ? options->max_offline : 1024;
     async->refused_end = &async->refused;

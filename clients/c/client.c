@@ -344,6 +344,31 @@ int client_exchange(struct sessiond_client *client, struct sessiond_request *req
     return client->error.code;
 }
 
+/* Why no event can be waited for; 0: one can. */
+static int check_waiting(struct sessiond_client *client) {
+    if (list_is_empty(&client->exchange.watches.all))
+        return failure_set(&client->error, SESSIOND_ERROR_ARGUMENT,
+                           "No watch runs, so no event can come; sessiond_watch_start begins one.");
+    if (is_full(client))
+        return failure_set(&client->error, SESSIOND_ERROR_OVERLOADED,
+                           "%zu bytes of replies were not taken; take them first.", client->exchange.held_bytes);
+    if (client->fd >= 0 || connect_until(client, deadline(client))) return 0;
+    client->error = client->lost;
+    return client->error.code;
+}
+
+int sessiond_event_next(struct sessiond_client *client, int64_t timeout_ms, struct sessiond_event **event) {
+    failure_clear(&client->error);
+    int64_t until_ms = now(client) + (timeout_ms > 0 ? timeout_ms : 0);
+    for (bool is_over = false;; is_over = now(client) >= until_ms) {
+        *event = watches_next_event(&client->exchange);
+        if (*event || is_over) return 0;
+        int code = check_waiting(client);
+        if (code) return code;
+        turn(client, until_ms);
+    }
+}
+
 int client_code(const struct sessiond_client *client) {
     return client->error.code;
 }

@@ -57,6 +57,7 @@ struct sessiond_client_options options_filled(const struct sessiond_client_optio
     if (!filled.max_in_flight) filled.max_in_flight = 65536;
     if (!filled.max_held_bytes) filled.max_held_bytes = (size_t)256 << 20;
     if (filled.max_held_bytes > (size_t)1 << 30) filled.max_held_bytes = (size_t)1 << 30;
+    if (!filled.max_event_bytes) filled.max_event_bytes = (size_t)16 << 20;
     if (!filled.max_reply_bytes) filled.max_reply_bytes = (size_t)16 << 20;
     return filled;
 }
@@ -72,6 +73,7 @@ void exchange_init(struct exchange *exchange, const struct sessiond_client_optio
     exchange->options.client_name = NULL; /* it was the caller's */
     snprintf(exchange->namespace_name, sizeof exchange->namespace_name, "%s", namespace_name);
     list_init(&exchange->pendings);
+    watches_init(&exchange->watches);
     exchange->next_ticket = 1;
     chance_seed(&exchange->chance);
 }
@@ -82,6 +84,7 @@ static struct pending *oldest(const struct exchange *exchange) {
 
 void exchange_fini(struct exchange *exchange) {
     for (struct pending *pending; (pending = oldest(exchange));) exchange_drop(exchange, pending);
+    watches_fini(&exchange->watches);
     buf_fini(&exchange->in);
     buf_fini(&exchange->out);
 }
@@ -137,7 +140,10 @@ void exchange_fail(struct exchange *exchange, struct pending *pending, const str
 
 static void write_pending(struct exchange *exchange, struct pending *pending) {
     request_set_msgid(pending->request, (uint32_t)pending->ticket);
-    buf_append(&exchange->out, pending->request->frame.data, pending->request->frame.size);
+    if (pending->request->purpose == REQUEST_WATCH_STOP)
+        watches_write_stop(exchange, pending->request);
+    else
+        buf_append(&exchange->out, pending->request->frame.data, pending->request->frame.size);
     pending->is_written = true;
     pending->write_count++;
     pending->written_at_ms = exchange->now_ms;
@@ -164,7 +170,7 @@ static bool may_add(const struct exchange *exchange, const struct sessiond_reque
 }
 
 /* The next ticket whose msgid no pending has, however old that one is; msgid 0 is the greeting's. */
-static uint64_t new_ticket(struct exchange *exchange) {
+uint64_t exchange_new_ticket(struct exchange *exchange) {
     while ((uint32_t)exchange->next_ticket == 0 || find_msgid(exchange, (uint32_t)exchange->next_ticket))
         exchange->next_ticket++;
     return exchange->next_ticket++;
@@ -179,7 +185,7 @@ struct pending *exchange_add(struct exchange *exchange, struct sessiond_request 
         sessiond_request_free(request);
         return NULL;
     }
-    pending->ticket = new_ticket(exchange);
+    pending->ticket = exchange_new_ticket(exchange);
     pending->request = request;
     pending->next = *bucket_of(exchange, pending->ticket);
     *bucket_of(exchange, pending->ticket) = pending;
@@ -224,6 +230,7 @@ static struct pending *first_lost(const struct exchange *exchange) {
 
 void exchange_disconnected(struct exchange *exchange, const struct sessiond_error *error) {
     exchange->state = EXCHANGE_DOWN;
+    watches_lost(exchange);
     buf_clear(&exchange->out);
     buf_clear(&exchange->in);
     exchange->scan = (struct mp_scan){0};
@@ -238,6 +245,16 @@ void exchange_disconnected(struct exchange *exchange, const struct sessiond_erro
     for (struct pending *pending; (pending = first_lost(exchange));) exchange_fail(exchange, pending, error);
 }
 
+/* All that waits goes out. */
+static void become_ready(struct exchange *exchange) {
+    exchange->state = EXCHANGE_READY;
+    for (struct list *link = exchange->pendings.next; link != &exchange->pendings; link = link->next) {
+        struct pending *pending = LIST_ENTRY(link, struct pending, link);
+        if (!pending->is_answered && !pending->is_written) write_pending(exchange, pending);
+    }
+}
+
+/* With watches, these are started again before anything else is sent. */
 static void greeting_answered(struct exchange *exchange, const struct incoming *incoming) {
     struct sessiond_reply *reply = reply_make(incoming);
     if (!reply || reply->error.code) {
@@ -250,13 +267,8 @@ static void greeting_answered(struct exchange *exchange, const struct incoming *
         return;
     }
     sessiond_free(reply);
-    exchange->state = EXCHANGE_READY;
-    for (struct list *link = exchange->pendings.next; link != &exchange->pendings; link = link->next) {
-        struct pending *pending = LIST_ENTRY(link, struct pending, link);
-        if (!pending->is_answered && !pending->is_written) write_pending(exchange, pending);
-    }
+    if (!watches_resume(exchange)) become_ready(exchange);
 }
-
 static bool broken(struct exchange *exchange, const char *what) {
     failure_set(&exchange->error, SESSIOND_ERROR_PROTOCOL,
                 "%s The connection was closed; check that the URL is sessiond's.", what);
@@ -267,17 +279,27 @@ static bool handle_message(struct exchange *exchange, struct bytes message) {
     struct incoming incoming;
     if (!incoming_read(message, &incoming))
         return broken(exchange, "The other side does not speak sessiond's protocol.");
-    if (!incoming.is_reply) return true;
+    if (!incoming.is_reply) {
+        watches_take_event(exchange, &incoming);
+        return true;
+    }
     if (incoming.msgid == 0) {
-        if (exchange->state != EXCHANGE_GREETING) return broken(exchange, "The greeting was answered twice.");
+        if (exchange->state != EXCHANGE_GREETING || exchange->watches.resuming_count)
+            return broken(exchange, "The greeting was answered twice.");
         greeting_answered(exchange, &incoming);
-        return exchange->state == EXCHANGE_READY;
+        return exchange->state != EXCHANGE_REFUSED;
+    }
+    if (exchange->watches.resuming_count && watches_take_reply(exchange, &incoming)) {
+        if (!exchange->watches.resuming_count) become_ready(exchange);
+        return true;
     }
     struct pending *pending = find_msgid(exchange, incoming.msgid);
     /* Of one that was dropped nothing is known any more; one that was never sent, or answered before, is broken. */
     if (!pending && incoming.msgid < exchange->next_ticket) return true;
     if (!pending || pending->is_answered || !pending->is_written)
         return broken(exchange, "The other side answered what was not asked.");
+    uint8_t room[WATCH_ANSWER_MAX];
+    watches_answered(exchange, pending, &incoming, room);
     answer(exchange, pending, reply_make(&incoming));
     return true;
 }

@@ -12,6 +12,7 @@
 #include "base/mp.h"
 #include "sessiond/client.h"
 #include "url.h"
+#include "watches.h"
 
 enum {
     EXCHANGE_WRITES_MAX = 3, /* a request whose connection was lost so often is given up: it may be what kills it */
@@ -61,6 +62,7 @@ struct exchange {
     struct buf in;               /* read, and not yet a whole message */
     struct mp_scan scan;         /* over the message at the start of `in` */
     struct list pendings;
+    struct watches watches;
     struct pending *buckets[EXCHANGE_BUCKETS];
     uint64_t next_ticket;
     size_t pending_count, held_bytes; /* of requests and replies not yet taken */
@@ -69,6 +71,8 @@ struct exchange {
     /* Called for each answer; takes the reply over (NULL: memory was lacking). It may drop the pending and add others.
      */
     void (*answer)(void *holder, struct pending *pending, struct sessiond_reply *reply);
+    /* Called for each event; takes it over. NULL: events are kept, for watches_next_event. */
+    void (*event)(void *holder, struct sessiond_event *event);
     void *holder;
 };
 
@@ -82,6 +86,8 @@ void exchange_fini(struct exchange *exchange);
  * holds a mistake, or a limit is reached. */
 struct pending *exchange_add(struct exchange *exchange, struct sessiond_request *request, struct sessiond_error *error);
 struct pending *exchange_find(const struct exchange *exchange, uint64_t ticket); /* NULL: there is none */
+/* The next ticket whose msgid nothing has that waits for its answer. */
+uint64_t exchange_new_ticket(struct exchange *exchange);
 /* Forgets a pending, answered or not, and frees it with its request and reply; an answer that still comes is ignored.
  */
 void exchange_drop(struct exchange *exchange, struct pending *pending);

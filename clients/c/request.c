@@ -44,6 +44,8 @@ static struct buf *out_of(struct request_writer *writer) {
 static struct request_writer begin_named(const char *name, const struct method *method) {
     struct request_writer writer = {calloc(1, sizeof *writer.request), method, 0};
     if (!writer.request) return writer;
+    if (strcmp(name, SESSIOND_METHOD_WATCH_START) == 0) writer.request->purpose = REQUEST_WATCH_START;
+    if (strcmp(name, SESSIOND_METHOD_WATCH_STOP) == 0) writer.request->purpose = REQUEST_WATCH_STOP;
     static const uint8_t head[] = {0x94, 0x00, 0xce, 0, 0, 0, 0};
     buf_append(out_of(&writer), head, sizeof head);
     mp_write_string(out_of(&writer), name);

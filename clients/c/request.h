@@ -42,7 +42,10 @@ struct method {
 extern const struct method methods[]; /* ends with a name NULL */
 extern const struct argument policy_arguments[], pool_policy_arguments[];
 
+enum request_purpose { REQUEST_OTHER, REQUEST_WATCH_START, REQUEST_WATCH_STOP };
+
 struct sessiond_request {
+    enum request_purpose purpose; /* what the exchange has to know of it */
     struct buf frame;             /* the message */
     size_t op_id_at;              /* where the 8 bytes of its op_id are; 0: none that is ours to fill in */
     bool is_repeatable;           /* a read, or a write with an op_id */

@@ -31,7 +31,7 @@ enum { REPLY_DEPTH_MAX = SESSIOND_LIMIT_MAX_DATA_DEPTH + SESSIOND_LIMIT_MAX_ENVE
 
 /* One message of the server. */
 struct incoming {
-    bool is_reply; /* else a notification, which this library has no use for yet */
+    bool is_reply; /* else a notification: then `error` is its method and `result` its params */
     uint32_t msgid;
     struct bytes error, result; /* encoded; borrowed from the message. An error nil is success */
 };

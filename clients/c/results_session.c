@@ -8,7 +8,7 @@ int sessiond_reply_record(struct sessiond_reply *reply, struct sessiond_record *
     struct block block;
     int code;
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
-    struct sessiond_record *record = block_make(&block, sizeof *record, 0, reply);
+    struct sessiond_record *record = block_make(&block, sizeof *record, 0, reply->result.size);
     if (record) record_read(record, &block, &cursor);
     return reply_end(reply, &cursor, record, (void **)result, error);
 }
@@ -20,7 +20,7 @@ int sessiond_reply_records(struct sessiond_reply *reply, struct sessiond_records
     int code;
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
     uint32_t count = read_count(&cursor);
-    struct sessiond_records *records = block_make(&block, sizeof *records, records_room(count), reply);
+    struct sessiond_records *records = block_make(&block, sizeof *records, records_room(count), reply->result.size);
     if (records) {
         records->count = count;
         records->records = records_read(count, &block, &cursor);
@@ -36,7 +36,7 @@ int sessiond_reply_acquired(struct sessiond_reply *reply, struct sessiond_record
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
     bool is_one = mp_peek(&cursor) == MP_MAP;
     uint32_t count = is_one ? 1 : read_count(&cursor);
-    struct sessiond_records *records = block_make(&block, sizeof *records, records_room(count), reply);
+    struct sessiond_records *records = block_make(&block, sizeof *records, records_room(count), reply->result.size);
     if (records) {
         records->count = count;
         records->records = records_read(count, &block, &cursor);

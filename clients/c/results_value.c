@@ -10,7 +10,7 @@ int sessiond_reply_names(struct sessiond_reply *reply, struct sessiond_names **r
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
     uint32_t count = read_count(&cursor);
     struct sessiond_text *texts;
-    struct sessiond_names *names = block_make(&block, sizeof *names, count * sizeof *texts, reply);
+    struct sessiond_names *names = block_make(&block, sizeof *names, count * sizeof *texts, reply->result.size);
     if (names) {
         names->count = count;
         names->names = texts = (struct sessiond_text *)(void *)block_take(&block.arrays, count * sizeof *texts);
@@ -24,7 +24,7 @@ int sessiond_reply_value(struct sessiond_reply *reply, struct sessiond_value **r
     struct block block;
     int code;
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
-    struct sessiond_value *value = block_make(&block, sizeof *value, 0, reply);
+    struct sessiond_value *value = block_make(&block, sizeof *value, 0, reply->result.size);
     if (value) value->value = block_value(&block, &cursor);
     return reply_end(reply, &cursor, value, (void **)result, error);
 }
@@ -34,7 +34,7 @@ int sessiond_reply_text(struct sessiond_reply *reply, struct sessiond_text **res
     struct block block;
     int code;
     if (reply_is_over(reply, (void **)result, error, &cursor, &code)) return code;
-    struct sessiond_text *text = block_make(&block, sizeof *text, 0, reply);
+    struct sessiond_text *text = block_make(&block, sizeof *text, 0, reply->result.size);
     if (text) {
         *text = block_text(&block, &cursor);
         if (!text->text && !cursor.error) cursor.error = MP_MISTYPED;

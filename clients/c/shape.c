@@ -53,9 +53,8 @@ static char *pool_take(struct block *block, size_t size) {
     return block_take(&block->pool, size);
 }
 
-/* A zeroed block that begins with a result of `head` bytes, whose arrays take `arrays`, and whose pool fits `reply`. */
-void *block_make(struct block *block, size_t head, size_t arrays, const struct sessiond_reply *reply) {
-    size_t aligned = (head + 15) & ~(size_t)15, size = aligned + arrays + reply->result.size + 1;
+void *block_make(struct block *block, size_t head, size_t arrays, size_t encoded) {
+    size_t aligned = (head + 15) & ~(size_t)15, size = aligned + arrays + encoded + 1;
     char *memory = calloc(1, size);
     *block = (struct block){memory, memory, memory};
     if (memory) *block = (struct block){memory + aligned, memory + aligned + arrays, memory + size};
@@ -189,7 +188,7 @@ int reply_map(struct sessiond_reply *reply, size_t head, size_t arrays, entry_re
     struct block block;
     int code;
     if (reply_is_over(reply, result, error, &cursor, &code)) return code;
-    void *memory = block_make(&block, head, arrays, reply);
+    void *memory = block_make(&block, head, arrays, reply->result.size);
     if (memory) map_read(&cursor, entry, memory, &block);
     return reply_end(reply, &cursor, memory, result, error);
 }
@@ -222,7 +221,7 @@ int reply_sessions(struct sessiond_reply *reply, const void *empty, size_t head,
     int code;
     if (reply_is_over(reply, result, error, &cursor, &code)) return code;
     uint32_t count = sessions_count(cursor);
-    struct sessions *list = block_make(&block, head, records_room(count), reply);
+    struct sessions *list = block_make(&block, head, records_room(count), reply->result.size);
     if (list) {
         memcpy(list, empty, head);
         list->count = count;

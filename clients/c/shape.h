@@ -20,8 +20,9 @@ struct block {
     char *arrays, *pool, *end; /* the arrays end at the first pool */
 };
 
-/* A zeroed block that begins with a result of `head` bytes, whose arrays take `arrays`, and whose pool fits `reply`. */
-void *block_make(struct block *block, size_t head, size_t arrays, const struct sessiond_reply *reply);
+/* A zeroed block that begins with a result of `head` bytes, whose arrays take `arrays`, and whose pool fits texts and
+ * values of an encoded one of `encoded` bytes. */
+void *block_make(struct block *block, size_t head, size_t arrays, size_t encoded);
 /* Takes bytes of an array from block->arrays; the caller measured them before. */
 char *block_take(char **at, size_t size);
 struct sessiond_text block_text(struct block *block, struct mp_cursor *cursor);

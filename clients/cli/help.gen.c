@@ -622,10 +622,10 @@ static const struct help_argument sessiond_watch_stop_options[] = {
 };
 
 const struct help_op help_ops[] = {
-    {"server.hello", 0, false, "Says which protocol and limits the server has, sets the connection's default namespace, and gives each method a small integer that may be used in place of its name. Optional: a client may start with any other request.",
+    {"server.hello", 0, false, "Says which protocol, limits and features (tokens, cookies, pools, events) the server has, sets the connection's default namespace, and gives each method a small integer that may be used in place of its name. Optional: a client may start with any other request.",
      "{server, version, namespace, now, features: [str], limits: {name: int}, methods: {name: int}}", "BAD_REQUEST",
      "[{\"version\": 1, \"namespace\": \"web\"}]",
-     "{\"server\": \"sessiond 0.1.0\", \"version\": 1, \"namespace\": \"web\", \"now\": 1767225600000, \"features\": [], \"limits\": {\"max_frame\": 2097152}, \"methods\": {\"server.hello\": 1}}",
+     "{\"server\": \"sessiond 0.1.0\", \"version\": 1, \"namespace\": \"web\", \"now\": 1767225600000, \"features\": [\"tokens\", \"cookies\", \"pools\", \"events\"], \"limits\": {\"max_frame\": 2097152}, \"methods\": {\"server.hello\": 1}}",
      sessiond_server_hello_params, sessiond_server_hello_options},
     {"server.ping", 0, false, "Answers at once.",
      "{now}", "",

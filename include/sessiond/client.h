@@ -142,6 +142,7 @@ struct sessiond_client_options {
     int64_t reconnect_max_ms; /* the longest pause; in a blocking client at most a quarter of timeout_ms; 0: 2,000 */
     uint32_t max_in_flight;   /* requests sent whose replies were not taken, or waiting to be sent; 0: 65,536 */
     size_t max_held_bytes;    /* of such requests and their replies together, at most 1 GiB; 0: 256 MiB */
+    size_t max_event_bytes;   /* of events that were not taken; more are counted and told as one lagged; 0: 16 MiB */
     size_t max_reply_bytes;   /* of one reply; a longer one is a PROTOCOL error; 0: 16 MiB */
     const char *client_name;  /* for the server's log; NULL: "libsessiond" */
 };
@@ -185,6 +186,36 @@ SESSIOND_API int sessiond_send(struct sessiond_client *client, struct sessiond_r
 /* Waits for the reply to one request. 0 means that there is one, and reply->error says whether it is an error of the
  * server. After another code the ticket is used up too. */
 SESSIOND_API int sessiond_receive(struct sessiond_client *client, uint64_t ticket, struct sessiond_reply **reply);
+
+/* ---------------------------------------------------------------- events */
+
+/* Kinds that never come from a server; they continue enum sessiond_event_code. */
+enum sessiond_client_event_code {
+    SESSIOND_EVENT_RESUMED = 1000, /* the connection was lost, and the watch runs again: events in between are missing,
+                                      and seq begins again */
+    SESSIOND_EVENT_STOPPED /* the connection was lost, and the server did not take the watch again: it is over */
+};
+
+/* What happened to a session, as a watch (sessiond_watch_start) tells it. Free it with sessiond_free. */
+struct sessiond_event {
+    int64_t watch;                           /* as sessiond_watch_start answered it */
+    uint64_t seq;                            /* counts the watch's events from 1, those that were left out included */
+    int kind;                                /* one of the two enums; 0: one that this library does not know */
+    struct sessiond_text kind_name;          /* the kind as a word, such as "expired" */
+    struct sessiond_text id, handle;         /* of the session: one of the two; text NULL: the other */
+    struct sessiond_text user, client, pool; /* its groups; text NULL: none */
+    struct sessiond_text reason;             /* text NULL: none */
+    int64_t at;                              /* when it happened */
+    uint64_t version;                        /* of the record after it */
+    uint64_t missed;                         /* with SESSIOND_EVENT_LAGGED: how many events were left out */
+    struct sessiond_bytes data;              /* where the watch asked for it; bytes NULL: none */
+    struct sessiond_bytes value;             /* the whole event, one encoded map, as the server sent it */
+};
+
+/* Waits at most timeout_ms for the next event of any watch of this client; *event is NULL where none came (that is no
+ * error). Events that come during other calls are kept for this one. A lost connection is made again first, which may
+ * take the client's timeout_ms on top; watches go on after it with SESSIOND_EVENT_RESUMED. */
+SESSIOND_API int sessiond_event_next(struct sessiond_client *client, int64_t timeout_ms, struct sessiond_event **event);
 
 /* ---------------------------------------------------------------- results */
 

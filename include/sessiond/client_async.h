@@ -43,6 +43,14 @@ SESSIOND_API void sessiond_async_send(struct sessiond_async *async, struct sessi
 SESSIOND_API void sessiond_async_call(struct sessiond_async *async, const char *method, struct sessiond_bytes params,
                                       sessiond_async_callback callback, void *data);
 
+/* Takes the event over: give it to sessiond_free. It may send, and may close the client. */
+typedef void (*sessiond_async_event_callback)(struct sessiond_event *event, void *data);
+
+/* Says who gets the events of all watches (sessiond_watch_start_request); NULL: nobody, they are dropped. After a lost
+ * connection each watch goes on by itself, with SESSIOND_EVENT_RESUMED first. Comes from the loop only. */
+SESSIOND_API void sessiond_async_on_event(struct sessiond_async *async, sessiond_async_event_callback callback,
+                                          void *data);
+
 /* The URL's namespace, for the sessiond_..._request functions; "" where it has none. Valid until the client is gone. */
 SESSIOND_API const char *sessiond_async_namespace(const struct sessiond_async *async);
 

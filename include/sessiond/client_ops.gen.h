@@ -265,10 +265,10 @@ struct sessiond_pool {
  * sessiond_send and sessiond_async_send (namespace_name NULL: the connection's default). An answer nil is
  * success with NULL. The last parameter may be NULL where the answer is not needed; options may be NULL. */
 
-/* server.hello: Says which protocol and limits the server has, sets the connection's default namespace, and gives
- * each method a small integer that may be used in place of its name. Optional: a client may start with any other
- * request. Answers {server, version, namespace, now, features: [str], limits: {name: int}, methods: {name: int}}.
- * Errors: BAD_REQUEST. */
+/* server.hello: Says which protocol, limits and features (tokens, cookies, pools, events) the server has, sets the
+ * connection's default namespace, and gives each method a small integer that may be used in place of its name.
+ * Optional: a client may start with any other request. Answers {server, version, namespace, now, features: [str],
+ * limits: {name: int}, methods: {name: int}}. Errors: BAD_REQUEST. */
 struct sessiond_server_hello_options {
     int64_t version; /* the protocol version that the client speaks; another major one is BAD_REQUEST */
     const char *namespace_name; /* used where a later request passes nil */

@@ -39,6 +39,22 @@ static void write_methods(struct buf *out) {
     }
 }
 
+/* What a client may want to know before it counts on it. Tokens and cookies need nothing of an engine. */
+static void write_features(unsigned engine_features, struct buf *out) {
+    static const struct {
+        const char *name;
+        unsigned needs;
+    } features[] = {{"tokens", 0}, {"cookies", 0}, {"pools", ENGINE_POOLS}, {"events", ENGINE_EVENTS}};
+    size_t begin = mp_begin_array(out);
+    uint32_t count = 0;
+    for (size_t i = 0; i < sizeof features / sizeof *features; i++)
+        if ((engine_features & features[i].needs) == features[i].needs) {
+            mp_write_string(out, features[i].name);
+            count++;
+        }
+    mp_end_array(out, begin, count);
+}
+
 void server_hello_end(struct request *request, struct buf *out) {
     const struct conn *conn = request->conn;
     mp_write_map(out, 7);
@@ -54,7 +70,7 @@ void server_hello_end(struct request *request, struct buf *out) {
     mp_write_string(out, "now");
     mp_write_int(out, request->now_ms);
     mp_write_string(out, "features");
-    mp_write_array(out, 0);
+    write_features(conn->loop->engine->vtable->features, out);
     mp_write_string(out, "limits");
     write_limits(request, out);
     mp_write_string(out, "methods");

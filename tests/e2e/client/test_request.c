@@ -165,3 +165,76 @@ Test(request, refuses_a_message_above_the_limit) {
     refuses(sessiond_set_request("web", "s1", (struct sessiond_bytes){large, sizeof large}, NULL),
             SESSIOND_ERROR_TOO_BIG, "send less");
 }
+
+Test(request, names_a_session_by_id_handle_and_cookie) {
+    cr_assert_str_eq(text_of(sessiond_end_request("web", "s1", NULL)),
+                     "[0, 7, \"session.end\", [\"web\", \"s1\", {\"op_id\"=>123}]]");
+    cr_assert_str_eq(
+        text_of(sessiond_end_by_handle_request("web", "h1", &(struct sessiond_end_options){.reason = "why"})),
+        "[0, 7, \"session.end\", [\"web\", {\"handle\"=>\"h1\"}, {\"reason\"=>\"why\", \"op_id\"=>123}]]");
+    cr_assert_str_eq(text_of(sessiond_get_by_cookie_request("web", "s:a.b", NULL)),
+                     "[0, 7, \"session.get\", [\"web\", {\"cookie\"=>\"s:a.b\"}]]");
+    refuses(sessiond_destroy_by_handle_request("web", NULL), SESSIOND_ERROR_ARGUMENT, "handle is NULL");
+}
+
+Test(request, writes_outcomes_as_words_and_as_status_codes) {
+    cr_assert_str_eq(text_of(sessiond_pool_mark_request("w", "s", SESSIOND_MARK_RETIRE, NULL)),
+                     "[0, 7, \"pool.mark\", [\"w\", \"s\", \"retire\", {\"op_id\"=>123}]]");
+    static const uint16_t codes[] = {500, 502};
+    struct sessiond_pool_mark_options options = {.use = 3, .fence = 4, .extra_codes = {codes, 2}};
+    cr_assert_str_eq(
+        text_of(sessiond_pool_mark_request("w", "s", 403, &options)),
+        "[0, 7, \"pool.mark\", [\"w\", \"s\", 403, {\"use\"=>3, \"fence\"=>4, \"extra_codes\"=>[500, 502], "
+        "\"op_id\"=>123}]]");
+    refuses(sessiond_pool_mark_request("w", "s", 0, NULL), SESSIOND_ERROR_ARGUMENT, "outcome is 0");
+    refuses(sessiond_pool_mark_request("w", "s", 600, NULL), SESSIOND_ERROR_ARGUMENT, "outcome is 600");
+}
+
+Test(request, writes_a_pools_policy_with_zero_nil_and_none) {
+    struct sessiond_pool_policy policy = {.max_pool_size = SESSIOND_ZERO,
+                                          .cooldown_ms = SESSIOND_NIL,
+                                          .max_error_score = SESSIOND_ZERO_SCORE,
+                                          .error_score_decrement = 0.25,
+                                          .blocked_status_codes = {(const uint16_t[]){0}, 0},
+                                          .strategy = SESSIOND_POOL_STRATEGY_LEAST_USED};
+    cr_assert_str_eq(text_of(sessiond_pool_configure_request("w", "p", &policy)),
+                     "[0, 7, \"pool.configure\", [\"w\", \"p\", {\"max_pool_size\"=>0, \"max_error_score\"=>0, "
+                     "\"error_score_decrement\"=>0.25, \"blocked_status_codes\"=>[], \"cooldown_ms\"=>nil, "
+                     "\"strategy\"=>\"least_used\"}, {\"op_id\"=>123}]]");
+    policy = (struct sessiond_pool_policy){.max_error_score = SESSIOND_NIL_SCORE,
+                                           .blocked_status_codes = {SESSIOND_NIL_CODES, 0}};
+    cr_assert_str_eq(text_of(sessiond_pool_configure_request("w", "p", &policy)),
+                     "[0, 7, \"pool.configure\", [\"w\", \"p\", {\"max_error_score\"=>nil, "
+                     "\"blocked_status_codes\"=>nil}, {\"op_id\"=>123}]]");
+    cr_assert_str_eq(text_of(sessiond_pool_configure_request("w", "p", NULL)),
+                     "[0, 7, \"pool.configure\", [\"w\", \"p\", {}, {\"op_id\"=>123}]]");
+}
+
+Test(request, writes_cookies_bindings_tags_and_kinds_of_events) {
+    struct sessiond_cookie_header_options header = {.attributes = {.name = "sid",
+                                                                   .max_age_ms = SESSIOND_ZERO,
+                                                                   .http_only = SESSIOND_FALSE,
+                                                                   .secure = SESSIOND_COOKIE_SECURE_TRUE,
+                                                                   .same_site = SESSIOND_SAME_SITE_ABSENT},
+                                                    .is_secure = SESSIOND_TRUE};
+    cr_assert_str_eq(text_of(sessiond_cookie_header_request("w", "v", &header)),
+                     "[0, 7, \"cookie.header\", [\"w\", \"v\", {\"attributes\"=>{\"name\"=>\"sid\", \"max_age_ms\"=>0, "
+                     "\"http_only\"=>false, \"secure\"=>true, \"same_site\"=>false}, \"is_secure\"=>true}]]");
+    header = (struct sessiond_cookie_header_options){
+        .attributes = {.secure = SESSIOND_COOKIE_SECURE_AUTO, .same_site = SESSIOND_SAME_SITE_LAX}};
+    cr_assert_str_eq(text_of(sessiond_cookie_header_request("w", "v", &header)),
+                     "[0, 7, \"cookie.header\", [\"w\", \"v\", {\"attributes\"=>{\"secure\"=>\"auto\", "
+                     "\"same_site\"=>\"lax\"}}]]");
+    struct sessiond_create_options create = {.token = SESSIOND_TRUE, .bind = {.address = "::1"}};
+    cr_assert_str_eq(text_of(sessiond_create_request("w", &create)),
+                     "[0, 7, \"session.create\", [\"w\", {\"token\"=>true, \"bind\"=>{\"address\"=>\"::1\"}, "
+                     "\"op_id\"=>123}]]");
+    struct sessiond_pool_acquire_options acquire = {.tags = {(const char *const[]){"a"}, 1},
+                                                    .create = SESSIOND_POOL_CREATE_ASK};
+    cr_assert_str_eq(text_of(sessiond_pool_acquire_request("w", "p", &acquire)),
+                     "[0, 7, \"pool.acquire\", [\"w\", \"p\", {\"create\"=>\"ask\", \"tags\"=>[\"a\"], "
+                     "\"op_id\"=>123}]]");
+    struct sessiond_watch_start_options watch = {.kinds = SESSIOND_EVENT_BIT_EXPIRED | SESSIOND_EVENT_BIT_TOKEN_REUSED};
+    cr_assert_str_eq(text_of(sessiond_watch_start_request("w", &watch)),
+                     "[0, 7, \"watch.start\", [\"w\", {\"kinds\"=>[\"expired\", \"token_reused\"]}]]");
+}

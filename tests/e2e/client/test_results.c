@@ -219,3 +219,162 @@ Test(results, keep_a_code_that_is_new_as_a_word) {
     cr_assert_str_eq(reply->error.message, "oops");
     sessiond_free(reply);
 }
+
+Test(results, hand_out_usage_with_fractions_and_truths) {
+    struct sessiond_record *record;
+    cr_assert_eq(sessiond_reply_record(reply_of(MP("\x85\xab"
+                                                   "error_score\xcb\x40\x04\x00\x00\x00\x00\x00\x00\xaf"
+                                                   "max_error_score\x03\xa7retired\xc3\xa3use\x07\xa4"
+                                                   "tags\x91\xa1t")),
+                                       &record, &error),
+                 0, "%s", error.message);
+    cr_assert_float_eq(record->error_score, 2.5, 0);
+    cr_assert_float_eq(record->max_error_score, 3, 0);
+    cr_assert(record->retired);
+    cr_assert_eq(record->use, 7);
+    cr_assert_str_eq(mp_text(record->tags.bytes, record->tags.size), "[\"t\"]");
+    sessiond_free(record);
+}
+
+Test(results, hand_out_one_acquired_session_several_and_none) {
+    struct sessiond_records *records;
+    cr_assert_eq(sessiond_reply_acquired(reply_of(MP("\x81\xa2id\xa1"
+                                                     "a")),
+                                         &records, &error),
+                 0);
+    cr_assert_eq(records->count, 1);
+    cr_assert_str_eq(records->records[0]->id.text, "a");
+    sessiond_free(records);
+    cr_assert_eq(sessiond_reply_acquired(reply_of(MP("\x92\x81\xa2id\xa1"
+                                                     "a\x81\xa2id\xa1"
+                                                     "b")),
+                                         &records, &error),
+                 0);
+    cr_assert_eq(records->count, 2);
+    cr_assert_str_eq(records->records[1]->id.text, "b");
+    sessiond_free(records);
+    cr_assert_eq(sessiond_reply_acquired(reply_of(MP("\xc0")), &records, &error), 0);
+    cr_assert_null(records);
+    cr_assert_eq(sessiond_reply_acquired(reply_of(MP("\x05")), &records, &error), SESSIOND_ERROR_PROTOCOL);
+}
+
+Test(results, hand_out_what_a_token_turned_out_to_be) {
+    struct sessiond_checked *checked;
+    cr_assert_eq(sessiond_reply_checked(reply_of(MP("\x83\xa5valid\xc3\xa5"
+                                                    "error\xc0\xa7session\x81\xa2id\xa2s1")),
+                                        &checked, &error),
+                 0);
+    cr_assert(checked->is_valid);
+    cr_assert_null(checked->error.text);
+    cr_assert_str_eq(checked->session->id.text, "s1");
+    sessiond_free(checked);
+    cr_assert_eq(sessiond_reply_checked(reply_of(MP("\x83\xa5valid\xc2\xa5"
+                                                    "error\xadinvalid_token\xa7session\xc0")),
+                                        &checked, &error),
+                 0);
+    cr_assert_not(checked->is_valid);
+    cr_assert_str_eq(checked->error.text, "invalid_token");
+    cr_assert_null(checked->session);
+    sessiond_free(checked);
+    cr_assert_eq(
+        sessiond_reply_checked(reply_of(MP("\x82\xa5token\xa4s1.x\xa7session\x81\xa2id\xa2s1")), &checked, &error), 0);
+    cr_assert(checked->is_valid, "a rotation that gave a token");
+    cr_assert_str_eq(checked->token.text, "s1.x");
+    sessiond_free(checked);
+}
+
+Test(results, hand_out_a_pool_with_its_policy) {
+    struct sessiond_pool *pool;
+    cr_assert_eq(sessiond_reply_pool(reply_of(MP("\x84\xa4name\xa1p\xa6policy\x84\xad"
+                                                 "max_pool_size\x0a\xb4"
+                                                 "blocked_status_codes\x92\xcd\x01\x93\xcd\x01\xad\xaf"
+                                                 "max_error_score\xcb\x3f\xf8\x00\x00\x00\x00\x00\x00\xa8"
+                                                 "strategy\xaaleast_used\xac"
+                                                 "usable_count\x02\xad"
+                                                 "waiting_count\x03")),
+                                     &pool, &error),
+                 0, "%s", error.message);
+    cr_assert_str_eq(pool->name.text, "p");
+    cr_assert_eq(pool->policy.max_pool_size, 10);
+    cr_assert_eq(pool->policy.blocked_status_codes.count, 2);
+    cr_assert_eq(pool->policy.blocked_status_codes.codes[0], 403);
+    cr_assert_eq(pool->policy.blocked_status_codes.codes[1], 429);
+    cr_assert_float_eq(pool->policy.max_error_score, 1.5, 0);
+    cr_assert_eq(pool->policy.strategy, SESSIOND_POOL_STRATEGY_LEAST_USED);
+    cr_assert_eq(pool->usable_count, 2);
+    cr_assert_eq(pool->waiting_count, 3);
+    sessiond_free(pool);
+}
+
+Test(results, hand_out_a_policys_cookie) {
+    struct sessiond_policy *policy;
+    cr_assert_eq(sessiond_reply_policy(reply_of(MP("\x82\xa6"
+                                                   "cookie\x85\xa4name\xa3sid\xa6secure\xa4"
+                                                   "auto\xa9same_site\xc2\xa9http_only\xc2\xa3new\x01\xae"
+                                                   "binding_policy\xa6report")),
+                                       &policy, &error),
+                 0, "%s", error.message);
+    cr_assert_str_eq(policy->cookie.name, "sid");
+    cr_assert_null(policy->cookie.path);
+    cr_assert_eq(policy->cookie.secure, SESSIOND_COOKIE_SECURE_AUTO);
+    cr_assert_eq(policy->cookie.same_site, SESSIOND_SAME_SITE_ABSENT);
+    cr_assert_eq(policy->cookie.http_only, SESSIOND_FALSE);
+    cr_assert_eq(policy->binding_policy, SESSIOND_BINDING_POLICY_REPORT);
+    sessiond_free(policy);
+}
+
+Test(results, hand_out_clients_states_marks_and_cookies) {
+    struct sessiond_client_sessions *client;
+    cr_assert_eq(sessiond_reply_client(reply_of(MP("\x84\xa2id\xa1"
+                                                   "c\xa8sessions\x91\x81\xa2id\xa2s1\xb3last_active_session\xa2s1\xaf"
+                                                   "default_session\xc0")),
+                                       &client, &error),
+                 0);
+    cr_assert_str_eq(client->id.text, "c");
+    cr_assert_eq(client->count, 1);
+    cr_assert_str_eq(client->sessions[0]->id.text, "s1");
+    cr_assert_str_eq(client->last_active_session.text, "s1");
+    cr_assert_null(client->default_session.text);
+    sessiond_free(client);
+    struct sessiond_pool_sessions *state;
+    cr_assert_eq(sessiond_reply_pool_state(reply_of(MP("\x83\xad"
+                                                       "retired_count\x04\xa8sessions\x90\xa6"
+                                                       "cursor\xa1x")),
+                                           &state, &error),
+                 0);
+    cr_assert_eq(state->count, 0);
+    cr_assert_eq(state->retired_count, 4);
+    cr_assert_str_eq(state->cursor.text, "x");
+    sessiond_free(state);
+    struct sessiond_marked *marked;
+    cr_assert_eq(sessiond_reply_marked(reply_of(MP("\x84\xabusage_count\x04\xab"
+                                                   "error_score\x06\xa6usable\xc2\xa7retired\xc3")),
+                                       &marked, &error),
+                 0);
+    cr_assert_eq(marked->usage_count, 4);
+    cr_assert_float_eq(marked->error_score, 6, 0);
+    cr_assert_not(marked->is_usable);
+    cr_assert(marked->is_retired);
+    sessiond_free(marked);
+    struct sessiond_cookie *cookie;
+    cr_assert_eq(sessiond_reply_cookie(reply_of(MP("\x82\xa5value\xa1v\xa9key_index\x01")), &cookie, &error), 0);
+    cr_assert_str_eq(cookie->value.text, "v");
+    cr_assert_eq(cookie->key_index, 1);
+    sessiond_free(cookie);
+}
+
+Test(results, hand_out_texts_watches_and_what_was_there_to_release) {
+    struct sessiond_text *text;
+    cr_assert_eq(sessiond_reply_text(reply_of(MP("\xa3sid")), &text, &error), 0);
+    cr_assert_str_eq(text->text, "sid");
+    sessiond_free(text);
+    cr_assert_eq(sessiond_reply_text(reply_of(MP("\xc0")), &text, &error), 0);
+    cr_assert_null(text);
+    cr_assert_eq(sessiond_reply_text(reply_of(MP("\x05")), &text, &error), SESSIOND_ERROR_PROTOCOL);
+    int64_t watch;
+    cr_assert_eq(sessiond_reply_watch(reply_of(MP("\x81\xa5watch\x03")), &watch, &error), 0);
+    cr_assert_eq(watch, 3);
+    bool was_there = true;
+    cr_assert_eq(sessiond_reply_bool(reply_of(MP("\xc0")), &was_there, &error), 0);
+    cr_assert_not(was_there);
+}
