@@ -12,7 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { THREADS = 3 };
+#ifndef RACE_THREADS
+#define RACE_THREADS 3
+#endif
+enum { THREADS = RACE_THREADS };
 #define RACE_START INT64_C(1767225600000)
 
 static struct engine *engine;
