@@ -16,13 +16,14 @@ FLOORS = {
     "src/base": [],
     "src/metrics": ["src/base"],
     "src/config": ["src/base"],
+    "src/crypto": ["src/base"],
     "src/wire": ["src/base"],
     "src/engine/memory": ["src/base"],
-    "src/op": ["src/base", "src/wire"],
-    "src/server": ["src/base", "src/metrics", "src/wire", "src/op"],
-    "src/uv": ["src/base", "src/metrics", "src/config", "src/wire", "src/server"],
+    "src/op": ["src/base", "src/wire", "src/crypto"],
+    "src/server": ["src/base", "src/metrics", "src/wire", "src/crypto", "src/op"],
+    "src/uv": ["src/base", "src/metrics", "src/config", "src/wire", "src/crypto", "src/server"],
     "src": ["src/base", "src/metrics", "src/config", "src/wire", "src/op", "src/uv"],
-    "tests/sim": ["src/base", "src/wire", "src/op", "src/server"],
+    "tests/sim": ["src/base", "src/wire", "src/crypto", "src/op", "src/server"],
 }
 
 # What only some folders may name, with the folders that may.
@@ -30,6 +31,7 @@ BANNED = [
     ("a clock", r"\b(clock_gettime|gettimeofday|time\s*\(\s*(NULL|0|&)|uv_hrtime|uv_now|nanosleep|usleep)\b", ["src/uv"]),
     ("a thread", r"\b(pthread_\w+|thrd_\w+|uv_thread_\w+|uv_queue_work)\b", ["src/uv"]),
     ("chance", r"\b(getrandom|getentropy|randombytes_\w+|rand\s*\(|random\s*\(\s*\)|arc4random\w*)", ["src/uv"]),
+    ("libsodium", r"#include <sodium\.h>", ["src/crypto", "src/uv"]),
     ("libuv", r"#include <uv\.h>", ["src/uv"]),
     ("a socket", r"\b(socket\s*\(|accept4?\s*\(|recv\s*\(|send\s*\()", ["src/uv"]),
 ]
@@ -67,6 +69,7 @@ def selftest():
     assert list(breaches("src/op/x.c", '#include "engine/memory/table.h"\n')), "an upward include passes"
     assert list(breaches("src/base/x.c", "now = clock_gettime(CLOCK_BOOTTIME, &t);\n")), "a clock passes"
     assert list(breaches("src/wire/x.c", '#include "op/op.h"\n')), "wire may include op"
+    assert list(breaches("src/op/x.c", "#include <sodium.h>\n")), "op may have its own cryptography"
     assert not list(breaches("src/uv/x.c", "clock_gettime(CLOCK_BOOTTIME, &t);\n")), "uv may not have its clock"
     assert not list(breaches("src/op/x.c", '#include "wire/codec.h"\n/* clock_gettime */\n')), "a comment is a breach"
 

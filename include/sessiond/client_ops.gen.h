@@ -322,7 +322,7 @@ SESSIOND_API struct sessiond_request *sessiond_create_request(const char *namesp
 SESSIOND_API int sessiond_create(struct sessiond_client *client, const struct sessiond_create_options *options, struct sessiond_record **result);
 
 /* session.get: Reads a session. With touch, its idle deadline starts again in the same step. Answers record or nil.
- * Errors: BAD_REQUEST. */
+ * Errors: BAD_REQUEST, FORBIDDEN. */
 struct sessiond_get_options {
     enum sessiond_bool touch; /* true: touch it too */
     enum sessiond_bool include_dead; /* true: also one that left active, until its retention ends */
@@ -384,7 +384,7 @@ SESSIOND_API struct sessiond_request *sessiond_patch_request(const char *namespa
 SESSIOND_API int sessiond_patch(struct sessiond_client *client, const char *id, const struct sessiond_patch_options *options, struct sessiond_written **result);
 
 /* session.touch: Starts the idle deadline again. Never creates, never alters data. Answers {expires_at} or nil.
- * Errors: BAD_REQUEST, TOO_BIG, GONE, NO_MEMORY. */
+ * Errors: BAD_REQUEST, TOO_BIG, GONE, NO_MEMORY, FORBIDDEN. */
 struct sessiond_touch_options {
     struct sessiond_timeouts timeouts; /* new timeouts */
     int64_t absolute_expires_at; /* a new absolute deadline; nil takes the given one away; SESSIOND_NIL clears it */
@@ -576,7 +576,8 @@ SESSIOND_API struct sessiond_request *sessiond_rotate_request(const char *namesp
 SESSIOND_API int sessiond_rotate(struct sessiond_client *client, const char *token, const struct sessiond_rotate_options *options, struct sessiond_checked **result);
 
 /* namespace.configure: Changes entries of a namespace's policy, and makes the namespace if there is none. Sessions
- * that exist keep the timeouts that they were made with. Answers policy. Errors: BAD_REQUEST, LIMIT. */
+ * that exist keep the timeouts that they were made with. Answers policy. Errors: BAD_REQUEST, CONFLICT, LIMIT,
+ * STORAGE. */
 SESSIOND_API struct sessiond_request *sessiond_namespace_configure_request(const char *namespace_name, const struct sessiond_policy *policy);
 SESSIOND_API int sessiond_namespace_configure(struct sessiond_client *client, const struct sessiond_policy *policy, struct sessiond_policy **result);
 
@@ -590,7 +591,7 @@ SESSIOND_API struct sessiond_request *sessiond_namespace_list_request(void);
 SESSIOND_API int sessiond_namespace_list(struct sessiond_client *client, struct sessiond_names **result);
 
 /* namespace.drop: Removes a namespace with all its sessions and its policy. Answers bool: true, or false if there
- * was none. Errors: BAD_REQUEST. */
+ * was none. Errors: BAD_REQUEST, STORAGE. */
 SESSIOND_API struct sessiond_request *sessiond_namespace_drop_request(const char *namespace_name);
 SESSIOND_API int sessiond_namespace_drop(struct sessiond_client *client, bool *result);
 

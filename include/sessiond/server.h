@@ -12,6 +12,7 @@
 struct server;
 struct server_loop;
 struct conn;
+struct keyring;
 
 /* What may be changed while the server runs (server_set_limits) and what may not. */
 struct server_limits {
@@ -27,6 +28,7 @@ struct server_options {
     int64_t now_ms;            /* the clock at opening */
     struct engine *engine;     /* not owned */
     const struct env *env;     /* lives as long as the server */
+    struct keyring *keyring;   /* lives as long as the server; NULL: it makes keys of its own, which end with it */
     struct server_limits limits;
     /* Appends pairs to the maps of server.info and server.stats (`out` stands inside the map) and answers how many. NULL: none */
     void *shell_context;
@@ -64,6 +66,8 @@ enum conn_state {
 struct conn *conn_open(struct server_loop *loop, int64_t now_ms); /* NULL: memory */
 /* Takes all of `input` (executes what is whole, keeps the rest). The bytes are not needed afterwards. */
 enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms);
+/* Whether what was fed last may have held secrets: the shell then overwrites its own copy of it. */
+bool conn_input_is_secret(const struct conn *conn);
 /* After output was written: goes on with input that had to wait. */
 enum conn_state conn_resume(struct conn *conn, int64_t now_ms);
 /* What is to be written, until the next call on this conn that is not conn_output. */

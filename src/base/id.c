@@ -34,9 +34,9 @@ static uint32_t bucket_of_user(const struct id_maker *maker, struct bytes user) 
     return (uint32_t)XXH3_64bits_withSecret(user.data, user.size, maker->key, ID_KEY_SIZE) % ID_BUCKETS;
 }
 
-void id_maker_init(struct id_maker *maker, const struct env *env) {
+void id_maker_init(struct id_maker *maker, const struct env *env, const uint8_t key[ID_KEY_SIZE]) {
     maker->env = env;
-    env->random(env->context, maker->key, sizeof(maker->key));
+    memcpy(maker->key, key, sizeof(maker->key));
 }
 
 void id_make(const struct id_maker *maker, struct bytes user, char *out) {

@@ -19,8 +19,8 @@ struct id_maker {
     uint8_t key[ID_KEY_SIZE];
 };
 
-/* Takes a fresh key from `env`. */
-void id_maker_init(struct id_maker *maker, const struct env *env);
+/* Copies the key; `env` gives the chance of each id. */
+void id_maker_init(struct id_maker *maker, const struct env *env, const uint8_t key[ID_KEY_SIZE]);
 
 /* Writes ID_SIZE characters, without a NUL, to `out`; an absent `user` takes a random bucket. */
 void id_make(const struct id_maker *maker, struct bytes user, char *out);

@@ -78,7 +78,7 @@ static bool client_each(void *context, const struct session *session) {
         carry_id(request, DEFAULT_DATA, session->id);
     if (request->step == STEP_DEFAULT) return true;
     if (request->streamed_count > 0 && request->out->size >= request->output_mark) return false;
-    codec_write_record(request->out, session, request->fields, request->now_ms);
+    request_write_record(request, request->out, session);
     request->streamed_count++;
     return true;
 }
@@ -161,7 +161,7 @@ enum op_step client_activate_begin(struct request *request) {
     request->fields = args->given & CLIENT_ACTIVATE_FIELDS ? args->fields : FIELDS_OF_LISTS;
     codec_begin_result(request->out, request->msgid);
     ask_client(request, args->client);
-    request->verb->id = args->session;
+    request->verb->id = request_engine_id(request, args->session, request->handle_buffer);
     return STEP_SUBMIT;
 }
 

@@ -2,6 +2,8 @@
  *
  * Reads of a namespace that does not exist answer nil, or what would hold if it did, and make nothing; writes of policy
  * or purging make it. Any loop's thread. */
+#include "crypto/keyring.h"
+#include "op/cookie_header.h"
 #include "op/op_table.gen.h"
 #include "op/request.h"
 
@@ -16,6 +18,11 @@ static enum op_step end_all_begin(struct request *request, struct bytes given_na
 
 static void end_all_end(struct request *request, struct buf *out) {
     mp_write_uint(out, request->verb->scan_result.total);
+}
+
+/* The key file could not be written; for an end. */
+static void refuse_secrets(struct request *request, const char *message) {
+    request_refuse(request, ERROR_STORAGE, message);
 }
 
 enum op_step session_clear_begin(struct request *request) {
@@ -39,18 +46,38 @@ enum op_step namespace_drop_begin(struct request *request) {
 }
 
 void namespace_drop_end(struct request *request, struct buf *out) {
+    struct bytes name = request->verb->namespace;
+    bool has_secrets = !bytes_is_absent(keys_cookie_secrets(request->keys, name));
+    if (has_secrets && !keyring_set_cookie_secrets(request->keyring, name, BYTES_ABSENT))
+        refuse_secrets(request, "The namespace is gone, but its cookie secrets could not be taken out of the key file; "
+                                "see to its disk and drop the namespace again.");
     mp_write_bool(out, request->verb->is_found);
 }
 
 enum op_step namespace_configure_begin(struct request *request) {
     const struct args_namespace_configure *args = &request->args.namespace_configure;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
+    if (args->policy.given & ~args->policy.nil & POLICY_COOKIE) {
+        const char *why = cookie_attributes_refusal(&args->policy.values.cookie);
+        if (why) return request_refuse(request, ERROR_BAD_REQUEST, why);
+    }
+    if (args->policy.given & POLICY_COOKIE_SECRETS) request->is_secret = true;
     request->verb->kind = VERB_CONFIGURE;
     request->verb->configure.change = &args->policy;
     return STEP_SUBMIT;
 }
 
+/* Cookie secrets are no part of the engine's policy: they stand in the key file, and change once the engine has
+ * agreed. */
 void namespace_configure_end(struct request *request, struct buf *out) {
+    const struct policy_change *change = &request->args.namespace_configure.policy;
+    struct bytes secrets = change->nil & POLICY_COOKIE_SECRETS ? BYTES_ABSENT : change->values.cookie_secrets;
+    if ((change->given & POLICY_COOKIE_SECRETS) &&
+        !keyring_set_cookie_secrets(request->keyring, request->verb->namespace, secrets)) {
+        refuse_secrets(request, "The cookie secrets could not be written to the key file and stay as they were; all "
+                                "other entries have changed. See to its disk and try again.");
+        return;
+    }
     codec_write_policy(out, request->verb->namespace_state.policy);
 }
 

@@ -13,6 +13,8 @@
 struct conn;
 struct server;
 struct id_maker;
+struct keyring;
+struct keys;
 
 enum op_step {
     STEP_SUBMIT, /* *request->verb is filled: submit it, then call end */
@@ -33,6 +35,9 @@ struct request {
     const struct env *env;
     struct engine *engine;      /* for request_policy */
     const struct id_maker *ids; /* makes ids for sessions; of the server */
+    const struct keys *keys;    /* those that hold while the batch is executed */
+    struct keyring *keyring;    /* for who changes them */
+    struct buf *handles;        /* of the loop, for request_take_ids */
     int64_t now_ms;
     int64_t clock_offset_ms;        /* server time minus wall time: added to every moment that a caller gives */
     struct bytes default_namespace; /* of the connection; absent: none */
@@ -55,7 +60,21 @@ struct request {
     bool takes_errors; /* set by begin: end is called also where the engine refused the verb, and looks at its error */
     uint32_t step;     /* 0 in the first begin */
     uint64_t carried[8]; /* the operation's own from step to step; all zero in the first begin */
-    char id_buffer[48];  /* an id made for this request */
+    /* What request_take_namespace and request_take_id found out. */
+    bool is_hashed; /* the namespace has hash_ids: the engine knows its sessions by handles */
+    struct bytes
+        shown_id;     /* with is_hashed: the id that the caller presented or just got; absent: none, only a handle */
+    update_rule rule; /* of request_update, which runs behind a check of is_hashed */
+    bool is_secret;   /* its input or its answer holds what must not stay in memory; the server overwrites both, and all
+                         that stands below */
+    unsigned verdict; /* of the last run of a rule about a token, for end */
+    char id_buffer[48];                           /* an id made for this request */
+    char handle_buffer[43];                       /* of the id that is meant */
+    char other_buffer[43];                        /* of another id that the request names or makes */
+    char secret[43];                              /* of a token made for this request */
+    uint8_t token_buffer[242], bound_buffer[102]; /* hashes that a rule gives to a draft: see token.h, binding.h */
+    uint8_t cookie_buffer[LIMIT_MAX_ID];          /* what a URL-encoded cookie holds */
+    struct cookie_attributes cookie;              /* of cookie.header: those that hold */
 };
 
 struct op_def {

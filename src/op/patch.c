@@ -239,7 +239,7 @@ static bool append_new(struct patch_table *table, struct writing *writing, struc
 /* Puts the head right before the entries, which start MAP_HEAD_SIZE_MAX into the room. */
 static struct bytes finish(struct writing *writing) {
     uint8_t head[MAP_HEAD_SIZE_MAX + WRITE_SLACK];
-    struct buf head_out = {head, 0, sizeof(head), false};
+    struct buf head_out = {.data = head, .capacity = sizeof(head)};
     mp_write_map(&head_out, writing->count);
     uint8_t *start = writing->out.data + MAP_HEAD_SIZE_MAX - head_out.size;
     memcpy(start, head, head_out.size);
@@ -253,7 +253,7 @@ bool patch_apply(struct patch_table *table, struct bytes map, struct bytes *resu
         return refuse(error, "Only a map can be patched; replace the value with session.set.");
     struct writing writing = {.count = mp_read_map(&cursor), .run = cursor.at};
     uint8_t *room = scratch->data + scratch->size;
-    writing.out = (struct buf){room, MAP_HEAD_SIZE_MAX, scratch->capacity - scratch->size, false};
+    writing.out = (struct buf){.data = room, .size = MAP_HEAD_SIZE_MAX, .capacity = scratch->capacity - scratch->size};
     if (!change_entries(table, &cursor, &writing, error) || !append_new(table, &writing, error)) return false;
     assert(writing.out.data == room && "patch_open has reserved enough");
     *result = finish(&writing);

@@ -1,6 +1,18 @@
 /* See request.h. */
 #include "op/request.h"
 
+#include "base/id.h"
+#include "crypto/keys.h"
+#include "op/binding.h"
+#include "op/signature.h"
+#include "op/token.h"
+
+_Static_assert(sizeof(((struct request *)0)->token_buffer) == TOKEN_SIZE_MAX &&
+                   sizeof(((struct request *)0)->bound_buffer) == BINDING_SIZE_MAX,
+               "what a rule makes of a token fits into its request");
+_Static_assert(sizeof(((struct request *)0)->handle_buffer) == HASH_TEXT_SIZE && ID_SIZE == HASH_TEXT_SIZE,
+               "a handle looks like an id");
+
 enum op_step request_refuse(struct request *request, enum error_code code, const char *message) {
     request->error = error_make(code, message);
     return STEP_ERROR;
@@ -14,7 +26,11 @@ enum op_step request_refuse_limit(struct request *request, enum error_code code,
 
 bool request_take_namespace(struct request *request, struct bytes given) {
     request->verb->namespace = bytes_is_absent(given) ? request->default_namespace : given;
-    if (!bytes_is_absent(request->verb->namespace)) return true;
+    if (!bytes_is_absent(request->verb->namespace)) {
+        request->is_hashed = request_policy(request)->hash_ids;
+        request->is_secret |= request->is_hashed;
+        return true;
+    }
     request_refuse(request, ERROR_BAD_REQUEST,
                    "Name a namespace as the first parameter, or set the connection's default with server.hello.");
     return false;
@@ -43,14 +59,152 @@ bool request_take_group(struct request *request, struct bytes user, struct bytes
     return true;
 }
 
-enum op_step request_update(struct request *request, struct bytes given_namespace, struct bytes id, update_rule rule) {
-    struct verb *verb = request->verb;
-    if (!request_take_namespace(request, given_namespace)) return STEP_ERROR;
-    verb->kind = VERB_UPDATE;
-    verb->id = id;
-    verb->update.rule = rule;
-    verb->update.arguments = request;
+/* ---------------------------------------------------------------- ids */
+
+struct bytes request_engine_id(const struct request *request, struct bytes id, char buffer[43]) {
+    uint8_t hash[HASH_SIZE];
+    if (!request->is_hashed) return id;
+    cipher_hash(request->keys->id_key, HASH_HANDLE, id, 0, hash);
+    cipher_base64url(hash, buffer);
+    return bytes_of(buffer, HASH_TEXT_SIZE);
+}
+
+void request_take_id(struct request *request, struct bytes id) {
+    request->verb->id = request_engine_id(request, id, request->handle_buffer);
+    if (request->is_hashed) request->shown_id = id;
+}
+
+static enum op_step take_handle(struct request *request, struct bytes handle) {
+    if (!request->is_hashed)
+        return request_refuse(request, ERROR_BAD_REQUEST,
+                              "This namespace has no hash_ids and so no handles; give the session's id.");
+    request->verb->id = handle;
     return STEP_SUBMIT;
+}
+
+static enum op_step take_cookie(struct request *request, struct bytes cookie) {
+    struct bytes secrets = keys_cookie_secrets(request->keys, request->verb->namespace), id;
+    unsigned secret_index;
+    request->is_secret = true;
+    if (bytes_is_absent(secrets)) return request_refuse(request, ERROR_FORBIDDEN, SIGNATURE_NO_SECRETS);
+    if (!signature_verify(secrets, cookie, bytes_of(request->cookie_buffer, sizeof request->cookie_buffer), &id,
+                          &secret_index) ||
+        id.size == 0 || id.size > LIMIT_MAX_ID)
+        return STEP_ANSWER;
+    request_take_id(request, id);
+    return STEP_SUBMIT;
+}
+
+enum op_step request_take_choice(struct request *request, const struct id_choice *choice) {
+    if (choice->kind == ID_HANDLE) return take_handle(request, choice->text);
+    if (choice->kind == ID_COOKIE) return take_cookie(request, choice->text);
+    request_take_id(request, choice->text);
+    return STEP_SUBMIT;
+}
+
+bool request_take_ids(struct request *request, struct bytes ids, struct bytes *out) {
+    *out = ids;
+    if (!request->is_hashed || bytes_is_absent(ids)) return true;
+    struct mp_cursor cursor = mp_cursor_of(ids);
+    char buffer[HASH_TEXT_SIZE];
+    uint32_t count = mp_read_array(&cursor);
+    buf_clear(request->handles);
+    mp_write_array(request->handles, count);
+    for (uint32_t i = 0; i < count; i++)
+        mp_write_str(request->handles, request_engine_id(request, mp_read_bytes(&cursor), buffer));
+    *out = buf_bytes(request->handles);
+    if (!request->handles->is_failed) return true;
+    request_refuse(request, ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+    return false;
+}
+
+struct bytes request_make_id(struct request *request, struct bytes user) {
+    id_make(request->ids, user, request->id_buffer);
+    struct bytes id = bytes_of(request->id_buffer, ID_SIZE);
+    if (request->is_hashed) request->shown_id = id;
+    return request_engine_id(request, id, request->other_buffer);
+}
+
+/* ---------------------------------------------------------------- updates */
+
+static enum outcome checked_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct request *request = input->arguments;
+    if (input->policy->hash_ids != request->is_hashed) {
+        outcome_error(error, ERROR_BUSY, "The namespace was made anew at this moment; try again.");
+        error->retry_after_ms = 1;
+        return OUTCOME_ERROR;
+    }
+    return request->rule(input, draft, error);
+}
+
+update_rule request_checked_rule(struct request *request, update_rule rule) {
+    request->rule = rule;
+    return checked_rule;
+}
+
+enum op_step request_ask_update(struct request *request, update_rule rule) {
+    request->verb->kind = VERB_UPDATE;
+    request->verb->update.rule = request_checked_rule(request, rule);
+    request->verb->update.arguments = request;
+    return STEP_SUBMIT;
+}
+
+enum op_step request_update_choice(struct request *request, struct bytes given_namespace,
+                                   const struct id_choice *choice, update_rule rule) {
+    if (!request_take_namespace(request, given_namespace)) return STEP_ERROR;
+    enum op_step step = request_take_choice(request, choice);
+    return step == STEP_SUBMIT ? request_ask_update(request, rule) : step;
+}
+
+enum op_step request_update(struct request *request, struct bytes given_namespace, struct bytes id, update_rule rule) {
+    struct id_choice choice = {.text = id, .kind = ID_PLAIN};
+    return request_update_choice(request, given_namespace, &choice, rule);
+}
+
+/* ---------------------------------------------------------------- tokens */
+
+void request_make_secret(struct request *request) {
+    uint8_t random[HASH_SIZE];
+    request->env->random(request->env->context, random, sizeof random);
+    cipher_base64url(random, request->secret);
+    cipher_wipe(random, sizeof random);
+    request->is_secret = true;
+}
+
+struct bytes request_begin_token(struct request *request) {
+    struct token token;
+    token_begin(&token, request->keys, bytes_of(request->secret, sizeof request->secret));
+    return bytes_of(request->token_buffer, token_encode(&token, request->token_buffer));
+}
+
+/* ---------------------------------------------------------------- answers */
+
+void request_write_record(const struct request *request, struct buf *out, const struct session *session) {
+    struct record_extra extra = {.is_hashed = request->is_hashed, .id = request->shown_id};
+    codec_write_record_with(out, session, &extra, request->fields, request->now_ms);
+}
+
+enum { TOKEN_TEXT_MAX = LIMIT_MAX_ID + 1 + HASH_TEXT_SIZE };
+
+static struct bytes token_text(const struct request *request, struct bytes id, uint8_t text[TOKEN_TEXT_MAX]) {
+    memcpy(text, id.data, id.size);
+    text[id.size] = '.';
+    memcpy(text + id.size + 1, request->secret, sizeof request->secret);
+    return bytes_of(text, id.size + 1 + sizeof request->secret);
+}
+
+void request_write_record_with_token(const struct request *request, struct buf *out, const struct session *session) {
+    uint8_t text[TOKEN_TEXT_MAX];
+    struct record_extra extra = {.is_hashed = request->is_hashed, .id = request->shown_id};
+    extra.token = token_text(request, request->is_hashed ? request->shown_id : session->id, text);
+    codec_write_record_with(out, session, &extra, request->fields, request->now_ms);
+    cipher_wipe(text, sizeof text);
+}
+
+void request_write_token(const struct request *request, struct buf *out, struct bytes id) {
+    uint8_t text[TOKEN_TEXT_MAX];
+    mp_write_str(out, token_text(request, id, text));
+    cipher_wipe(text, sizeof text);
 }
 
 int64_t moment_of(const struct request *request, int64_t given) {

@@ -4,6 +4,7 @@
  * record. It fails where the id is taken (EXISTS), was destroyed or has died (GONE, unless `revive`), may not be chosen
  * (FORBIDDEN), or where the engine meets a limit. Any loop's thread. */
 #include "base/id.h"
+#include "op/binding.h"
 #include "op/op_table.gen.h"
 #include "op/pool.h"
 
@@ -32,6 +33,14 @@ static bool draft_fill(const struct update_input *input, struct session *draft, 
     return true;
 }
 
+/* The hashes of its token and of what it is bound to stand in the request. */
+static void draft_bind(struct request *request, struct session *draft) {
+    const struct args_session_create *args = &request->args.session_create;
+    if (args->token) draft->token = request_begin_token(request);
+    size_t size = binding_encode(&args->bind, request->keys, request->bound_buffer);
+    if (size) draft->bound = bytes_of(request->bound_buffer, size);
+}
+
 static enum outcome create_rule(const struct update_input *input, struct session *draft, struct error *error) {
     const struct request *request = input->arguments;
     const struct args_session_create *args = &request->args.session_create;
@@ -45,29 +54,44 @@ static enum outcome create_rule(const struct update_input *input, struct session
     }
     if (input->presence != PRESENCE_NONE && !args->revive) return outcome_gone(input, error);
     draft_begin(draft, input, request->verb->id);
+    draft_bind((struct request *)request, draft);
     return draft_fill(input, draft, error) ? OUTCOME_REPLACE : OUTCOME_ERROR;
+}
+
+/* Whoever is in a pool gets an id that proxies take; else it is one of ours. */
+static void take_id(struct request *request, const struct args_session_create *args) {
+    if (!bytes_is_absent(args->id)) {
+        request_take_id(request, args->id);
+    } else if (bytes_is_absent(args->pool)) {
+        request->verb->id = request_make_id(request, args->user);
+    } else {
+        id_make_pool(request->env, request->id_buffer);
+        request->verb->id = bytes_of(request->id_buffer, POOL_ID_SIZE);
+    }
 }
 
 enum op_step session_create_begin(struct request *request) {
     const struct args_session_create *args = &request->args.session_create;
-    struct bytes id = args->id;
     if ((args->given & ~args->nil & SESSION_CREATE_CREATED_AT) &&
         args->created_at + request->clock_offset_ms > request->now_ms)
         return request_refuse(request, ERROR_BAD_REQUEST,
                               "created_at lies in the future; leave it out for a session that begins now.");
-    if (bytes_is_absent(id) && !bytes_is_absent(args->pool)) {
-        id_make_pool(request->env, request->id_buffer);
-        id = bytes_of(request->id_buffer, POOL_ID_SIZE);
-    } else if (bytes_is_absent(id)) {
-        id_make(request->ids, args->user, request->id_buffer);
-        id = bytes_of(request->id_buffer, ID_SIZE);
-    }
+    if ((args->given & ~args->nil & SESSION_CREATE_BIND) && !(args->bind.given & ~args->bind.nil))
+        return request_refuse(request, ERROR_BAD_REQUEST,
+                              "bind names nothing; give user_agent, address or device_key in it, or leave it out.");
+    bool is_taken = bytes_is_absent(args->pool) ? request_take_namespace(request, args->namespace)
+                                                : pool_take_namespace(request, args->namespace);
+    if (!is_taken) return STEP_ERROR;
+    take_id(request, args);
+    if (args->token) request_make_secret(request);
     request->fields = args->given & SESSION_CREATE_FIELDS ? args->fields : FIELDS_ALL;
-    if (request_update(request, args->namespace, id, create_rule) == STEP_ERROR) return STEP_ERROR;
     request->verb->update.pool = args->pool;
-    return STEP_SUBMIT;
+    return request_ask_update(request, create_rule);
 }
 
 void session_create_end(struct request *request, struct buf *out) {
-    codec_write_record(out, &request->verb->session, request->fields, request->now_ms);
+    if (request->args.session_create.token)
+        request_write_record_with_token(request, out, &request->verb->session);
+    else
+        request_write_record(request, out, &request->verb->session);
 }

@@ -18,7 +18,7 @@ static enum outcome take_rule(const struct update_input *input, struct session *
 
 enum op_step session_destroy_begin(struct request *request) {
     const struct args_session_destroy *args = &request->args.session_destroy;
-    return request_update(request, args->namespace, args->id.text, destroy_rule);
+    return request_update_choice(request, args->namespace, &args->id, destroy_rule);
 }
 
 void session_destroy_end(struct request *request, struct buf *out) {
@@ -35,7 +35,7 @@ enum op_step session_take_begin(struct request *request) {
 void session_take_end(struct request *request, struct buf *out) {
     const struct verb *verb = request->verb;
     if (verb->outcome == OUTCOME_REMOVE)
-        codec_write_record(out, &verb->session, request->fields, request->now_ms);
+        request_write_record(request, out, &verb->session);
     else
         mp_write_nil(out);
 }

@@ -12,7 +12,7 @@ static bool list_each(void *context, const struct session *session) {
     struct request *request = context;
     /* The first one is always taken, so that every page gets on. */
     if (request->streamed_count > 0 && request->out->size >= request->output_mark) return false;
-    codec_write_record(request->out, session, request->fields, request->now_ms);
+    request_write_record(request, request->out, session);
     request->streamed_count++;
     return true;
 }

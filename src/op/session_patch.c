@@ -28,7 +28,7 @@ static enum outcome begin_missing(const struct update_input *input, struct sessi
     if (input->policy->strict_ids)
         return outcome_error(error, ERROR_FORBIDDEN,
                              "This namespace makes its ids itself; use session.create without an id.");
-    draft_begin(draft, input, args->id);
+    draft_begin(draft, input, request->verb->id);
     draft_set_timeouts(draft, input->policy, &args->timeouts);
     return OUTCOME_REPLACE;
 }

@@ -8,7 +8,6 @@
 #include "base/id.h"
 #include "op/draft.h"
 #include "op/op_table.gen.h"
-#include "op/scratch.h"
 
 static const uint8_t empty_map[] = {0x80};
 
@@ -24,19 +23,19 @@ static void lifetime_restart(struct session *draft, const struct policy *policy,
     draft_set_absolute_expires_at(draft, policy, moment > MOMENT_MAX_MS ? MOMENT_MAX_MS : moment);
 }
 
-/* An id of ours gets the bucket of the user that the session has now. It was made before the user was known, so the
- * copy is changed, not the request: a rule may run again with another user. False: memory is lacking. */
-static bool draft_take_new_id(struct session *draft, const struct request *request, struct scratch *scratch) {
+/* The id as the caller is to know it. One of ours gets the bucket of the user that the session has now: it was made
+ * before the user was known. The request's chance stays, so that a rule that runs again makes the same of the same. */
+static struct bytes new_id(struct request *request, struct bytes user) {
     const struct args_session_regenerate *args = &request->args.session_regenerate;
-    draft->id = args->new_id;
-    if (!bytes_is_absent(args->new_id)) return true;
-    char *copy = (char *)scratch_reserve(scratch, ID_SIZE);
-    if (!copy) return false;
-    scratch->size += ID_SIZE;
-    memcpy(copy, request->id_buffer, ID_SIZE);
-    if (!bytes_is_absent(draft->user)) id_set_user(request->ids, draft->user, copy);
-    draft->id = bytes_of(copy, ID_SIZE);
-    return true;
+    if (!bytes_is_absent(args->new_id)) return args->new_id;
+    if (!bytes_is_absent(user)) id_set_user(request->ids, user, request->id_buffer);
+    return bytes_of(request->id_buffer, ID_SIZE);
+}
+
+/* A token of the old id is worth nothing under the new one, so the session gets another. */
+static void draft_take_new_id(struct session *draft, struct request *request) {
+    draft->id = request_engine_id(request, new_id(request, draft->user), request->other_buffer);
+    if (!bytes_is_absent(draft->token)) draft->token = request_begin_token(request);
 }
 
 static enum outcome regenerate_rule(const struct update_input *input, struct session *draft, struct error *error) {
@@ -52,8 +51,7 @@ static enum outcome regenerate_rule(const struct update_input *input, struct ses
     }
     draft_set_bytes(&draft->user, args->given, SESSION_REGENERATE_USER, args->user);
     if (args->restart_lifetime) lifetime_restart(draft, input->policy, input->now_ms);
-    if (!draft_take_new_id(draft, request, input->scratch))
-        return outcome_error(error, ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+    draft_take_new_id(draft, (struct request *)request);
     return OUTCOME_REPLACE;
 }
 
@@ -67,9 +65,10 @@ enum op_step session_regenerate_begin(struct request *request) {
         return request_refuse(request, ERROR_BAD_REQUEST,
                               "new_id is the id that the session has; choose another or leave it out.");
     request->fields = args->given & SESSION_REGENERATE_FIELDS ? args->fields : FIELDS_ALL;
+    request_take_id(request, args->id);
+    request_make_secret(request);
     verb->kind = VERB_MOVE;
-    verb->id = args->id;
-    verb->move.rule = regenerate_rule;
+    verb->move.rule = request_checked_rule(request, regenerate_rule);
     verb->move.arguments = request;
     verb->move.grace_ms = args->grace_ms;
     return STEP_SUBMIT;
@@ -77,8 +76,13 @@ enum op_step session_regenerate_begin(struct request *request) {
 
 void session_regenerate_end(struct request *request, struct buf *out) {
     const struct verb *verb = request->verb;
-    if (verb->outcome == OUTCOME_REPLACE)
-        codec_write_record(out, &verb->session, request->fields, request->now_ms);
-    else
+    if (verb->outcome != OUTCOME_REPLACE) {
         mp_write_nil(out);
+        return;
+    }
+    if (request->is_hashed) request->shown_id = new_id(request, verb->session.user);
+    if (bytes_is_absent(verb->session.token))
+        request_write_record(request, out, &verb->session);
+    else
+        request_write_record_with_token(request, out, &verb->session);
 }

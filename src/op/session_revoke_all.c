@@ -18,9 +18,8 @@ enum op_step session_revoke_all_begin(struct request *request) {
             "Say whose sessions: give a user, a client or a pool. session.clear ends all of a namespace.");
     verb->kind = VERB_END_ALL;
     verb->end_all.end = END_REVOKE;
-    verb->end_all.except = args->except;
     verb->end_all.reason = args->reason;
-    return STEP_SUBMIT;
+    return request_take_ids(request, args->except, &verb->end_all.except) ? STEP_SUBMIT : STEP_ERROR;
 }
 
 void session_revoke_all_end(struct request *request, struct buf *out) {

@@ -41,7 +41,7 @@ static enum outcome set_rule(const struct update_input *input, struct session *d
         if (input->policy->strict_ids)
             return outcome_error(error, ERROR_FORBIDDEN,
                                  "This namespace makes its ids itself; use session.create without an id.");
-        draft_begin(draft, input, args->id);
+        draft_begin(draft, input, request->verb->id);
     } else {
         if (args->mode == SET_MODE_CREATE) return refuse_existing(input, error);
         if (args->mode == SET_MODE_IF_VERSION && args->version != input->old->version)

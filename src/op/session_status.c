@@ -60,6 +60,7 @@ static enum outcome status_rule(const struct update_input *input, struct session
     const struct request *request = input->arguments;
     const struct transition *transition = &transitions[request->op];
     struct bytes by = argument_bytes(request, transition->by);
+    if (!bytes_is_absent(by)) by = request_engine_id(request, by, ((struct request *)request)->other_buffer);
     if (input->presence != PRESENCE_ALIVE && input->presence != PRESENCE_DEAD) return OUTCOME_KEEP;
     enum status from = session_status(input->old, input->now_ms);
     if (from == transition->to) {
@@ -83,13 +84,13 @@ static enum op_step status_begin(struct request *request) {
     request->fields = FIELDS_ALL;
     if (request->args.any.given & transition->fields_bit)
         memcpy(&request->fields, arguments + transition->fields, sizeof(request->fields));
-    return request_update(request, ARGUMENTS_OF(request).namespace, ARGUMENTS_OF(request).id.text, status_rule);
+    return request_update_choice(request, ARGUMENTS_OF(request).namespace, &ARGUMENTS_OF(request).id, status_rule);
 }
 
 static void status_end(struct request *request, struct buf *out) {
     const struct verb *verb = request->verb;
     if (verb->is_found)
-        codec_write_record(out, &verb->session, request->fields, request->now_ms);
+        request_write_record(request, out, &verb->session);
     else
         mp_write_nil(out);
 }

@@ -25,15 +25,14 @@ enum op_step session_touch_begin(struct request *request) {
     const struct args_session_touch *args = &request->args.session_touch;
     struct verb *verb = request->verb;
     if ((args->given & (SESSION_TOUCH_ABSOLUTE_EXPIRES_AT | SESSION_TOUCH_META)) || args->timeouts.given)
-        return request_update(request, args->namespace, args->id.text, touch_rule);
+        return request_update_choice(request, args->namespace, &args->id, touch_rule);
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
     verb->kind = VERB_TOUCH;
-    verb->id = args->id.text;
-    return STEP_SUBMIT;
+    return request_take_choice(request, &args->id);
 }
 
 void session_touch_end(struct request *request, struct buf *out) {
-    if (!request->verb->is_found) {
+    if (!request->verb || !request->verb->is_found) { /* no verb: a cookie whose signature is wrong */
         mp_write_nil(out);
         return;
     }

@@ -48,7 +48,8 @@ static void replay_finish(struct conn *conn, const struct request *request, stru
     mp_read_int(&cursor, 1, 1);
     mp_read_int(&cursor, 0, UINT32_MAX);
     assert(cursor.error == MP_OK);
-    replay_keep(replay, entry, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)), request->now_ms);
+    replay_keep(replay, entry, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)), request->is_secret,
+                request->now_ms);
 }
 
 static void count_answer(struct metrics *metrics, const struct request *request) {
@@ -73,7 +74,18 @@ static struct buf *answer_buffer(struct conn *conn, const struct request *reques
     struct buf *discarded = &conn->loop->discarded;
     if (discarded->capacity > SPARE_BUFFER_BYTES_MAX) buf_fini(discarded);
     buf_clear(discarded);
+    discarded->is_secret = request->is_secret;
     return discarded;
+}
+
+/* What a request with secrets made for itself goes as soon as it is answered. Its input goes with the buffer that holds
+ * it, its answer once it was sent. */
+static void secrets_settle(struct conn *conn, struct request *request) {
+    if (!request->is_secret) return;
+    conn->input_is_secret = true;
+    cipher_wipe(request->id_buffer, sizeof request->id_buffer);
+    cipher_wipe(request->secret, sizeof request->secret);
+    cipher_wipe(request->cookie_buffer, sizeof request->cookie_buffer);
 }
 
 /* Settles the answer of a request that was ended: it starts at `start` of `out`. Where memory is lacking for it, it is
@@ -85,8 +97,9 @@ static void answer_settle(struct conn *conn, struct request *request, struct rep
         codec_write_error(out, request->msgid, &request->error);
     }
     count_answer(&conn->loop->metrics, request);
+    secrets_settle(conn, request);
     if (out->is_failed)
-        out->size = start;
+        buf_cut(out, start);
     else if (replay)
         replay_finish(conn, request, replay, bytes_of(out->data + start, out->size - start));
 }
@@ -95,6 +108,7 @@ void batch_answer(struct conn *conn, struct request *request, struct replay_entr
     if (request->verb && request->verb->error.code != ERROR_NONE) request->error = request->verb->error;
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
+    out->is_secret |= request->is_secret;
     request_end(request, out);
     answer_settle(conn, request, replay, out, start);
 }
@@ -233,14 +247,16 @@ void refuse_busy(struct request *request, const char *message, int64_t retry_aft
 }
 
 /* Answers with what `known` holds instead of executing. */
-static void answer_known(struct conn *conn, const struct request *request, struct bytes known) {
+static void answer_known(struct conn *conn, const struct request *request, const struct buf *known) {
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
+    out->is_secret |= known->is_secret;
+    conn->input_is_secret = true; /* nobody looked what it holds */
     mp_write_array(out, 4);
     mp_write_uint(out, 1);
     mp_write_uint(out, request->msgid);
-    mp_write_raw(out, known);
-    if (out->is_failed) out->size = start;
+    mp_write_raw(out, buf_bytes(known));
+    if (out->is_failed) buf_cut(out, start);
     count_answer(&conn->loop->metrics, request);
     metric_add(&conn->loop->metrics, METRIC_REPLAYS_TOTAL, 1);
 }
@@ -268,7 +284,7 @@ static bool replay_enter(struct conn *conn, struct request *request, struct batc
     bool is_known = state == REPLAY_KNOWN && !known.is_failed;
     if (state != REPLAY_NEW && loop->batch.count == 0) {
         if (is_known)
-            answer_known(conn, request, buf_bytes(&known));
+            answer_known(conn, request, &known);
         else
             refuse_replay(request, state);
     }
@@ -296,6 +312,10 @@ static void request_init(struct request *request, struct verb *verb, struct conn
     request->conn = conn;
     request->out = NULL;
     request->answer_mark = conn->loop->output_mark;
+    request->keys = conn->loop->keys;
+    request->is_hashed = false;
+    request->is_secret = op_infos[request->op].is_secret;
+    request->shown_id = BYTES_ABSENT;
     verb_clear(verb);
 }
 
@@ -303,6 +323,7 @@ static void request_init(struct request *request, struct verb *verb, struct conn
  * the next request's. */
 static void request_begin(struct batch *batch, struct request *request) {
     enum op_step step = STEP_ERROR;
+    if (request->error.code != ERROR_NONE) request->is_secret = true; /* nobody looked what it holds */
     if (request->error.code == ERROR_NONE) step = op_defs[request->op].begin(request);
     assert((step == STEP_ERROR) == (request->error.code != ERROR_NONE));
     if (step == STEP_SUBMIT)
@@ -390,6 +411,7 @@ static void execute_alone(struct conn *conn, struct request *request, struct rep
     for (bool is_unfinished = true; is_unfinished; request->step++) {
         request->is_unfinished = request->takes_errors = false;
         step_execute(conn, request);
+        out->is_secret |= request->is_secret;
         request_end(request, out);
         is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
         if (is_unfinished && !op_is_streaming(request->op)) out->size = start;
@@ -402,6 +424,7 @@ static void execute_alone(struct conn *conn, struct request *request, struct rep
 /* Answers a message that is whole and refused, or ends the connection where nothing behind it can be trusted. */
 static void answer_refused(struct conn *conn, const struct message *message) {
     struct metrics *metrics = &conn->loop->metrics;
+    conn->input_is_secret = true; /* nobody looked what it holds */
     if (message->state == DECODE_BROKEN) {
         metric_add(metrics, METRIC_BROKEN_TOTAL, 1);
         conn_break(conn, 0, &message->error);
@@ -424,6 +447,11 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
     conn_break(conn, message->frame.is_notification ? 0 : message->frame.msgid, &error);
 }
 
+/* What the begin of the next request may depend on: whether a namespace has hash_ids, and its secrets. */
+static bool is_turning_point(enum op op) {
+    return op == OP_NAMESPACE_CONFIGURE || op == OP_NAMESPACE_DROP;
+}
+
 /* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
  * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what changes
  * the connection's watches, because what was done before it belongs to those of before; what has no bound, or would
@@ -433,7 +461,8 @@ static bool must_be_first(const struct server_loop *loop, const struct request *
     if (is_unbounded(request->op) || answers_several(request)) return true;
     if (loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
     if (request->op == OP_WATCH_START || request->op == OP_WATCH_STOP) return true;
-    return request->op == OP_SERVER_HELLO || (!is_reread && is_risk(loop, records));
+    if (request->op == OP_SERVER_HELLO || is_turning_point(request->op)) return true;
+    return !is_reread && is_risk(loop, records);
 }
 
 /* An acquire that may have to wait for a session. */
@@ -478,7 +507,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     batch->record_replies += answers_record(request->op);
     batch->copy_work += copy_work(loop, request);
     batch->count++;
-    return ADDED;
+    return is_turning_point(request->op) ? ADD_ENOUGH : ADDED;
 }
 
 /* Takes the message at the start of `input` into the batch, or answers it at once. *size: how long it is, if it was. */
@@ -508,6 +537,7 @@ static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t n
  * is left. */
 static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
     struct batch *batch = &conn->loop->batch;
+    keyring_follow(conn->loop->server->keyring, &conn->loop->keys);
     batch->count = batch->verb_count = batch->queued = batch->record_replies = batch->copy_work = 0;
     size_t room = conn->loop->max_in_flight - (conn->waiting_count - conn->queued_count), at = 0;
     if (room > BATCH_MAX) room = BATCH_MAX;

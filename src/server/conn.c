@@ -176,6 +176,7 @@ static uint64_t msgid_of(struct bytes start) {
 static void conn_keep(struct conn *conn, struct bytes rest) {
     if (rest.size == 0 || conn->is_closing) return;
     if (!conn->input.data) loop_take_buffer(conn->loop, &conn->input);
+    conn->input.is_secret = true; /* nobody has looked what it holds */
     buf_append(&conn->input, rest.data, rest.size);
     if (!conn->input.is_failed) return;
     conn->is_closing = true;
@@ -226,7 +227,7 @@ static size_t conn_complete(struct conn *conn, struct bytes more, bool *is_ready
     if (is_whole) {
         size_t surplus = conn->input.size - conn->scan.scanned;
         assert(surplus <= taken);
-        conn->input.size -= surplus;
+        buf_cut(&conn->input, conn->scan.scanned);
         taken -= surplus;
     }
     *is_ready = is_whole || error != MP_TRUNCATED;
@@ -247,6 +248,7 @@ enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms)
     loop_read_limits(conn->loop);
     conn->loop->now_ms = now_ms;
     metric_add(&conn->loop->metrics, METRIC_BYTES_IN_TOTAL, input.size);
+    conn->input_is_secret = false;
     if (conn->is_closing || input.size == 0) return conn_settle(conn);
     if (conn->is_paused) {
         conn_keep(conn, input);
@@ -259,6 +261,10 @@ enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms)
     }
     conn_keep(conn, input);
     return conn_settle(conn);
+}
+
+bool conn_input_is_secret(const struct conn *conn) {
+    return conn->input_is_secret || conn->input.size > 0 || conn->is_closing;
 }
 
 enum conn_state conn_resume(struct conn *conn, int64_t now_ms) {

@@ -11,6 +11,7 @@
 #include "base/id.h"
 #include "base/list.h"
 #include "base/mp.h"
+#include "crypto/keyring.h"
 #include "metrics/metrics.h"
 #include "op/op.h"
 #include "server/replay.h"
@@ -56,6 +57,8 @@
 struct server {
     struct server_options options;
     struct id_maker ids;
+    struct keyring *keyring;
+    struct keyring own_keyring; /* where the options name none */
     struct replay *replay;
     struct server_loop *loops[LOOP_COUNT_MAX]; /* NULL where closed; written before the threads begin, or under test */
     _Atomic uint32_t max_in_flight, max_waiting, output_mark, max_frame;
@@ -108,11 +111,13 @@ struct server_loop {
     struct metrics metrics;
     struct buf spares[SPARE_BUFFERS_MAX];
     unsigned spare_count;
-    struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
-    struct list notify;   /* connections with output that the shell has not heard of */
-    struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
-    uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
-    struct list watches;  /* of all its connections */
+    const struct keys *keys; /* the keyring's, looked at before each round of a batch */
+    struct buf handles;      /* of a request that names many ids, in a namespace with hash_ids */
+    struct buf discarded;    /* answers that nobody waits for, and pairs that are counted before they are written */
+    struct list notify;      /* connections with output that the shell has not heard of */
+    struct list resting; /* connections whose next request is heavy and waits for a turn; the longest waiting first */
+    uint64_t turn_work;  /* of heavy requests in this turn; see TURN_WORK_MAX */
+    struct list watches; /* of all its connections */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */
     bool is_advancing;
@@ -142,6 +147,7 @@ struct conn {
     bool has_missed;       /* some of its watches have missed events and were not told yet */
     uint8_t namespace_size;
     bool has_spoken, is_flying, is_paused;
+    bool input_is_secret;                   /* of what was fed last, something may have been */
     bool is_resting;                        /* its next request is heavy, and this turn has had its share of those */
     bool has_ended;                         /* no acquire may wait any more: nobody can be told to be there */
     bool is_closing;                        /* no further request is read; what is in output is still to be sent */

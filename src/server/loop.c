@@ -13,6 +13,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     loop->server = server;
     loop->engine = server->options.engine;
     loop->index = loop_index;
+    loop->keys = keyring_take(server->keyring);
     list_init(&loop->notify);
     list_init(&loop->resting);
     list_init(&loop->watches);
@@ -21,6 +22,8 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
         loop->batch.requests[i].env = server->options.env;
         loop->batch.requests[i].engine = server->options.engine;
         loop->batch.requests[i].ids = &server->ids;
+        loop->batch.requests[i].keyring = server->keyring;
+        loop->batch.requests[i].handles = &loop->handles;
         loop->batch.requests[i].server = server;
     }
     server->loops[loop_index] = loop;
@@ -32,6 +35,8 @@ void server_loop_close(struct server_loop *loop) {
     for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
     for (unsigned i = 0; i < loop->spare_count; i++) buf_fini(&loop->spares[i]);
     buf_fini(&loop->discarded);
+    buf_fini(&loop->handles);
+    keys_release(loop->keys);
     loop->server->loops[loop->index] = NULL;
     free(loop);
 }

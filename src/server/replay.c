@@ -10,6 +10,7 @@
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/mp.h"
+#include "crypto/cipher.h"
 #include "sessiond/protocol.h"
 
 #include <assert.h>
@@ -30,6 +31,7 @@ struct replay_entry {
     int64_t answered_at;       /* 0: running */
     uint8_t *answer;
     size_t answer_size;
+    uint64_t seal; /* the number that the answer is sealed with; 0: it is not */
 };
 
 struct part {
@@ -41,6 +43,8 @@ struct part {
 
 struct replay {
     struct hash_key key;
+    uint8_t seal_key[KEY_SIZE];
+    _Atomic uint64_t seal; /* the last one that was used */
     _Atomic uint64_t bytes, bytes_max;
     struct part parts[PART_COUNT];
 };
@@ -57,6 +61,7 @@ struct replay *replay_open(const struct env *env, uint64_t bytes_max) {
     struct replay *replay = calloc(1, sizeof *replay);
     if (!replay) return NULL;
     hash_key_init(&replay->key, env);
+    env->random(env->context, replay->seal_key, sizeof replay->seal_key);
     replay_set_bytes_max(replay, bytes_max);
     for (size_t i = 0; i < PART_COUNT; i++) {
         struct part *part = &replay->parts[i];
@@ -87,6 +92,7 @@ void replay_close(struct replay *replay) {
         }
         free(part->buckets);
     }
+    cipher_wipe(replay->seal_key, sizeof replay->seal_key);
     free(replay);
 }
 
@@ -162,7 +168,7 @@ static void chain_free(struct replay *replay, struct replay_entry *chain) {
 
 /* What stands under the hash already. Under the part's lock. *missing: bytes that `answer` has no room for. */
 static enum replay_state part_answer(struct part *part, uint64_t hash, uint64_t fingerprint, struct buf *answer,
-                                     size_t *missing) {
+                                     size_t *missing, uint64_t *seal) {
     struct replay_entry *entry = part_find(part, hash);
     if (!entry) return REPLAY_NEW;
     if (entry->fingerprint != fingerprint) return REPLAY_MISMATCH;
@@ -171,12 +177,13 @@ static enum replay_state part_answer(struct part *part, uint64_t hash, uint64_t 
         *missing = entry->answer_size;
     else
         buf_append(answer, entry->answer, entry->answer_size);
+    *seal = entry->seal;
     return REPLAY_KNOWN;
 }
 
 /* Reserves an entry, unless somebody was faster. `entry` is the new one. */
 static enum replay_state part_enter(struct replay *replay, struct replay_entry *entry, int64_t now_ms,
-                                    struct buf *answer, size_t *missing) {
+                                    struct buf *answer, size_t *missing, uint64_t *seal) {
     struct part *part = part_of(replay, entry->hash);
     unsigned count;
     lock_take(&part->lock);
@@ -187,7 +194,7 @@ static enum replay_state part_enter(struct replay *replay, struct replay_entry *
         expired->next = old;
         old = expired;
     }
-    enum replay_state state = part_answer(part, entry->hash, entry->fingerprint, answer, missing);
+    enum replay_state state = part_answer(part, entry->hash, entry->fingerprint, answer, missing, seal);
     if (state == REPLAY_NEW) {
         part_grow(part);
         entry->next = *part_bucket(part, entry->hash);
@@ -214,15 +221,20 @@ enum replay_state replay_begin(struct replay *replay, const struct replay_key *k
     list_init(&fresh->link);
     fresh->hash = key_hash(replay, key);
     fresh->fingerprint = key_fingerprint(replay, key);
-    size_t missing;
+    size_t missing, start = answer->size;
+    uint64_t seal = 0;
     enum replay_state state;
     do {
         missing = 0;
-        state = part_enter(replay, fresh, now_ms, answer, &missing);
+        state = part_enter(replay, fresh, now_ms, answer, &missing, &seal);
         /* Memory is taken outside of the lock; meanwhile the entry may have gone. */
     } while (missing && buf_reserve(answer, missing));
     if (state != REPLAY_NEW) {
         entry_free(fresh);
+        if (state == REPLAY_KNOWN && seal) {
+            answer->is_secret = true;
+            cipher_seal(replay->seal_key, seal, answer->data + start, answer->size - start);
+        }
         return state;
     }
     /* The bound is asked last, so that what is known is answered also at the bound. */
@@ -235,16 +247,20 @@ enum replay_state replay_begin(struct replay *replay, const struct replay_key *k
     return REPLAY_NEW;
 }
 
-void replay_keep(struct replay *replay, struct replay_entry *entry, struct bytes answer, int64_t now_ms) {
+void replay_keep(struct replay *replay, struct replay_entry *entry, struct bytes answer, bool is_secret,
+                 int64_t now_ms) {
     assert(!entry->answered_at && now_ms != 0);
     uint8_t *copy = malloc(answer.size);
     if (!copy) return;
     memcpy(copy, answer.data, answer.size);
+    uint64_t seal = is_secret ? atomic_fetch_add(&replay->seal, 1) + 1 : 0;
+    if (seal) cipher_seal(replay->seal_key, seal, copy, answer.size);
     atomic_fetch_add(&replay->bytes, answer.size + BLOCK_OVERHEAD); /* before anybody can free it */
     struct part *part = part_of(replay, entry->hash);
     lock_take(&part->lock);
     entry->answer = copy;
     entry->answer_size = answer.size;
+    entry->seal = seal;
     entry->answered_at = now_ms;
     list_append(&part->queue, &entry->link);
     lock_release(&part->lock);

@@ -8,17 +8,35 @@
 
 static bool server_done(void *context, unsigned loop_index, struct verb *verb);
 
+/* The caller's keys, or some of its own. */
+static bool keyring_begin(struct server *server, const struct server_options *options) {
+    if (!cipher_open()) return false;
+    server->keyring = options->keyring;
+    if (server->keyring) return true;
+    const struct keys *keys = keys_make(options->env);
+    if (!keys) return false;
+    keyring_open(&server->own_keyring, keys, NULL, NULL);
+    server->keyring = &server->own_keyring;
+    return true;
+}
+
+/* Before the loops' threads begin. */
+static const struct keys *server_keys(struct server *server) {
+    return atomic_load(&server->keyring->current);
+}
+
 struct server *server_open(const struct server_options *options) {
     assert(options->loop_count >= 1 && options->loop_count <= LOOP_COUNT_MAX);
     struct server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
     server->replay = replay_open(options->env, options->limits.op_id_memory);
-    if (!server->replay) {
+    if (!server->replay || !keyring_begin(server, options)) {
+        if (server->replay) replay_close(server->replay);
         free(server);
         return NULL;
     }
     server->options = *options;
-    id_maker_init(&server->ids, options->env);
+    id_maker_init(&server->ids, options->env, server_keys(server)->routing_key);
     server_set_limits(server, &options->limits);
     if (options->engine->vtable->set_done) options->engine->vtable->set_done(options->engine, server_done, server);
     return server;
@@ -27,6 +45,7 @@ struct server *server_open(const struct server_options *options) {
 void server_close(struct server *server) {
     for (size_t i = 0; i < LOOP_COUNT_MAX; i++) assert(!server->loops[i]);
     replay_close(server->replay);
+    if (server->keyring == &server->own_keyring) keyring_close(server->keyring);
     free(server);
 }
 
@@ -83,6 +102,7 @@ static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
     struct request *request = &waiting->request;
     bool is_delivered = waiting->is_queued ? is_deliverable(conn) : !conn->is_closed;
     request->verb = verb;
+    request->keys = loop->keys;
     request->out = NULL; /* only streaming operations write while the engine runs, and they never wait */
     if (loop->now_ms > request->now_ms) request->now_ms = loop->now_ms;
     if (waiting->is_queued && !is_delivered && verb->error.code == ERROR_NONE) {

@@ -320,6 +320,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
     if (count == 0 || count == UV_ENOBUFS || peer->is_closed) return;
     loop_enter_turn(peer->loop);
     if (peer->is_lingering) {
+        if (count > 0) explicit_bzero(buffer->base, (size_t)count);
         peer_discard(peer, count);
     } else if (count == UV_EOF) {
         peer_end_of_input(peer);
@@ -330,6 +331,7 @@ static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) 
         peer->active_at = now_ms;
         peer->has_filled_buffer = count == READ_BUFFER_BYTES;
         enum conn_state state = conn_feed(peer->conn, bytes_of(buffer->base, (size_t)count), now_ms);
+        if (conn_input_is_secret(peer->conn)) explicit_bzero(buffer->base, (size_t)count);
         peer_notice_speech(peer);
         peer_pump(peer, state, now_ms);
     }

@@ -31,14 +31,23 @@ static void keep_forgotten(struct context *context, struct namespace *namespace,
         atomic_store(&namespace->tombstone_floor, floor - 1);
 }
 
-/* Under the registry's lock. False where memory is lacking. */
-static bool change_policy(struct context *context, struct namespace *namespace, const struct policy_change *change) {
+/* Under the registry's lock. False: *error says why nothing changed. */
+static bool change_policy(struct context *context, struct namespace *namespace, const struct policy_change *change,
+                          struct error *error) {
     struct memory_engine *engine = context->engine;
     struct policy old = *namespace_policy(namespace), new = old;
     assert(engine->policy_apply);
     engine->policy_apply(&new, change);
+    if (new.hash_ids != old.hash_ids) {
+        *error = error_make(ERROR_CONFLICT, "hash_ids is chosen when a namespace is made and never changes; leave it "
+                                            "out, or use another namespace.");
+        return false;
+    }
     keep_forgotten(context, namespace, &old, &new);
-    if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &new)) return false;
+    if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &new)) {
+        *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+        return false;
+    }
     /* The dead are armed for the retention that they died under; a shorter one is to give memory back now. */
     if (new.retention_ms != old.retention_ms && atomic_load(&namespace->bytes) > 0) sweep_request(context, namespace);
     return true;
@@ -57,11 +66,11 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
     env_point(engine->env);
     lock_take(&engine->registry.lock);
     bool is_there = !namespace->is_dropped;
-    if (is_there && verb->configure.change && !change_policy(context, namespace, verb->configure.change))
-        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
-    if (is_there && (verb->configure.sets_purging || verb->configure.purge_interval_ms))
+    bool is_done = is_there &&
+                   (!verb->configure.change || change_policy(context, namespace, verb->configure.change, &verb->error));
+    if (is_done && (verb->configure.sets_purging || verb->configure.purge_interval_ms))
         change_purging(context, namespace, verb);
-    if (is_there && !verb->error.code) configure_answer(verb, namespace);
+    if (is_done) configure_answer(verb, namespace);
     lock_release(&engine->registry.lock);
     sweep_wake(context);
     owner_wake(context, 0, atomic_load(&engine->registry.purge_at));
@@ -104,6 +113,13 @@ static void read_state(struct context *context, struct verb *verb, struct namesp
     lock_release(&engine->registry.lock);
 }
 
+/* What a namespace is made with. */
+static bool wants_hash_ids(const struct memory_engine *engine, const struct policy_change *change) {
+    struct policy policy = engine->registry.default_policy;
+    if (change) engine->policy_apply(&policy, change);
+    return policy.hash_ids;
+}
+
 void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
     verb->error = error_make(ERROR_NONE, NULL);
@@ -121,8 +137,9 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
         if (namespace) read_state(context, verb, namespace);
         return;
     }
+    bool hash_ids = wants_hash_ids(engine, verb->configure.change);
     do {
-        namespace = registry_make(&engine->registry, context->loop->index, verb->namespace,
-                                  atomic_load(&engine->max_namespaces), &verb->error);
+        namespace = registry_make_hashed(&engine->registry, context->loop->index, verb->namespace, hash_ids,
+                                         atomic_load(&engine->max_namespaces), &verb->error);
     } while (namespace && !configure_change(context, verb, namespace));
 }

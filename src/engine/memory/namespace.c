@@ -78,7 +78,7 @@ void registry_free(struct registry *registry, struct namespace *namespace) {
 }
 
 /* A namespace with the default policy, in no list yet; NULL where memory is lacking. */
-static struct namespace *namespace_new(struct registry *registry, unsigned reader, struct bytes name) {
+static struct namespace *namespace_new(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids) {
     struct namespace *namespace = slab_alloc(registry->slab, reader, sizeof(*namespace));
     struct policy *policy = slab_alloc(registry->slab, reader, sizeof(*policy));
     if (!namespace || !policy) goto fail;
@@ -92,6 +92,7 @@ static struct namespace *namespace_new(struct registry *registry, unsigned reade
     if (namespace->base_terms == TERMS_NONE) goto fail;
     atomic_init(&namespace->recent_terms, namespace->base_terms);
     *policy = registry->default_policy;
+    policy->hash_ids = hash_ids;
     atomic_init(&namespace->policy, policy);
     return namespace;
 fail:
@@ -101,15 +102,16 @@ fail:
 }
 
 /* Makes the namespace; the lock is held and there is none of that name. */
-static struct namespace *registry_add(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
-                                      struct error *error) {
+static struct namespace *registry_add(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids,
+                                      uint32_t count_max, struct error *error) {
     if (count_max && atomic_load(&registry->count) >= count_max) {
         *error = error_make(ERROR_LIMIT, "The server has as many namespaces as max_namespaces allows; drop one or "
                                          "raise the limit.");
         error->limit = count_max;
         return NULL;
     }
-    struct namespace *namespace = map_make_room(registry, reader) ? namespace_new(registry, reader, name) : NULL;
+    struct namespace *namespace =
+        map_make_room(registry, reader) ? namespace_new(registry, reader, name, hash_ids) : NULL;
     if (!namespace) {
         *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for another namespace; try again later.");
         return NULL;
@@ -127,13 +129,18 @@ static struct namespace *registry_add(struct registry *registry, unsigned reader
 
 struct namespace *registry_make(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
                                 struct error *error) {
+    return registry_make_hashed(registry, reader, name, registry->default_policy.hash_ids, count_max, error);
+}
+
+struct namespace *registry_make_hashed(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids,
+                                       uint32_t count_max, struct error *error) {
     assert(name.size >= 1 && name.size <= LIMIT_MAX_NAMESPACE);
     struct namespace *namespace = registry_find(registry, name);
     if (namespace) return namespace;
     env_point(registry->env);
     lock_take(&registry->lock);
     namespace = registry_find(registry, name);
-    if (!namespace) namespace = registry_add(registry, reader, name, count_max, error);
+    if (!namespace) namespace = registry_add(registry, reader, name, hash_ids, count_max, error);
     lock_release(&registry->lock);
     return namespace;
 }

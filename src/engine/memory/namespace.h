@@ -107,6 +107,9 @@ struct namespace *registry_find(const struct registry *registry, struct bytes na
 /* The namespace of that name, made if there is none. NULL: *error says why not. */
 struct namespace *registry_make(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
                                 struct error *error);
+/* The same; where it is made, with those hash_ids: nobody can have written into it before they are chosen. */
+struct namespace *registry_make_hashed(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids,
+                                       uint32_t count_max, struct error *error);
 
 /* Notes a clear or a purge; the lock is held. */
 void namespace_note_clear(struct namespace *namespace, uint64_t version);

@@ -13,7 +13,9 @@ static void count_random(void *context, void *out, size_t size) {
 static struct id_maker maker_of(struct env *env, uint8_t *counter) {
     struct id_maker maker;
     *env = (struct env){.context = counter, .random = count_random};
-    id_maker_init(&maker, env);
+    uint8_t key[ID_KEY_SIZE];
+    count_random(counter, key, sizeof key);
+    id_maker_init(&maker, env, key);
     return maker;
 }
 
