@@ -24,9 +24,10 @@ static void usage_begin(const struct pool_policy *pool, struct usage *usage) {
 static void session_begin(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
                           struct session *draft, struct usage *usage) {
     struct update_input input = {.policy = policy, .now_ms = now_ms};
-    struct bytes name = draft->pool;
+    struct bytes name = draft->pool, tags = draft->tags;
     draft_begin(draft, &input, draft->id);
     draft->pool = name;
+    draft->tags = tags;
     draft_set_lifetime(draft, policy, pool->idle_timeout_ms, pool->absolute_timeout_ms);
     usage_begin(pool, usage);
 }
