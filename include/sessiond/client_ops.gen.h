@@ -628,23 +628,25 @@ SESSIOND_API struct sessiond_request *sessiond_pool_configure_request(const char
 SESSIOND_API int sessiond_pool_configure(struct sessiond_client *client, const char *pool, const struct sessiond_pool_policy *policy, struct sessiond_pool **result);
 
 /* pool.info: The policy of a pool and how full it is; nil where there is no such pool. Answers {name, policy,
- * usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil. Errors: BAD_REQUEST. */
+ * usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil. Errors: BAD_REQUEST,
+ * FORBIDDEN. */
 SESSIOND_API struct sessiond_request *sessiond_pool_info_request(const char *namespace_name, const char *pool);
 SESSIOND_API int sessiond_pool_info(struct sessiond_client *client, const char *pool, struct sessiond_pool **result);
 
 /* pool.reset: Destroys all sessions of a pool; its policy stays, and who waits goes on waiting. Answers {name,
  * policy, usable_count, retired_count, leased_count, cooling_count, held_count, waiting_count} or nil. Errors:
- * BAD_REQUEST. */
+ * BAD_REQUEST, FORBIDDEN. */
 SESSIOND_API struct sessiond_request *sessiond_pool_reset_request(const char *namespace_name, const char *pool);
 SESSIOND_API int sessiond_pool_reset(struct sessiond_client *client, const char *pool, struct sessiond_pool **result);
 
 /* pool.acquire: Hands out a usable session of a pool and counts the use. While the pool is not full a new one is
  * made (create auto), or CREATE_NEEDED answered and the place held for 10 s (ask), or none made (never). Nothing
- * free is EXHAUSTED, after wait_ms where that is given: who waits is served in order. Answers record with use (and
- * fence when leased), an array of them where count is given, or nil. Errors: BAD_REQUEST, EXHAUSTED, CREATE_NEEDED,
- * LIMIT, NO_MEMORY, BUSY, FORBIDDEN. */
+ * free is EXHAUSTED, after wait_ms where that is given: who waits is served in order. A connection that ends its
+ * side, or that has as many acquires waiting as max_waiting allows, waits no more (BUSY). Answers record with use
+ * (and fence when leased), an array of them where count is given, or nil. Errors: BAD_REQUEST, EXHAUSTED,
+ * CREATE_NEEDED, LIMIT, NO_MEMORY, BUSY, FORBIDDEN. */
 struct sessiond_pool_acquire_options {
-    const char *id; /* that session if it is usable, else nil */
+    const char *id; /* that session if it is usable and free now, else nil; without wait_ms, tags and count */
     enum sessiond_pool_strategy strategy; /* left out: the pool's */
     int64_t lease_ms; /* makes the hand-out exclusive for so long, at most an hour */
     int64_t wait_ms; /* waits so long for a free one, at most a minute */
@@ -659,7 +661,7 @@ SESSIOND_API int sessiond_pool_acquire(struct sessiond_client *client, const cha
 /* pool.mark: Says how a use went. good lowers the error score, bad raises it, retire ends the session's use for
  * ever; a status code retires it if it is one of the blocked ones. The first mark with a use adds no usage, others
  * add 1. A session found unusable is retired. Answers {usage_count, error_score, usable, retired} or nil. Errors:
- * BAD_REQUEST, CONFLICT. */
+ * BAD_REQUEST, CONFLICT, FORBIDDEN. */
 struct sessiond_pool_mark_options {
     int64_t use; /* the hand-out's number, from acquire */
     int64_t fence; /* the lease's number, from acquire; an older one is CONFLICT */
@@ -669,7 +671,7 @@ SESSIOND_API struct sessiond_request *sessiond_pool_mark_request(const char *nam
 SESSIOND_API int sessiond_pool_mark(struct sessiond_client *client, const char *id, int outcome, const struct sessiond_pool_mark_options *options, struct sessiond_marked **result);
 
 /* pool.release: Ends a use: one that has no mark is taken back, and the lease ends. Answers true, or nil where
- * there is no such session. Errors: BAD_REQUEST, CONFLICT. */
+ * there is no such session. Errors: BAD_REQUEST, CONFLICT, FORBIDDEN. */
 struct sessiond_pool_release_options {
     int64_t use; /* the hand-out's number, from acquire */
     int64_t fence; /* the lease's number, from acquire; an older one is CONFLICT */
@@ -678,7 +680,7 @@ SESSIOND_API struct sessiond_request *sessiond_pool_release_request(const char *
 SESSIOND_API int sessiond_pool_release(struct sessiond_client *client, const char *id, const struct sessiond_pool_release_options *options, bool *result);
 
 /* pool.renew: Makes a lease last lease_ms from now on. Answers true, or nil where there is no such session. Errors:
- * BAD_REQUEST, CONFLICT. */
+ * BAD_REQUEST, CONFLICT, FORBIDDEN. */
 struct sessiond_pool_renew_options {
     int64_t use; /* the hand-out's number, from acquire */
     int64_t fence; /* the lease's number, from acquire; an older one is CONFLICT */
@@ -713,7 +715,7 @@ SESSIOND_API int sessiond_pool_add(struct sessiond_client *client, const char *p
 
 /* pool.state: All sessions of a pool with their usage, the oldest first, a page at a time; the list ends where
  * cursor is nil. Answers {usable_count, retired_count, sessions: [record], cursor: str or nil} or nil. Errors:
- * BAD_REQUEST. */
+ * BAD_REQUEST, TOO_BIG, FORBIDDEN. */
 struct sessiond_pool_state_options {
     int64_t limit; /* 1 to 1000, default 1000 */
     const char *cursor; /* where the last page ended */
