@@ -20,8 +20,15 @@ struct entry {
     int64_t gone_at; /* a tombstone's date; 0: none */
 };
 
+struct model_client {
+    int64_t created_at, updated_at;
+    int last; /* the session that was active last; -1: none */
+    int64_t last_created_at;
+};
+
 struct model_namespace {
     bool exists;
+    struct model_client clients[USERS];
     struct policy policy;
     int64_t floor; /* ends before it leave no tombstone: tombstone_ms was raised when they were past it */
     struct entry entries[IDS];
@@ -95,6 +102,39 @@ static int model_count(const struct play *play, const struct model_namespace *na
     return count;
 }
 
+static bool client_is_kept(const struct model_namespace *namespace, int client) {
+    for (int i = 0; i < IDS; i++)
+        if (namespace->entries[i].kind == KIND_SESSION && namespace->entries[i].client == client) return true;
+    return false;
+}
+
+static void client_enter(struct play *play, struct model_namespace *namespace, int client) {
+    struct model_client *known = &namespace->clients[client];
+    model_settle(play); /* of whom the write has replaced nothing may be left */
+    if (!client_is_kept(namespace, client))
+        *known = (struct model_client){.created_at = play->world.now_ms, .last = -1};
+    known->updated_at = play->world.now_ms;
+}
+
+static void client_touch(struct play *play, struct model_namespace *namespace, int id) {
+    const struct entry *entry = &namespace->entries[id];
+    if (entry->client < 0) return;
+    namespace->clients[entry->client].last = id;
+    namespace->clients[entry->client].last_created_at = entry->session.created_at;
+    namespace->clients[entry->client].updated_at = play->world.now_ms;
+}
+
+/* With single_session a session that enters a client replaces who is there. */
+static void model_replace(struct play *play, struct model_namespace *namespace, int client) {
+    for (int i = 0; i < IDS; i++) {
+        struct entry *entry = &namespace->entries[i];
+        if (entry->client != client || !entry_is_alive(play, entry)) continue;
+        entry->session.status = STATUS_REPLACED;
+        entry->session.status_at = play->world.now_ms;
+        entry->session.version = 0; /* any */
+    }
+}
+
 /* Makes room for one more session of the user. False: refused. */
 static bool model_make_room(struct play *play, struct model_namespace *namespace, int user) {
     const struct policy *policy = policy_of(namespace);
@@ -143,6 +183,7 @@ static void check_get(struct play *play, int n, int id, bool include_dead, bool 
     verb.get.is_touch = touches;
     contract_submit(&play->world, &verb);
     bool expected = entry_is_alive(play, entry) || (include_dead && entry_presence(play, entry) == PRESENCE_DEAD);
+    if (touches && entry_is_alive(play, entry)) client_touch(play, namespace, id);
     if (touches && entry_is_alive(play, entry))
         entry->session.last_active_at =
             session_touched_at(&entry->session, policy_of(namespace)->touch_after_ms, play->world.now_ms);
@@ -201,6 +242,7 @@ static struct put random_put(struct play *play) {
     put.must_exist = !put.must_be_new && prng_happens(&play->prng, 1, 5);
     put.revives = prng_happens(&play->prng, 1, 4);
     put.keeps_activity = prng_happens(&play->prng, 1, 8);
+    put.is_touch = prng_happens(&play->prng, 1, 6);
     put.clears_user = prng_happens(&play->prng, 1, 8);
     if (prng_happens(&play->prng, 1, 8))
         put.absolute_expires_at = play->world.now_ms + prng_between(&play->prng, -20, 60);
@@ -244,6 +286,8 @@ static struct entry model_put(struct play *play, struct model_namespace *namespa
         *code = ERROR_LIMIT;
     bool enters = entry.user >= 0 && is_alive && (presence != PRESENCE_ALIVE || entry.user != old->user);
     if (!*code && enters && !model_make_room(play, namespace, entry.user)) *code = ERROR_LIMIT;
+    bool signs_in = entry.client >= 0 && is_alive && (presence != PRESENCE_ALIVE || entry.client != old->client);
+    if (!*code && signs_in && policy_of(namespace)->single_session) model_replace(play, namespace, entry.client);
     return *code ? *old : entry;
 }
 
@@ -260,14 +304,20 @@ static void step_put(struct play *play, int n, int id) {
     if (user >= 0) put.user = TEXT(user_names[user]);
     if (client >= 0) put.client = TEXT(user_names[client]);
     enum error_code code;
-    struct entry after = model_put(play, namespace, entry, &put, user, client, &code);
+    struct entry before = *entry, after = model_put(play, namespace, entry, &put, user, client, &code);
     struct verb verb = contract_put(&play->world, namespace_names[n], id_name(id), put);
     CHECK_EQUAL(verb.error.code, code);
     if (verb.outcome == OUTCOME_REPLACE) {
         after.data = mark;
         after.gone_at = 0;
         after.session.version = verb.session.version;
+        bool revives = before.kind == KIND_SESSION && !session_is_alive(&before.session, play->world.now_ms) &&
+                       session_is_alive(&after.session, play->world.now_ms);
+        bool stays = before.kind == KIND_SESSION && before.client == after.client && !revives &&
+                     before.session.created_at == after.session.created_at;
+        if (after.client >= 0 && !stays) client_enter(play, namespace, after.client);
         *entry = after;
+        if (put.is_touch) client_touch(play, namespace, id);
         namespace->exists = true;
         check_session(&verb.session, entry, id_name(id));
     } else if (!code) {
@@ -286,11 +336,15 @@ static void step_touch(struct play *play, int n, int id) {
     struct model_namespace *namespace = &play->namespaces[n];
     struct entry *entry = &namespace->entries[id];
     enum presence presence = entry_presence(play, entry);
-    struct verb verb = contract_touch(&play->world, namespace_names[n], id_name(id));
+    bool by_rule = prng_happens(&play->prng, 1, 2);
+    struct verb verb =
+        (by_rule ? contract_update_touch : contract_touch)(&play->world, namespace_names[n], id_name(id));
     CHECK_EQUAL(verb.is_found, presence == PRESENCE_ALIVE);
     CHECK_EQUAL(verb.error.code, presence == PRESENCE_DEAD || presence == PRESENCE_TOMBSTONE ? ERROR_GONE : ERROR_NONE);
-    if (presence == PRESENCE_DEAD) CHECK_EQUAL(verb.error.status, session_status(&entry->session, play->world.now_ms));
+    if (presence == PRESENCE_DEAD && !by_rule)
+        CHECK_EQUAL(verb.error.status, session_status(&entry->session, play->world.now_ms));
     if (presence != PRESENCE_ALIVE) return;
+    client_touch(play, namespace, id);
     entry->session.last_active_at =
         session_touched_at(&entry->session, policy_of(namespace)->touch_after_ms, play->world.now_ms);
     check_session(&verb.session, entry, id_name(id));
@@ -319,6 +373,11 @@ static void step_move(struct play *play, int n, int id) {
     CHECK_EQUAL(verb.error.code, code);
     CHECK_EQUAL(verb.is_found, code == ERROR_NONE && presence == PRESENCE_ALIVE);
     if (code || presence != PRESENCE_ALIVE) return;
+    if (old->client >= 0) {
+        struct model_client *client = &namespace->clients[old->client];
+        client_enter(play, namespace, old->client);
+        if (client->last == id && client->last_created_at == old->session.created_at) client->last = new_id;
+    }
     *new = *old;
     new->session.version = verb.session.version;
     if (user >= 0) new->user = user;
@@ -332,25 +391,69 @@ static void step_move(struct play *play, int n, int id) {
     check_session(&verb.session, new, id_name(new_id));
 }
 
-static void step_revoke_all(struct play *play, int n) {
+/* True: it is one that this ends. */
+static bool model_end(struct play *play, struct model_namespace *namespace, struct entry *entry, enum end_kind end) {
+    enum status from = session_status(&entry->session, play->world.now_ms),
+                to = end == END_REVOKE ? STATUS_REVOKED : STATUS_REMOVED;
+    if (end == END_DESTROY) {
+        entry_end(namespace, entry, play->world.now_ms);
+        return true;
+    }
+    if (!status_can_become(from, to)) return false;
+    entry->session.status = to;
+    entry->session.status_at = play->world.now_ms;
+    entry->session.version = 0;
+    return true;
+}
+
+static void step_end_group(struct play *play, int n) {
+    static const enum end_kind ends[] = {END_REVOKE, END_REVOKE, END_REMOVE, END_DESTROY};
     struct model_namespace *namespace = &play->namespaces[n];
-    int user = (int)prng_below(&play->prng, USERS), spared = (int)prng_below(&play->prng, IDS), expected = 0;
+    int member = (int)prng_below(&play->prng, USERS), spared = (int)prng_below(&play->prng, IDS), expected = 0;
     struct buf except = BUF_EMPTY;
     mp_write_array(&except, 2);
     mp_write_string(&except, id_name(spared));
     mp_write_string(&except, "nobody");
-    struct verb verb =
-        contract_revoke(&play->world, namespace_names[n], GROUP_USER, user_names[user], buf_bytes(&except));
+    struct verb verb = verb_of(VERB_END_ALL, namespace_names[n], NULL);
+    verb.end_all.end = ends[prng_below(&play->prng, 4)];
+    verb.end_all.group = prng_happens(&play->prng, 1, 2) ? GROUP_USER : GROUP_CLIENT;
+    verb.end_all.group_name = TEXT(user_names[member]);
+    verb.end_all.except = buf_bytes(&except);
+    contract_submit(&play->world, &verb);
     buf_fini(&except);
     for (int i = 0; i < IDS; i++) {
         struct entry *entry = &namespace->entries[i];
-        if (i == spared || entry->user != user || !entry_is_alive(play, entry)) continue;
-        entry->session.status = STATUS_REVOKED;
-        entry->session.status_at = play->world.now_ms;
-        entry->session.version = 0;
-        expected++;
+        int of = verb.end_all.group == GROUP_USER ? entry->user : entry->client;
+        if (i == spared || entry->kind != KIND_SESSION || of != member) continue;
+        expected += model_end(play, namespace, entry, verb.end_all.end);
     }
     CHECK_EQUAL(verb.scan_result.total, expected);
+}
+
+/* Reads a client, or makes one of its sessions the last active one. */
+static void step_client(struct play *play, int n, int id) {
+    struct model_namespace *namespace = &play->namespaces[n];
+    int client = (int)prng_below(&play->prng, USERS);
+    struct model_client *known = &namespace->clients[client];
+    bool activates = prng_happens(&play->prng, 1, 3), exists = client_is_kept(namespace, client);
+    bool is_its = namespace->entries[id].client == client && entry_is_alive(play, &namespace->entries[id]);
+    struct verb verb = verb_of(VERB_CONFIGURE, namespace_names[n], activates ? id_name(id) : NULL);
+    verb.configure.group = GROUP_CLIENT;
+    verb.configure.group_name = TEXT(user_names[client]);
+    contract_submit(&play->world, &verb);
+    CHECK_EQUAL(verb.error.code, exists && activates && !is_its ? ERROR_CONFLICT : ERROR_NONE);
+    if (verb.error.code) return;
+    CHECK_EQUAL(verb.is_found, exists);
+    if (!exists) return;
+    if (activates) client_touch(play, namespace, id);
+    CHECK_EQUAL(verb.client_state.created_at, known->created_at);
+    CHECK_EQUAL(verb.client_state.updated_at, known->updated_at);
+    const struct entry *last = known->last < 0 ? NULL : &namespace->entries[known->last];
+    bool has_last = last && last->kind == KIND_SESSION && last->client == client &&
+                    last->session.created_at == known->last_created_at;
+    CHECK_EQUAL(verb.client_state.has_last_active, has_last);
+    if (has_last && verb.client_state.has_last_active)
+        check_session(&verb.client_state.last_active, last, id_name(known->last));
 }
 
 static void step_end(struct play *play, int n) {
@@ -389,6 +492,7 @@ static void step_configure(struct play *play, int n) {
     change =
         policy_set(change, POLICY_MAX_SESSIONS, prng_happens(&play->prng, 1, 3) ? prng_between(&play->prng, 1, 8) : 0);
     change = policy_set(change, POLICY_MAX_SESSIONS_PER_USER, prng_between(&play->prng, 0, 4));
+    change = policy_set(change, POLICY_SINGLE_SESSION, prng_happens(&play->prng, 1, 3));
     change = policy_set(change, POLICY_SESSION_LIMIT_POLICY, prng_between(&play->prng, 0, 2));
     struct verb verb = contract_configure(&play->world, namespace_names[n], change);
     CHECK(verb.is_found && !verb.error.code);
@@ -402,6 +506,7 @@ static void step_configure(struct play *play, int n) {
     namespace->policy.touch_after_ms = change.values.touch_after_ms;
     namespace->policy.max_sessions = change.values.max_sessions;
     namespace->policy.max_sessions_per_user = change.values.max_sessions_per_user;
+    namespace->policy.single_session = change.values.single_session;
     namespace->policy.session_limit_policy = change.values.session_limit_policy;
 }
 
@@ -413,7 +518,7 @@ static void step(struct play *play) {
     case 0: step_end(play, n); break;
     case 1: step_configure(play, n); break;
     case 2:
-    case 3: step_revoke_all(play, n); break;
+    case 3: step_end_group(play, n); break;
     case 4:
     case 5: contract_advance(&play->world); break;
     case 6: check_list(play, n, (int)prng_below(&play->prng, USERS)); break;
@@ -431,6 +536,8 @@ static void step(struct play *play) {
     case 18: step_touch(play, n, id); break;
     case 19:
     case 20: check_get(play, n, id, false, true); break;
+    case 21:
+    case 22: step_client(play, n, id); break;
     default:
         if (prng_happens(&play->prng, 1, 2))
             step_put(play, n, id);

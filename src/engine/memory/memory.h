@@ -2,8 +2,9 @@
  *
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
- * groups); update.c and move.c run rules; limit.c decides limits; scan.c lists and counts; end_all.c ends groups and
- * namespaces; configure.c changes policies; event.c tells who watches; reap.c works off what is due; check.c asserts that all of it is consistent.
+ * groups); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
+ * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; reap.c works off what
+ * is due; check.c asserts that all of it is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, the registry's, the terms table's (which alone

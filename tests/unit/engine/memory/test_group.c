@@ -2,6 +2,7 @@
 #include "base/hash.h"
 #include "base/prng.h"
 #include "engine/memory/group.h"
+#include "sessiond/engine.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -74,6 +75,26 @@ Test(group, is_gone_with_its_last_entry, .init = begin, .fini = end) {
     group_tidy(&table, &slab, group);
     cr_assert_null(group_find(&table, &ann));
     cr_assert_eq(table.count, 0);
+}
+
+Test(group, of_a_client_keeps_its_fields_behind_a_name_of_any_length, .init = begin, .fini = end) {
+    char name[UINT8_MAX];
+    memset(name, 'n', sizeof(name));
+    for (size_t size = 1; size <= sizeof(name); size++) {
+        struct group_key key = {
+            .namespace = ann.namespace, .name = bytes_of(name, size), .hash = size, .kind = GROUP_CLIENT};
+        struct group *group = group_make(&table, &slab, 0, &key);
+        struct group_client *client = group_client(group);
+        cr_assert_eq((uintptr_t)client % 8, 0);
+        cr_assert(!client->created_at && !client->updated_at && !client->has_last_active);
+        *client = (struct group_client){1, 2, true, group_entry_of(3, 4)};
+        cr_assert(group_insert(&slab, 0, group, group_entry_of(5, 6)));
+        cr_assert_eq(memcmp(group->name, name, size), 0);
+        cr_assert_eq(group_find(&table, &key), group);
+        cr_assert(client->created_at == 1 && client->updated_at == 2 && client->has_last_active);
+        cr_assert(group_entry_equal(client->last_active, group_entry_of(3, 4)));
+        group_check(group);
+    }
 }
 
 Test(group, stays_while_somebody_ends_it, .init = begin, .fini = end) {
