@@ -138,10 +138,10 @@ struct sessiond_record {
     uint64_t has; /* bits SESSIOND_FIELD_... */
     struct sessiond_text id; /* the session's id */
     enum sessiond_status_code status; /* active, or what it became */
-    uint64_t version; /* changes with data, meta, groups, timeouts and status; not with touch. Never repeated on this server */
+    uint64_t version; /* changes with data, meta, groups, timeouts, status and token; not with touch, acquire or mark. Never repeated on this server */
     int64_t created_at; /* when the session began */
     int64_t updated_at; /* last activity of any kind, touch included */
-    int64_t last_active_at; /* last touch, set or patch; the idle deadline counts from it */
+    int64_t last_active_at; /* last touch, set, patch, rotate, acquire, or validate with slide; the idle deadline counts from it */
     int64_t expires_at; /* the earlier of the idle and the absolute deadline; 0 is never. From this millisecond on the session is expired */
     int64_t idle_timeout_ms; /* 0 is none */
     int64_t absolute_timeout_ms; /* 0 is none */

@@ -199,7 +199,7 @@ Test(request, writes_a_pools_policy_with_zero_nil_and_none) {
                                           .strategy = SESSIOND_POOL_STRATEGY_LEAST_USED};
     cr_assert_str_eq(text_of(sessiond_pool_configure_request("w", "p", &policy)),
                      "[0, 7, \"pool.configure\", [\"w\", \"p\", {\"max_pool_size\"=>0, \"max_error_score\"=>0, "
-                     "\"error_score_decrement\"=>0.25, \"blocked_status_codes\"=>[], \"cooldown_ms\"=>nil, "
+                     "\"error_score_decrement\"=>0.250000, \"blocked_status_codes\"=>[], \"cooldown_ms\"=>nil, "
                      "\"strategy\"=>\"least_used\"}, {\"op_id\"=>123}]]");
     policy = (struct sessiond_pool_policy){.max_error_score = SESSIOND_NIL_SCORE,
                                            .blocked_status_codes = {SESSIOND_NIL_CODES, 0}};
