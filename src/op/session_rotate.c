@@ -14,6 +14,11 @@ static int64_t grace_of(const struct args_session_rotate *args) {
     return is_given ? args->grace_ms : GRACE_DEFAULT_MS;
 }
 
+/* Without a grace the old secret is good at no moment: another loop's batch may be of a millisecond before this one. */
+static int64_t grace_end(const struct args_session_rotate *args, int64_t now_ms) {
+    return grace_of(args) ? now_ms + grace_of(args) : 0;
+}
+
 static enum outcome rotate_rule(const struct update_input *input, struct session *draft, struct error *error) {
     struct request *request = (struct request *)input->arguments;
     const struct args_session_rotate *args = &request->args.session_rotate;
@@ -25,7 +30,7 @@ static enum outcome rotate_rule(const struct update_input *input, struct session
     token_successor(&presented.token, presented.index, request->keys, presented.secret, request->secret);
     if (presented.match == TOKEN_GRACE) return OUTCOME_TOUCH;
     token_rotate(&presented.token, request->keys, bytes_of(request->secret, sizeof request->secret),
-                 input->now_ms + grace_of(args));
+                 grace_end(args, input->now_ms));
     draft->token = bytes_of(request->token_buffer, token_encode(&presented.token, request->token_buffer));
     draft_touch(draft, input->now_ms);
     return OUTCOME_REPLACE;

@@ -16,7 +16,7 @@
 struct token_entry {
     uint32_t key;        /* number of the token key that the hash was made with */
     uint32_t generation; /* counts rotations */
-    int64_t grace_until; /* of an old secret; 0: the current one */
+    int64_t grace_until; /* of an old secret; 0: the current one, or no grace */
     uint8_t hash[HASH_SIZE];
 };
 
