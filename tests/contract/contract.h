@@ -49,6 +49,9 @@ void contract_close(struct world *world);
 
 /* Executes one verb in a turn of its own. What it hands out is only valid until the next call. */
 void contract_submit(struct world *world, struct verb *verb);
+/* The same for a verb that may wait: then it is answered to contract_done, within contract_advance. */
+enum submit_state contract_try(struct world *world, struct verb *verb);
+extern bool (*contract_done)(unsigned loop, struct verb *verb);
 /* Works off all that is due on every loop. Answers the earliest moment that was asked for. */
 int64_t contract_advance(struct world *world);
 
@@ -64,6 +67,7 @@ void contract_at_point(struct world *world, unsigned number, void (*action)(stru
 struct put {
     struct bytes user, client, data, meta; /* absent user or client: kept, unless clears_ says otherwise */
     struct bytes pool, tags, token, bound; /* absent: kept */
+    const struct usage *usage;             /* of one that enters a pool; NULL: the pool's limits */
     bool clears_user, must_be_new, must_exist, revives, keeps_activity, is_touch;
     int64_t idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms, absolute_expires_at; /* of a new one */
     int64_t created_at;                                                                    /* of a new one; 0: now */
@@ -122,7 +126,7 @@ struct contract_test {
     void (*run)(struct world *world);
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
-    scan_tests[], client_tests[], event_tests[];
+    scan_tests[], client_tests[], event_tests[], pool_tests[], lease_tests[];
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

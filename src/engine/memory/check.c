@@ -121,6 +121,7 @@ void memory_check(struct engine *self) {
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         check_shard(engine, &engine->shards[i], &tallies);
         check_group_table(engine, &engine->shards[i].groups);
+        pools_check(engine, &engine->shards[i].pools);
     }
     int64_t bytes = 0, counted = 0;
     for (size_t i = 0; i < tallies.count; i++) {

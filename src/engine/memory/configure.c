@@ -2,7 +2,7 @@
  *
  * A policy is replaced whole, so that whoever reads one sees it whole; sessions keep the timeouts that they were made
  * with. What a policy says about retention holds for the dead that are there already. */
-#include "engine/memory/memory.h"
+#include "engine/memory/pool_visit.h"
 
 #include <stdlib.h>
 
@@ -66,12 +66,15 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
     env_point(engine->env);
     lock_take(&engine->registry.lock);
     bool is_there = !namespace->is_dropped;
+    int64_t retention_ms = namespace_policy(namespace)->retention_ms;
     bool is_done = is_there &&
                    (!verb->configure.change || change_policy(context, namespace, verb->configure.change, &verb->error));
     if (is_done && (verb->configure.sets_purging || verb->configure.purge_interval_ms))
         change_purging(context, namespace, verb);
     if (is_done) configure_answer(verb, namespace);
+    bool has_new_retention = namespace_policy(namespace)->retention_ms != retention_ms;
     lock_release(&engine->registry.lock);
+    if (has_new_retention) pools_refresh(context, namespace);
     sweep_wake(context);
     owner_wake(context, 0, atomic_load(&engine->registry.purge_at));
     return is_there;
@@ -125,6 +128,10 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
     verb->error = error_make(ERROR_NONE, NULL);
     verb->is_found = false;
     verb->depends_on = 0;
+    if (verb->configure.group == GROUP_POOL) {
+        verb_configure_pool(context, verb, namespace);
+        return;
+    }
     if (verb->configure.group == GROUP_CLIENT) {
         verb_client(context, verb, namespace);
         return;

@@ -99,6 +99,8 @@ static void ending_run(struct ending *ending) {
         if (record && session_end(ending->context, ending->namespace, &ending->key, member.hash, record, &kind))
             ending->verb->scan_result.total++;
     }
+    if (ending->verb->end_all.end == END_DESTROY && ending->key.kind == GROUP_POOL)
+        pool_reset_holds(ending->context, ending->namespace, ending->key.name);
 }
 
 static void end_group(struct context *context, struct verb *verb, struct namespace *namespace) {
@@ -156,6 +158,7 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
         sweep_request(context, namespace); /* also when it is empty: a write may be on its way into it */
     }
     lock_release(&engine->registry.lock);
+    if (verb->is_found) pools_drop(context, namespace);
     sweep_wake(context);
 }
 

@@ -3,7 +3,7 @@
  * A batch has three phases. The first two only ask the processor for memory (buckets, then records); the third executes
  * in order and looks everything up again, so that create, get, destroy and set of one id in one batch behave as four.
  * A get out of a million sessions costs two cache misses alone and a fraction of that in a batch. */
-#include "engine/memory/memory.h"
+#include "engine/memory/pool_visit.h"
 
 #include <stdlib.h>
 
@@ -73,12 +73,12 @@ static void batch_prefetch_records(struct memory_engine *engine, const struct ve
 }
 
 static void verb_refuse(struct verb *verb) {
-    verb->error = error_make(ERROR_UNKNOWN_METHOD, "This engine has no pools.");
+    verb->error = error_make(ERROR_UNKNOWN_METHOD, "This engine was opened without pools.");
     verb->is_found = false;
     verb->depends_on = 0;
 }
 
-static void verb_execute(struct context *context, struct recent *recent, struct verb *verb) {
+static enum submit_state verb_execute(struct context *context, struct recent *recent, struct verb *verb) {
     struct memory_engine *engine = context->engine;
     struct namespace *namespace = NULL;
     uint64_t hash = 0;
@@ -93,34 +93,40 @@ static void verb_execute(struct context *context, struct recent *recent, struct 
     } else if (verb->namespace.data) {
         namespace = recent_find(engine, recent, verb->namespace);
     }
+    if ((verb->kind == VERB_ACQUIRE || verb->kind == VERB_RETURN) && !engine->pool_session_make) {
+        verb_refuse(verb);
+        return SUBMIT_DONE;
+    }
     switch (verb->kind) {
-    case VERB_GET: verb_get(context, verb, namespace, hash); return;
-    case VERB_UPDATE: verb_update(context, verb, namespace, hash); return;
-    case VERB_TOUCH: verb_touch(context, verb, namespace, hash); return;
-    case VERB_MOVE: verb_move(context, verb, namespace); return;
-    case VERB_SCAN: verb_scan(context, verb, namespace); return;
-    case VERB_END_ALL: verb_end_all(context, verb, namespace); return;
-    case VERB_CONFIGURE: verb_configure(context, verb, namespace); return;
-    case VERB_ACQUIRE:
-    case VERB_RETURN:
+    case VERB_GET: verb_get(context, verb, namespace, hash); break;
+    case VERB_UPDATE: verb_update(context, verb, namespace, hash); break;
+    case VERB_TOUCH: verb_touch(context, verb, namespace, hash); break;
+    case VERB_MOVE: verb_move(context, verb, namespace); break;
+    case VERB_SCAN: verb_scan(context, verb, namespace); break;
+    case VERB_END_ALL: verb_end_all(context, verb, namespace); break;
+    case VERB_CONFIGURE: verb_configure(context, verb, namespace); break;
+    case VERB_ACQUIRE: return verb_acquire(context, verb, namespace) ? SUBMIT_PENDING : SUBMIT_DONE;
+    case VERB_RETURN: verb_return(context, verb, namespace); break;
     case VERB_KIND_COUNT: break;
     }
-    verb_refuse(verb);
+    return SUBMIT_DONE;
 }
 
 static void memory_submit(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
                           size_t count, int64_t now_ms) {
     struct memory_engine *engine = of(self);
-    struct context context = {engine, &engine->loops[loop_index], now_ms};
+    struct context context = {engine, &engine->loops[loop_index], now_ms, NULL};
+    int64_t pool_budget = INT64_MAX;
     struct recent recent = {.name = BYTES_ABSENT};
     assert(loop_index < engine->loop_count && reclaim_is_inside(&engine->reclaim, loop_index));
+    engine->loops[loop_index].now_ms = now_ms;
+    pools_work(&context, &pool_budget); /* no answer depends on whether a timer ran */
     for (size_t done = 0; done < count;) {
         size_t batch = count - done < BATCH_MAX ? count - done : BATCH_MAX;
         batch_prepare(engine, &recent, verbs + done, batch);
         if (batch > 1) batch_prefetch_records(engine, verbs + done, batch);
         for (size_t i = 0; i < batch; i++) {
-            verb_execute(&context, &recent, &verbs[done + i]);
-            states[done + i] = SUBMIT_DONE;
+            states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
         }
         done += batch;
     }
@@ -129,6 +135,20 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
 static const struct policy *memory_policy(struct engine *self, struct bytes name) {
     struct namespace *namespace = registry_find(&of(self)->registry, name);
     return namespace ? namespace_policy(namespace) : NULL;
+}
+
+static void memory_set_done(struct engine *self, engine_done done, void *context) {
+    of(self)->done = done;
+    of(self)->done_context = context;
+}
+
+static bool memory_cancel(struct engine *self, unsigned loop_index, uint64_t ticket) {
+    struct memory_engine *engine = of(self);
+    struct loop *loop = &engine->loops[loop_index];
+    /* Taken back at the last moment that the loop knew: what is due later stays so. */
+    struct context context = {engine, loop, loop->now_ms, NULL};
+    assert(reclaim_is_inside(&engine->reclaim, loop_index));
+    return waiter_cancel(&context, ticket);
 }
 
 static void memory_enter(struct engine *self, unsigned loop_index) {
@@ -191,6 +211,10 @@ static void stats_add_loop(struct loop_counters *counters, struct engine_stats *
     out->revoked_total += counter_of(&counters->revoked);
     out->update_retries_total += counter_of(&counters->retries);
     out->wheel_fired_total += counter_of(&counters->fired);
+    out->acquired_total += counter_of(&counters->acquired);
+    out->marked_total += counter_of(&counters->marked);
+    out->retired_total += counter_of(&counters->retired);
+    out->lease_expired_total += counter_of(&counters->lease_expired);
     out->events_total += counter_of(&counters->events);
     out->events_lost_total += counter_of(&counters->events_lost);
     int64_t lag_ms = atomic_load_explicit(&counters->lag_ms, memory_order_relaxed);
@@ -203,6 +227,8 @@ static void memory_stats(struct engine *self, struct engine_stats *out) {
     *out = (struct engine_stats){0};
     stats_add_shards(engine, out);
     stats_add_namespaces(engine, out);
+    out->pools = atomic_load(&engine->pool_count);
+    out->pool_waiting = out->pools ? pools_waiting_count(engine) : 0;
     for (unsigned i = 0; i < engine->loop_count; i++) {
         stats_add_loop(&engine->loops[i].counters, out);
         record_bytes += atomic_load_explicit(&engine->loops[i].counters.record_bytes, memory_order_relaxed);
@@ -233,6 +259,7 @@ static void shard_close(struct memory_engine *engine, struct shard *shard) {
         for (struct record *record; (record = table_walk_next(&walk));)
             slab_free(&engine->slab, record, record_size(record));
     group_table_fini(&shard->groups, &engine->slab);
+    pools_close(engine, &shard->pools);
     tombstone_fini(&shard->tombstones);
     table_fini(&shard->table);
 }
@@ -241,6 +268,7 @@ static void memory_close(struct engine *self) {
     struct memory_engine *engine = of(self);
     reclaim_fini(&engine->reclaim);
     event_close(engine);
+    for (unsigned i = 0; i < engine->loop_count; i++) waiters_close(engine, &engine->loops[i]);
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_close(engine, &engine->shards[i]);
     registry_fini(&engine->registry);
     terms_fini(&engine->terms);
@@ -258,11 +286,12 @@ static void memory_close(struct engine *self) {
 
 static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .features = ENGINE_ATOMIC_MOVE | ENGINE_EXACT_EXPIRY |
-                                                               ENGINE_ORDERED_SCAN | ENGINE_EVENTS,
+                                                               ENGINE_ORDERED_SCAN | ENGINE_POOLS | ENGINE_EVENTS,
                                                    .enter = memory_enter,
                                                    .leave = memory_leave,
                                                    .submit = memory_submit,
-                                                   .set_done = NULL,
+                                                   .set_done = memory_set_done,
+                                                   .cancel = memory_cancel,
                                                    .policy = memory_policy,
                                                    .watch = memory_watch,
                                                    .read_events = memory_read_events,
@@ -285,6 +314,7 @@ static void shard_open(struct memory_engine *engine, uint32_t index, int64_t now
                                                       .reclaim = &engine->reclaim});
     tombstone_init(&shard->tombstones, &engine->slab, index);
     atomic_init(&engine->due[index], INT64_MAX);
+    atomic_init(&shard->pools.due_at, INT64_MAX);
 }
 
 /* Zeroed memory in the alignment of a cache line pair. */
@@ -300,7 +330,7 @@ static bool loops_open(struct memory_engine *engine) {
         loop->index = i;
         atomic_init(&loop->wake_at, INT64_MAX);
         loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
-        if (!loop->leaving) return false;
+        if (!loop->leaving || !waiters_open(loop)) return false;
     }
     return true;
 }
@@ -318,6 +348,7 @@ static bool parts_open(struct memory_engine *engine, const struct engine_options
 static void parts_free(struct memory_engine *engine) {
     for (unsigned i = 0; engine->loops && i < engine->loop_count; i++) {
         free(engine->loops[i].leaving);
+        free(engine->loops[i].waiters);
         free(engine->loops[i].events);
     }
     free(engine->loops);
@@ -336,6 +367,13 @@ struct engine *memory_engine_open(const struct engine_options *options) {
     engine->shard_bits = options->shard_bits ? options->shard_bits : SHARD_BITS_DEFAULT;
     engine->shard_count = 1u << engine->shard_bits;
     engine->policy_apply = options->policy_apply;
+    engine->default_pool_policy =
+        options->default_pool_policy ? *options->default_pool_policy : (struct pool_policy)POOL_POLICY_DEFAULTS;
+    engine->pool_policy_apply = options->pool_policy_apply;
+    engine->pool_session_make = options->pool_session_make;
+    engine->pool_session_begin = options->pool_session_begin;
+    engine->pool_context = options->pool_context;
+    atomic_init(&engine->pools_due_at, INT64_MAX);
     atomic_init(&engine->last_version, version_of_moment(options->now_ms));
     slab_init(&engine->slab);
     hash_key_init(&engine->hash_key, options->env);

@@ -14,7 +14,7 @@
 
 /* ---- memory */
 
-static bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
+bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
     struct memory_engine *engine = context->engine;
     struct loop *loop = context->loop;
     uint64_t max = atomic_load_explicit(&engine->max_memory, memory_order_relaxed);
@@ -292,6 +292,7 @@ bool places_match(const struct places *places, const struct needs *needs) {
         if (needs->is_limited[k] && !place->is_limited) return false;
     }
     if (needs->takes_session && needs->policy->max_sessions && !places->holds_session) return false;
+    if (places->pool_entry && needs->takes_pool_place && !places->has_pool_place) return false;
     return needs->growth_bytes <= places->growth_bytes;
 }
 
@@ -300,7 +301,9 @@ bool places_take(struct context *context, const struct needs *needs, struct plac
     static const unsigned order[GROUPS_MAX] = {0, 2, 1};
     bool is_given = take_bytes(context, needs, places, error) && take_session(context, needs, places, error);
     for (unsigned i = 0; is_given && i < GROUPS_MAX; i++)
-        if (needs->groups[order[i]].data) is_given = take_group(context, needs, order[i], places, error);
+        if (needs->groups[order[i]].data)
+            is_given = take_group(context, needs, order[i], places, error) &&
+                       (GROUP_USER + order[i] != GROUP_POOL || pool_enter(context, needs, places, error));
     if (!is_given) places_give_back(context, needs->namespace, places);
     return is_given;
 }
@@ -329,6 +332,7 @@ static void place_give_back(struct context *context, struct namespace *namespace
 }
 
 void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
+    pool_unenter(context, places);
     for (unsigned k = GROUPS_MAX; k-- > 0;) {
         if (places->groups[k].is_held) place_give_back(context, namespace, &places->groups[k]);
     }

@@ -3,12 +3,14 @@
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
  * groups); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
- * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; reap.c works off what
- * is due; check.c asserts that all of it is consistent.
+ * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the use
+ * of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all of it
+ * is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
- * wheel and the word `active` of its records), a shard's `groups.lock`, the registry's, the terms table's (which alone
- * may be taken inside another, because nothing is taken inside it). Before each taking stands env_point.
+ * wheel and the word `active` of its records), a shard's `groups.lock`, a shard's `pools.lock`, a loop's grants_lock,
+ * the registry's, the terms table's (which alone may be taken inside another, because nothing is taken inside it).
+ * Before each taking stands env_point.
  *
  * Everything runs inside a turn of the loop whose `struct loop` is passed. */
 #ifndef ENGINE_MEMORY_MEMORY_H
@@ -17,6 +19,7 @@
 #include "engine/memory/event.h"
 #include "engine/memory/group.h"
 #include "engine/memory/namespace.h"
+#include "engine/memory/pool.h"
 #include "engine/memory/reclaim.h"
 #include "engine/memory/record.h"
 #include "engine/memory/table.h"
@@ -40,12 +43,14 @@ struct shard {
     _Atomic uint64_t tombstone_stamp;
     struct tombstones tombstones;
     struct group_table groups __attribute__((aligned(64)));
+    struct pool_table pools __attribute__((aligned(64)));
     struct wheel wheel;
     struct event_ring events;
 } __attribute__((aligned(128)));
 
 /* Counters of one loop; written by it alone, read by anyone. */
 struct loop_counters {
+    _Atomic uint64_t acquired, marked, retired, lease_expired;
     _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired, events, events_lost;
     _Atomic int64_t record_bytes; /* what this loop added, minus what it took away */
     _Atomic int64_t lag_ms;
@@ -73,6 +78,12 @@ struct loop {
     struct victim victims[EVICT_BATCH]; /* of the limit that is being decided */
     struct event_reader *events;        /* see event.c; never NULL */
     int64_t memory_allowance;           /* bytes that may be taken before max_memory is looked at again */
+    struct waiter **waiters;            /* acquires of this loop that wait, by ticket */
+    uint64_t last_ticket;
+    int64_t now_ms;          /* of its last submit or advance */
+    struct lock grants_lock; /* of the next two */
+    struct list grants;      /* waiters that got something and are to be answered */
+    _Atomic uint32_t grant_count;
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
@@ -91,6 +102,16 @@ struct memory_engine {
     struct registry registry;
     struct hash_key hash_key;
     void (*policy_apply)(struct policy *policy, const struct policy_change *change);
+    struct pool_policy default_pool_policy;
+    void (*pool_policy_apply)(struct pool_policy *policy, const struct pool_policy_change *change);
+    size_t (*pool_session_make)(void *context, char *id); /* NULL: no pools */
+    void (*pool_session_begin)(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
+                               struct session *draft, struct usage *usage);
+    void *pool_context;
+    engine_done done; /* of waiting acquires */
+    void *done_context;
+    _Atomic uint64_t pool_count;
+    _Atomic int64_t pools_due_at; /* no later than something is due in a pool */
     _Atomic uint64_t max_memory;
     _Atomic uint32_t max_namespaces;
     _Atomic uint64_t sweep_wanted __attribute__((aligned(64))); /* newest generation of sweeps */
@@ -106,6 +127,7 @@ struct context {
     struct memory_engine *engine;
     struct loop *loop;
     int64_t now_ms;
+    const struct pool_policy *pool_policy; /* what a rule is told of the pool that its draft may enter; NULL: none */
 };
 
 static inline void counter_add(_Atomic uint64_t *counter, uint64_t amount) {
@@ -225,8 +247,7 @@ void shard_bury(struct context *context, const struct namespace *namespace, stru
                 uint64_t version);
 
 /* Counts a record whose deadline passed as dead and marks it. */
-void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record,
-                       const struct session *view);
+void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record, const struct session *view);
 
 /* Writes down how many tombstones there are now, and that one was put in. */
 void shard_note_tombstones(struct shard *shard, bool has_put);
@@ -284,6 +305,23 @@ struct places {
     bool holds_session;   /* of max_sessions */
     int64_t growth_bytes; /* allowed; of max_bytes where holds_bytes */
     bool holds_bytes;
+    /* of a pool */
+    struct pool_entry *pool_entry; /* reserved in it; NULL: none */
+    struct pool *pool;             /* stays while the entry does */
+    struct pool_table *pool_table;
+    bool has_pool_place;      /* it was asked for */
+    struct pool_claim *claim; /* of an acquire that makes the session for itself; NULL: none */
+    uint64_t pool_old_hash;   /* the life under another id that goes on in the entry; the version 0: none */
+    uint64_t pool_old_version;
+};
+
+/* A place in a pool that an acquire has taken for the session that it makes. */
+struct pool_claim {
+    struct pool *pool;
+    bool is_counted; /* as one that is being made; else the place is the entry's */
+    int64_t lease_ms;
+    struct pool_pick pick; /* with is_done: its maker's hand-out */
+    bool is_done;
 };
 
 /* What a write needs: which groups it enters, and whether it makes something live that did not. */
@@ -297,13 +335,21 @@ struct needs {
     int64_t created_at;
     bool takes_session;   /* one more living session in the namespace */
     int64_t growth_bytes; /* above 0: refused where memory or max_bytes do not allow it */
+    const struct session *draft;
+    bool takes_pool_place; /* of the pool that it enters, if its usage is usable */
 };
 
 static inline void places_init(struct places *places) {
     for (unsigned k = 0; k < GROUPS_MAX; k++) places->groups[k].is_held = false;
     places->holds_session = places->holds_bytes = false;
     places->growth_bytes = 0;
+    places->pool_entry = NULL;
+    places->claim = NULL;
+    places->pool_old_version = 0;
 }
+
+/* Whether max_memory allows for so many bytes more; `hash`: in that shard's table. */
+bool memory_allows(struct context *context, uint64_t hash, int64_t bytes);
 
 /* Whether the places held are the ones needed. */
 bool places_match(const struct places *places, const struct needs *needs);
@@ -329,6 +375,8 @@ struct update {
     update_rule rule;
     const void *arguments;
     bool is_internal;
+    struct pool_claim *claim; /* of an acquire that makes a session; NULL: none */
+    struct usage *usage;      /* where the usage goes of a session that is in a pool; NULL: nowhere */
     /* answered */
     struct error error;
     enum outcome outcome;
@@ -374,6 +422,43 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
 /* Which groups a change from `old` (physically there, or NULL) to `draft` enters and leaves. */
 void needs_of(struct context *context, struct namespace *namespace, uint64_t hash, const struct sight *old,
               const struct session *draft, struct needs *needs, struct bytes leaves[GROUPS_MAX]);
+
+/* ---- pool_member.c: sessions in pools. No lock may be held */
+
+/* Reserves an entry for the draft, and its place; on false *error says why not. */
+bool pool_enter(struct context *context, const struct needs *needs, struct places *places, struct error *error);
+void pool_unenter(struct context *context, struct places *places);
+/* Under the shard's lock, before the record is published: its life in the pool begins with that version. */
+static inline void pool_begin_life(struct places *places, uint64_t version) {
+    if (places->pool_entry) atomic_store(&places->pool_entry->version, version);
+}
+/* After it was published. */
+void pool_confirm(struct context *context, struct places *places);
+/* The record of that version has gone. */
+void pool_leave(struct context *context, struct namespace *namespace, struct bytes name, uint64_t hash,
+                uint64_t version);
+/* Another record of the session was published. */
+void pool_note(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *record);
+/* Points session->usage to a copy in *usage, if it is in a pool; else it is NULL. */
+void session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
+                       struct usage *usage);
+/* The policy of a pool, or the defaults. */
+void pool_policy_read(struct context *context, struct namespace *namespace, struct bytes name,
+                      struct pool_policy *policy);
+/* Gives up all places that are held. */
+void pool_reset_holds(struct context *context, struct namespace *namespace, struct bytes name);
+
+/* ---- pool_visit.c */
+
+/* Works off what is due in all pools. False: the budget ended first. */
+bool pools_work(struct context *context, int64_t *budget);
+/* The namespace was dropped: its pools go, and who waits in them is told. */
+void pools_drop(struct context *context, const struct namespace *namespace);
+/* What a namespace says about retention has changed. */
+void pools_refresh(struct context *context, const struct namespace *namespace);
+void pools_close(struct memory_engine *engine, struct pool_table *table);
+void pools_check(struct memory_engine *engine, struct pool_table *table);
+uint64_t pools_waiting_count(struct memory_engine *engine);
 
 /* ---- reap.c */
 

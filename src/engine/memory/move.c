@@ -30,10 +30,13 @@ static enum step move_fail(struct move *move, struct error error) {
     return STEP_DONE;
 }
 
-static enum step move_keep(struct move *move) {
+static enum step move_keep(struct context *context, struct move *move) {
     bool is_found = move->old.presence == PRESENCE_ALIVE || move->old.presence == PRESENCE_DEAD;
     move->verb->is_found = is_found && move->verb->outcome != OUTCOME_ERROR;
-    if (move->verb->is_found) move->verb->session = move->old.view;
+    if (move->verb->is_found) {
+        move->verb->session = move->old.view;
+        session_add_usage(context, move->namespace, move->old_hash, &move->verb->session, &move->verb->usage);
+    }
     move->verb->depends_on = move->old.version;
     return STEP_DONE;
 }
@@ -62,6 +65,12 @@ static void move_needs(struct context *context, struct move *move, struct needs 
             bytes_equal(old_groups[k], needs->groups[k]))
             needs->is_limited[k] = false;
     }
+    /* Within its pool it keeps its place and its usage. */
+    struct bytes old_pool = old_groups[GROUP_POOL - GROUP_USER];
+    bool stays_in_pool = old_pool.data && move->draft.pool.data && bytes_equal(old_pool, move->draft.pool);
+    move->places.pool_old_hash = move->old_hash;
+    move->places.pool_old_version = stays_in_pool ? move->old.record->version : 0;
+    if (stays_in_pool) needs->takes_pool_place = false;
     if (move->old.presence == PRESENCE_ALIVE) needs->takes_session = false;
     needs->growth_bytes -= (int64_t)slab_size(record_size(move->old.record));
     if (move->verb->move.grace_ms) needs->growth_bytes += (int64_t)slab_size(sizeof(struct record) + 2 * LIMIT_MAX_ID);
@@ -129,6 +138,7 @@ static enum commit move_commit(struct context *context, struct move *move, struc
     if (!sight_holds(context, move->namespace, move->new_hash, move->draft.id, &move->new)) return STALE;
     if (group_is_ending(move)) return ENDING;
     move->record->version = version;
+    pool_begin_life(&move->places, version);
     if (!shard_place(context, new_shard, move->new_hash, &move->new, move->record)) return LACKING;
     /* That may have replaced the table's array, and the slot that was seen with it. */
     move->old.slot = table_slot_of(&old_shard->table, move->old_hash, move->old.record);
@@ -148,6 +158,7 @@ static enum commit move_commit(struct context *context, struct move *move, struc
 static void move_finish(struct context *context, struct move *move, uint64_t active) {
     struct verb *verb = move->verb;
     places_settle(move->namespace, &move->places);
+    pool_confirm(context, &move->places);
     if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
         client_note_move(context, move->namespace, move->draft.client,
                          group_entry_of(record_created_at(move->old.record), move->old_hash),
@@ -160,6 +171,7 @@ static void move_finish(struct context *context, struct move *move, uint64_t act
     }
     record_view_life(move->record, record_terms(context->engine, move->record), active, &verb->session);
     record_view_bytes(move->record, &verb->session);
+    session_add_usage(context, move->namespace, move->new_hash, &verb->session, &verb->usage);
     verb->is_found = true;
     verb->depends_on = move->record->version;
 }
@@ -213,7 +225,7 @@ static enum step move_try(struct context *context, struct move *move) {
     verb->outcome = rule_run(context, move->namespace, &move->old, verb->move.rule, verb->move.arguments, false,
                              &move->draft, &verb->error);
     assert(verb->outcome != OUTCOME_REMOVE);
-    return verb->outcome == OUTCOME_REPLACE ? move_replace(context, move) : move_keep(move);
+    return verb->outcome == OUTCOME_REPLACE ? move_replace(context, move) : move_keep(context, move);
 }
 
 void verb_move(struct context *context, struct verb *verb, struct namespace *namespace) {

@@ -74,6 +74,8 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     }
     if (!verb->get.is_touch) {
         bool is_found = session_read(context, namespace, hash, verb->id, verb->get.include_dead, &verb->session);
+        if (is_found && verb->session.pool.data)
+            session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
         verb_answer(verb, is_found, is_found ? verb->session.version : 0);
         return;
     }
@@ -85,6 +87,7 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     /* An alias may be read, not written: its target is not touched through it. */
     if (sight.record && sight.judged == JUDGED_ALIAS)
         is_found = alias_view(context, namespace, sight.record, &verb->session);
+    if (is_found && verb->session.pool.data) session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
     verb_answer(verb, is_found, is_found ? verb->session.version : sight.version);
 }
 
@@ -99,6 +102,7 @@ void verb_touch(struct context *context, struct verb *verb, struct namespace *na
     case PRESENCE_ALIVE:
         verb->is_found = true;
         verb->session = sight.view;
+        session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
         return;
     case PRESENCE_DEAD:
         verb->error = error_make(ERROR_GONE, "The session is no longer alive and a touch cannot bring it back; make a "

@@ -5,7 +5,7 @@
  * memory back, and does so in slices of a few dozen buckets under one taking of a shard's lock, so that no turn and no
  * writer waits for it. Each loop works off the shards with its own number (modulo loops); what needs exact counts may
  * work off others' too. */
-#include "engine/memory/memory.h"
+#include "engine/memory/pool_visit.h"
 
 /* Tombstones are swept in rounds over a whole set; a round waits until a part of them has been worthless for a while.
  */
@@ -244,8 +244,10 @@ static int64_t loop_next_due(const struct memory_engine *engine, const struct lo
     if (loop->index == 0) {
         int64_t purge_at = atomic_load(&engine->registry.purge_at);
         if (purge_at < next) next = purge_at;
+        int64_t pools_at = atomic_load(&((struct memory_engine *)engine)->pools_due_at);
+        if (pools_at < next) next = pools_at;
     }
-    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept)) next = INT64_MIN;
+    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop)) next = INT64_MIN;
     return next;
 }
 
@@ -264,7 +266,7 @@ static int64_t loop_sleep(struct memory_engine *engine, struct loop *loop, int64
 int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct loop *loop = &engine->loops[loop_index];
-    struct context context = {engine, loop, now_ms};
+    struct context context = {engine, loop, now_ms, NULL};
     int64_t left = budget ? budget : 1;
     assert(reclaim_is_inside(&engine->reclaim, loop_index));
     int64_t wake_at = atomic_load(&loop->wake_at);
@@ -273,6 +275,11 @@ int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms,
     for (uint32_t i = loop->index; i < engine->shard_count && left > 0; i += engine->loop_count)
         if (atomic_load_explicit(&engine->due[i], memory_order_relaxed) <= now_ms)
             reap_shard(&context, &engine->shards[i], &left);
+    /* After the deadlines of the same millisecond. Whatever they cost, who waits is not kept waiting. */
+    int64_t pool_budget = budget ? budget : 1;
+    loop->now_ms = now_ms;
+    if (loop->index == 0) pools_work(&context, &pool_budget);
+    waiters_deliver(&context);
     if (left > 0) sweep_advance(&context, &left);
     return loop_sleep(engine, loop, now_ms);
 }

@@ -19,8 +19,9 @@ struct scan {
     struct context *context;
     struct verb *verb;
     struct namespace *namespace;
-    uint32_t handed; /* sessions taken by `each` */
-    bool is_full;    /* `each` took no more, or the limit is reached */
+    uint32_t handed;    /* sessions taken by `each` */
+    bool is_full;       /* `each` took no more, or the limit is reached */
+    struct usage usage; /* of the session that is handed out, where it is in a pool */
 };
 
 /* Whether the record is one that is asked for; then `session` is whole. */
@@ -41,9 +42,12 @@ static bool scan_matches(const struct scan *scan, const struct record *record, s
 }
 
 /* Hands one out. False: it was not taken, and nothing more is. */
-static bool scan_hand_out(struct scan *scan, const struct session *session) {
+static bool scan_hand_out(struct scan *scan, struct session *session) {
     struct verb *verb = scan->verb;
     if (scan->is_full) return false;
+    if (session && session->pool.data && verb->scan.each && scan->handed < verb->scan.limit)
+        session_add_usage(scan->context, scan->namespace, id_hash(scan->context->engine, scan->namespace, session->id),
+                          session, &scan->usage);
     if (!verb->scan.each || scan->handed >= verb->scan.limit || !verb->scan.each(verb->scan.context, session)) {
         scan->is_full = true;
         return false;

@@ -34,7 +34,8 @@ enum outcome rule_run(struct context *context, const struct namespace *namespace
                                                      : &context->engine->registry.default_policy,
                                  .arguments = arguments,
                                  .now_ms = sight->now_ms,
-                                 .scratch = rule_scratch(context, is_internal)};
+                                 .scratch = rule_scratch(context, is_internal),
+                                 .pool_policy = is_internal ? NULL : context->pool_policy};
     if (has_old)
         *draft = sight->view;
     else
@@ -79,6 +80,8 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
         leaves[k] = stays ? BYTES_ABSENT : before;
         needs->is_limited[k] = false;
     }
+    needs->draft = draft;
+    needs->takes_pool_place = is_alive;
     needs->is_limited[0] = is_alive && needs->policy->max_sessions_per_user > 0;
     needs->is_limited[1] = is_alive && needs->policy->single_session;
     /* What ends a session may always be written: it is how memory comes back. */
@@ -94,6 +97,7 @@ void groups_leave(struct context *context, struct namespace *namespace, uint64_t
         if (!leaves[k].data) continue;
         struct group_key key = group_key_of(context->engine, namespace, GROUP_USER + k, leaves[k]);
         group_leave(context, &key, group_entry_of(record_created_at(old), hash), true);
+        if (key.kind == GROUP_POOL) pool_leave(context, namespace, leaves[k], hash, old->version);
     }
 }
 
@@ -149,6 +153,7 @@ static enum step update_replace(struct context *context, struct update *update, 
         return STEP_AGAIN;
     }
     fresh->version = version;
+    pool_begin_life(places, version);
     attempt->draft.version = version;
     if (attempt->draft.event) /* what it stands for is published next, and cannot fail: `old` has its place */
         event_put(context, attempt->shard, update->namespace, attempt->draft.event, &attempt->draft, version,
@@ -159,6 +164,9 @@ static enum step update_replace(struct context *context, struct update *update, 
     }
     attempt_release(attempt);
     places_settle(update->namespace, places);
+    bool enters_pool = places->pool_entry != NULL;
+    pool_confirm(context, places);
+    if (!enters_pool) pool_note(context, update->namespace, update->hash, fresh);
     if (old) {
         groups_leave(context, update->namespace, update->hash, old, leaves);
         record_retire(context, old);
@@ -184,9 +192,10 @@ static enum step update_remove(struct context *context, struct update *update, s
     shard_remove(context, attempt->shard, attempt->sight.slot, record);
     table_trim(&attempt->shard->table, context->loop->index);
     attempt_release(attempt);
+    *update->session = attempt->sight.view;
+    if (update->usage) session_add_usage(context, update->namespace, update->hash, update->session, update->usage);
     record_leave_groups(context, update->hash, record);
     record_retire(context, record);
-    *update->session = attempt->sight.view;
     update->is_found = true;
     update->depends_on = version;
     return STEP_DONE;
@@ -281,6 +290,7 @@ static enum step update_try(struct context *context, struct update *update, stru
 void update_run(struct context *context, struct update *update) {
     struct places places;
     places_init(&places);
+    places.claim = update->claim;
     for (unsigned attempts = 0; update_try(context, update, &places, attempts >= UPDATE_LOCKED_ATTEMPT) == STEP_AGAIN;
          attempts++)
         counter_add(&context->loop->counters.retries, 1);
@@ -294,8 +304,17 @@ void verb_update(struct context *context, struct verb *verb, struct namespace *n
                             .hash = hash,
                             .rule = verb->update.rule,
                             .arguments = verb->update.arguments,
+                            .usage = &verb->usage,
                             .session = &verb->session};
+    struct pool_policy pool_policy;
+    if (verb->update.pool.data && context->engine->pool_session_make) {
+        pool_policy_read(context, namespace, verb->update.pool, &pool_policy);
+        context->pool_policy = &pool_policy;
+    }
     update_run(context, &update);
+    context->pool_policy = NULL;
+    if (update.is_found && update.outcome != OUTCOME_REMOVE && update.session->pool.data)
+        session_add_usage(context, update.namespace, update.hash, update.session, update.usage);
     verb->error = update.error;
     verb->outcome = update.outcome;
     verb->is_found = update.is_found;

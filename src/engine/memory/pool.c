@@ -1,0 +1,333 @@
+/* See pool.h. The entries of a pool and what follows from their facts; its places. */
+#include "engine/memory/pool.h"
+#include "base/check.h"
+#include "base/hash.h"
+
+#include <assert.h>
+#include <string.h>
+
+#define CHAINS_MIN 8
+#define HOLDS_MIN  4
+
+static void lane_init(struct pool_lane *lane, unsigned first_slot) {
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) {
+        lane->orders[kind] = (struct order){.kind = (uint8_t)kind, .slot = (uint8_t)(first_slot + kind)};
+        lane->is_built[kind] = false;
+    }
+    lane->next = NULL;
+    lane->entry_count = lane->ready_count = 0;
+    lane->tags = BYTES_ABSENT;
+}
+
+static void lane_fini(struct pool_memory memory, struct pool_lane *lane) {
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) order_fini(&lane->orders[kind], memory.slab);
+}
+
+struct pool *pool_new(struct pool_memory memory, struct namespace *namespace, struct bytes name, uint64_t hash,
+                      const struct pool_policy *policy, uint64_t seed) {
+    struct pool *pool = slab_alloc(memory.slab, memory.arena, sizeof(*pool) + name.size);
+    if (!pool) return NULL;
+    memset(pool, 0, sizeof(*pool));
+    pool->namespace = namespace;
+    pool->hash = hash;
+    pool->policy = *policy;
+    pool->name_size = (uint8_t)name.size;
+    memcpy(pool->name, name.data, name.size);
+    lane_init(&pool->all, 0);
+    pool->due = (struct order){.kind = ORDER_DUE, .slot = ORDER_DUE_SLOT};
+    pool->turn = TURN_FIRST;
+    pool->prng = prng_of(seed);
+    pool->waiters_due_at = INT64_MAX;
+    list_init(&pool->waiters);
+    return pool;
+}
+
+static struct pool_entry **chain_of(const struct pool *pool, uint64_t hash) {
+    return &pool->chains[hash_mix(hash) & (pool->chain_count - 1)];
+}
+
+static void lane_remove(struct pool_memory memory, struct pool *pool, struct pool_lane *lane) {
+    struct pool_lane **link = &pool->lanes;
+    while (*link != lane) link = &(*link)->next;
+    *link = lane->next;
+    pool->lane_count--;
+    lane_fini(memory, lane);
+    slab_free(memory.slab, lane, sizeof(*lane) + lane->tags.size);
+}
+
+void pool_free(struct pool_memory memory, struct pool *pool) {
+    assert(list_is_empty(&pool->waiters));
+    for (uint32_t i = 0; i < pool->chain_count; i++)
+        while (pool->chains[i]) pool_remove(memory, pool, pool->chains[i]);
+    slab_free(memory.slab, pool->chains, pool->chain_count * sizeof(*pool->chains));
+    slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
+    lane_fini(memory, &pool->all);
+    order_fini(&pool->due, memory.slab);
+    slab_free(memory.slab, pool, sizeof(*pool) + pool->name_size);
+}
+
+/* ---- entries */
+
+static bool chains_grow(struct pool_memory memory, struct pool *pool) {
+    if (pool->entry_count < pool->chain_count) return true;
+    uint32_t count = pool->chain_count ? pool->chain_count * 2 : CHAINS_MIN, old_count = pool->chain_count;
+    struct pool_entry **chains = slab_alloc(memory.slab, memory.arena, count * sizeof(*chains)), **old = pool->chains;
+    if (!chains) return old_count > 0; /* longer chains do */
+    memset(chains, 0, count * sizeof(*chains));
+    pool->chains = chains;
+    pool->chain_count = count;
+    for (uint32_t i = 0; i < old_count; i++)
+        for (struct pool_entry *entry = old[i], *next; entry; entry = next) {
+            next = entry->next;
+            struct pool_entry **chain = chain_of(pool, entry->hash);
+            entry->next = *chain;
+            *chain = entry;
+        }
+    slab_free(memory.slab, old, old_count * sizeof(*old));
+    return true;
+}
+
+static bool lane_make_room(struct pool_memory memory, struct pool_lane *lane) {
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++)
+        if (lane->is_built[kind] &&
+            !order_reserve(&lane->orders[kind], memory.slab, memory.arena, lane->entry_count + 1))
+            return false;
+    return true;
+}
+
+/* The lane of these tags, made if there is none; NULL where memory is lacking. */
+static struct pool_lane *lane_of(struct pool_memory memory, struct pool *pool, struct bytes tags) {
+    for (struct pool_lane *lane = pool->lanes; lane; lane = lane->next)
+        if (bytes_equal(lane->tags, tags)) return lane;
+    struct pool_lane *lane = slab_alloc(memory.slab, memory.arena, sizeof(*lane) + tags.size);
+    if (!lane) return NULL;
+    lane_init(lane, LANE_ORDERS);
+    memcpy(lane + 1, tags.data, tags.size);
+    lane->tags = bytes_of(lane + 1, tags.size);
+    lane->next = pool->lanes;
+    pool->lanes = lane;
+    pool->lane_count++;
+    return lane;
+}
+
+static bool has_tags(struct bytes tags) {
+    return tags.data && !(tags.size == 1 && tags.data[0] == 0x90);
+}
+
+struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, uint64_t hash, struct bytes tags,
+                                const struct usage *usage) {
+    if (!chains_grow(memory, pool)) return NULL;
+    if (!order_reserve(&pool->due, memory.slab, memory.arena, pool->entry_count + 1)) return NULL;
+    if (!lane_make_room(memory, &pool->all)) return NULL;
+    struct pool_lane *lane = has_tags(tags) ? lane_of(memory, pool, tags) : NULL;
+    if (has_tags(tags) && !lane) return NULL;
+    struct pool_entry *entry = NULL;
+    if (!lane || lane_make_room(memory, lane)) entry = slab_alloc(memory.slab, memory.arena, sizeof(*entry));
+    if (!entry) {
+        if (lane && lane->entry_count == 0) lane_remove(memory, pool, lane);
+        return NULL;
+    }
+    memset(entry, 0, sizeof(*entry));
+    entry->lane = lane;
+    entry->hash = hash;
+    entry->turn = ++pool->serial;
+    entry->usage = *usage;
+    entry->deadline = entry->due_at = INT64_MAX;
+    entry->is_reserved = true;
+    memset(entry->positions, 0xff, sizeof(entry->positions));
+    struct pool_entry **chain = chain_of(pool, hash);
+    entry->next = *chain;
+    *chain = entry;
+    pool->entry_count++;
+    pool->all.entry_count++;
+    if (lane) lane->entry_count++;
+    return entry;
+}
+
+struct pool_entry *pool_next_of(const struct pool *pool, uint64_t hash, const struct pool_entry *after) {
+    if (!pool->chain_count) return NULL;
+    struct pool_entry *entry = after ? after->next : *chain_of(pool, hash);
+    while (entry && entry->hash != hash) entry = entry->next;
+    return entry;
+}
+
+struct pool_entry *pool_entry_of(const struct pool *pool, uint64_t hash, uint64_t version) {
+    struct pool_entry *found = NULL;
+    uint64_t found_version = 0;
+    for (struct pool_entry *entry = pool_next_of(pool, hash, NULL); entry; entry = pool_next_of(pool, hash, entry)) {
+        uint64_t begun = atomic_load_explicit(&entry->version, memory_order_acquire);
+        if (begun > found_version && begun <= version) {
+            found = entry;
+            found_version = begun;
+        }
+    }
+    return found;
+}
+
+/* ---- what follows from the facts */
+
+static void lane_put(struct pool_lane *lane, struct pool_entry *entry) {
+    lane->ready_count++;
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++)
+        if (lane->is_built[kind]) order_insert(&lane->orders[kind], entry);
+}
+
+static void lane_take(struct pool_lane *lane, struct pool_entry *entry) {
+    lane->ready_count--;
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) order_remove(&lane->orders[kind], entry);
+}
+
+static void set_ready(struct pool *pool, struct pool_entry *entry, bool is_ready) {
+    if (entry->is_ready == is_ready) return;
+    entry->is_ready = is_ready;
+    void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
+    change(&pool->all, entry);
+    if (entry->lane) change(entry->lane, entry);
+}
+
+static void set_count(bool *is_counted, uint64_t *count, bool is) {
+    *count += (uint64_t)is - (uint64_t)*is_counted;
+    *is_counted = is;
+}
+
+static void set_due(struct pool *pool, struct pool_entry *entry, int64_t due_at) {
+    bool is_in = entry->positions[ORDER_DUE_SLOT] != ORDER_OUT;
+    entry->due_at = due_at;
+    if (due_at == INT64_MAX)
+        order_remove(&pool->due, entry);
+    else if (is_in)
+        order_update(&pool->due, entry);
+    else
+        order_insert(&pool->due, entry);
+}
+
+static int64_t earlier(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, int64_t retention_ms) {
+    const struct usage *usage = &entry->usage;
+    bool is_there = !entry->is_reserved && entry->is_alive && !entry->is_forgotten;
+    bool is_usable = is_there && !entry->is_spent && usage_is_usable(usage);
+    bool is_leased = !entry->is_reserved && entry_is_leased(entry);
+    bool is_busy = pool->policy.max_concurrent && entry->uses.open_count >= pool->policy.max_concurrent;
+    bool is_cooling = is_usable && !is_leased && entry->ready_at > now_ms;
+    set_count(&entry->holds_place, &pool->usable_count, is_usable);
+    set_count(&entry->is_counted_leased, &pool->leased_count, is_leased && entry->is_alive);
+    set_count(&entry->is_counted_cooling, &pool->cooling_count, is_cooling);
+    set_count(&entry->is_counted_retired, &pool->retired_count, is_there && usage->retired_at);
+    /* Its keys may have changed while it was in. */
+    set_ready(pool, entry, false);
+    set_ready(pool, entry, is_usable && !is_leased && !is_cooling && !is_busy && !entry->is_aside);
+    int64_t due_at = INT64_MAX;
+    if (!entry->is_reserved && !entry->is_forgotten) {
+        if (entry->is_alive) due_at = entry->deadline;
+        if (is_leased) due_at = earlier(due_at, usage->lease_expires_at);
+        if (is_cooling) due_at = earlier(due_at, entry->ready_at);
+        if (entry->is_alive && usage->retired_at) due_at = earlier(due_at, usage->retired_at + retention_ms);
+    }
+    set_due(pool, entry, due_at);
+}
+
+void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry *entry) {
+    struct pool_lane *lane = entry->lane;
+    if (entry->is_reserved && entry->takes_place) pool->reserved_count--;
+    set_count(&entry->holds_place, &pool->usable_count, false);
+    set_count(&entry->is_counted_leased, &pool->leased_count, false);
+    set_count(&entry->is_counted_cooling, &pool->cooling_count, false);
+    set_count(&entry->is_counted_retired, &pool->retired_count, false);
+    set_ready(pool, entry, false);
+    set_due(pool, entry, INT64_MAX);
+    struct pool_entry **link = chain_of(pool, entry->hash);
+    while (*link != entry) link = &(*link)->next;
+    *link = entry->next;
+    pool->entry_count--;
+    pool->all.entry_count--;
+    if (lane && --lane->entry_count == 0) lane_remove(memory, pool, lane);
+    uses_fini(&entry->uses, memory.slab);
+    slab_free(memory.slab, entry, sizeof(*entry));
+}
+
+/* ---- places */
+
+bool pool_hold(struct pool_memory memory, struct pool *pool, int64_t until_ms) {
+    /* One more than is held is kept free, for a place that is put back. */
+    if (pool->hold_count + 1 >= pool->hold_capacity) {
+        uint32_t capacity = pool->hold_capacity ? pool->hold_capacity * 2 : HOLDS_MIN;
+        int64_t *holds = slab_alloc(memory.slab, memory.arena, capacity * sizeof(*holds));
+        if (!holds) return false;
+        for (uint32_t i = 0; i < pool->hold_count; i++)
+            holds[i] = pool->holds[(pool->hold_first + i) % pool->hold_capacity];
+        slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*holds));
+        pool->holds = holds;
+        pool->hold_capacity = capacity;
+        pool->hold_first = 0;
+    }
+    pool->holds[(pool->hold_first + pool->hold_count++) % pool->hold_capacity] = until_ms;
+    return true;
+}
+
+int64_t pool_hold_take(struct pool *pool) {
+    if (!pool->hold_count) return 0;
+    int64_t until_ms = pool->holds[pool->hold_first];
+    pool->hold_first = (pool->hold_first + 1) % pool->hold_capacity;
+    pool->hold_count--;
+    return until_ms;
+}
+
+void pool_hold_put(struct pool *pool, int64_t until_ms) {
+    if (pool->hold_count == pool->hold_capacity) return; /* others were held meanwhile; it lapses early */
+    pool->hold_first = (pool->hold_first + pool->hold_capacity - 1) % pool->hold_capacity;
+    pool->holds[pool->hold_first] = until_ms;
+    pool->hold_count++;
+}
+
+void pool_holds_lapse(struct pool *pool, int64_t now_ms) {
+    while (pool->hold_count && pool->holds[pool->hold_first] <= now_ms) pool_hold_take(pool);
+}
+
+void pool_holds_drop(struct pool_memory memory, struct pool *pool) {
+    slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
+    pool->holds = NULL;
+    pool->hold_first = pool->hold_count = pool->hold_capacity = 0;
+}
+
+/* ---- checking */
+
+static void lane_check(const struct pool_lane *lane) {
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) {
+        CHECK(lane->orders[kind].count == (lane->is_built[kind] ? lane->ready_count : 0));
+        if (lane->is_built[kind]) CHECK(lane->orders[kind].capacity >= lane->entry_count);
+        order_check(&lane->orders[kind]);
+    }
+}
+
+void pool_check(const struct pool *pool) {
+    uint64_t usable = 0, reserved = 0, leased = 0, cooling = 0, retired = 0, ready = 0;
+    uint32_t count = 0, lanes = 0, in_lanes = 0;
+    for (uint32_t i = 0; i < pool->chain_count; i++)
+        for (const struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next, count++) {
+            CHECK(*chain_of(pool, entry->hash) == pool->chains[i]);
+            usable += entry->holds_place;
+            reserved += entry->is_reserved && entry->takes_place;
+            leased += entry->is_counted_leased;
+            cooling += entry->is_counted_cooling;
+            retired += entry->is_counted_retired;
+            ready += entry->is_ready;
+            in_lanes += entry->lane != NULL;
+            CHECK(!entry->is_ready || (entry->holds_place && !entry_is_leased(entry)));
+            CHECK((entry->due_at == INT64_MAX) == (entry->positions[ORDER_DUE_SLOT] == ORDER_OUT));
+            CHECK(!entry->usage.retired_at || !entry->holds_place);
+        }
+    CHECK(count == pool->entry_count && count == pool->all.entry_count && ready == pool->all.ready_count);
+    CHECK(usable == pool->usable_count && reserved == pool->reserved_count && leased == pool->leased_count);
+    CHECK(cooling == pool->cooling_count && retired == pool->retired_count);
+    for (const struct pool_lane *lane = pool->lanes; lane; lane = lane->next, lanes++) {
+        CHECK(lane->entry_count > 0);
+        in_lanes -= lane->entry_count;
+        lane_check(lane);
+    }
+    CHECK(lanes == pool->lane_count && in_lanes == 0);
+    lane_check(&pool->all);
+    order_check(&pool->due);
+}

@@ -1,0 +1,145 @@
+/* RETURN (mark, release, renew) and CONFIGURE of a pool: see pool_visit.h. */
+#include "engine/memory/pool_visit.h"
+
+/* ---- returning */
+
+static struct error use_error(void) {
+    return error_make(ERROR_CONFLICT, "The session was never handed out under this use; give the number that acquire "
+                                      "answered, or none.");
+}
+
+static struct error fence_error(void) {
+    return error_make(ERROR_CONFLICT, "The session has been leased again since this fence, or never was; acquire it "
+                                      "anew.");
+}
+
+static struct error lease_error(void) {
+    return error_make(ERROR_CONFLICT, "The lease is closed: it was released or its time is over; acquire the session "
+                                      "anew.");
+}
+
+static bool entry_renew(struct verb *verb, struct pool_entry *entry, int64_t now_ms) {
+    uint64_t use = verb->pool_return.use;
+    if (!entry_is_leased(entry) || (use && use != entry->lease_use)) {
+        verb->error = lease_error();
+        return false;
+    }
+    entry->usage.lease_expires_at = now_ms + verb->pool_return.lease_ms;
+    return true;
+}
+
+/* What the verb does to the entry. */
+static void entry_return(struct visit *visit, struct verb *verb, struct pool_entry *entry) {
+    uint64_t use = verb->pool_return.use, fence = verb->pool_return.fence;
+    int64_t now_ms = visit->context->now_ms;
+    bool was_retired = false;
+    if (use > entry->uses.handed) verb->error = use_error();
+    if (fence && fence != entry->fence) verb->error = fence_error();
+    if (verb->error.code) return;
+    switch (verb->pool_return.kind) {
+    case RETURN_MARK:
+        was_retired =
+            entry_mark(visit->pool, entry, verb->pool_return.outcome, verb->pool_return.extra_codes, use, now_ms);
+        counter_add(&visit->context->loop->counters.marked, 1);
+        break;
+    case RETURN_RELEASE: was_retired = entry_release(visit->pool, entry, use, fence != 0, now_ms); break;
+    case RETURN_RENEW:
+        if (!entry_renew(verb, entry, now_ms)) return;
+        break;
+    }
+    if (was_retired) visit_note_retired(visit, entry);
+    verb->is_found = true;
+    verb->usage = entry->usage;
+    visit_settle(visit, entry);
+}
+
+/* The record, if it is there for anybody to see. */
+static struct record *record_seen(struct context *context, struct namespace *namespace, uint64_t hash,
+                                  struct bytes id) {
+    struct record *record = namespace ? record_find(context->engine, namespace, hash, id, NULL) : NULL;
+    struct session view;
+    int64_t now_ms = context->now_ms;
+    uint64_t tombstone;
+    if (!record) return NULL;
+    switch (record_judge(context->engine, record, record_active(record), &now_ms, &view, &tombstone)) {
+    case JUDGED_ALIVE:
+    case JUDGED_DEAD: return record;
+    case JUDGED_ALIAS:
+    case JUDGED_FORGOTTEN: break;
+    }
+    return NULL;
+}
+
+void verb_return(struct context *context, struct verb *verb, struct namespace *namespace) {
+    verb->error = error_make(ERROR_NONE, NULL);
+    verb->is_found = false;
+    verb->depends_on = 0;
+    uint64_t hash = namespace ? id_hash(context->engine, namespace, verb->id) : 0;
+    struct record *record = record_seen(context, namespace, hash, verb->id);
+    struct bytes name = record ? record_group(record, GROUP_POOL) : BYTES_ABSENT;
+    struct visit visit;
+    if (!name.data || !visit_begin(&visit, context, namespace, name, false)) return;
+    struct pool_entry *entry = pool_entry_of(visit.pool, hash, record->version);
+    if (entry && !entry->is_reserved && !entry->is_forgotten && !visit.pool->is_dropped)
+        entry_return(&visit, verb, entry);
+    verb->depends_on = record->version;
+    visit_end(&visit);
+}
+
+/* ---- configuring */
+
+static void answer_state(struct verb *verb, const struct pool *pool) {
+    struct pool_state *state = &verb->pool_state;
+    *state = (struct pool_state){.policy = pool->policy,
+                                 .exists = pool->has_policy || pool->entry_count > 0,
+                                 .usable_count = pool->usable_count,
+                                 .retired_count = pool->retired_count,
+                                 .leased_count = pool->leased_count,
+                                 .cooling_count = pool->cooling_count,
+                                 .held_count = pool->hold_count,
+                                 .waiting_count = pool->waiting_count};
+    verb->is_found = state->exists;
+}
+
+static void change_policy(struct visit *visit, const struct pool_policy_change *change) {
+    struct pool *pool = visit->pool;
+    assert(visit->context->engine->pool_policy_apply);
+    visit->context->engine->pool_policy_apply(&pool->policy, change);
+    pool->has_policy = true;
+    for (uint32_t i = 0; i < pool->chain_count; i++)
+        for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(visit, entry);
+}
+
+/* Changes the policy. False: the namespace was dropped meanwhile. */
+static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct visit visit;
+    if (!memory_allows(context, 0, (int64_t)sizeof(struct pool)) ||
+        !visit_begin(&visit, context, namespace, verb->configure.group_name, true)) {
+        if (namespace_is_dropped(namespace)) return false;
+        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+        return true;
+    }
+    bool is_dropped = visit.pool->is_dropped;
+    if (!is_dropped) {
+        change_policy(&visit, verb->configure.pool_change);
+        answer_state(verb, visit.pool);
+    }
+    visit_end(&visit);
+    return !is_dropped;
+}
+
+void verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct memory_engine *engine = context->engine;
+    verb->pool_state = (struct pool_state){0};
+    if (!verb->configure.pool_change) {
+        struct visit visit;
+        if (!namespace || !visit_begin(&visit, context, namespace, verb->configure.group_name, false)) return;
+        if (!visit.pool->is_dropped) answer_state(verb, visit.pool);
+        visit_end(&visit);
+        return;
+    }
+    do {
+        namespace = registry_make(&engine->registry, context->loop->index, verb->namespace,
+                                  atomic_load(&engine->max_namespaces), &verb->error);
+    } while (namespace && !configure_change(context, verb, namespace));
+}

@@ -1,0 +1,113 @@
+/* Pools in use: visits, which are what one does to a pool under its lock, and what follows from them without it.
+ *
+ * A visit begins with the pool as it is at now_ms: what is due has happened (deadlines, then leases, then the end of
+ * cooldowns), and whoever waits and can be served is. It ends by serving again, letting the lock go, and then doing
+ * what must not be done under it: handing grants to the loops of those who waited, telling events, taking records out
+ * whose retention is over. Records are looked up without a lock inside a visit, and never taken a lock for; a shard's
+ * lock and a pool's are never held together. All functions: inside a turn of context->loop, no lock held. */
+#ifndef ENGINE_MEMORY_POOL_VISIT_H
+#define ENGINE_MEMORY_POOL_VISIT_H
+
+#include "engine/memory/memory.h"
+
+#define VISIT_BATCH 32 /* entries that become due under one taking of the lock */
+
+struct visit_note {
+    uint64_t hash, version; /* of the entry */
+    int64_t at;
+};
+
+struct visit {
+    struct context *context;
+    struct pool_table *table;
+    struct pool *pool;
+    struct list granted; /* waiters that are served, or over */
+    struct visit_note forgotten[VISIT_BATCH];
+    struct record *retired[VISIT_BATCH + 1];
+    unsigned forgotten_count, retired_count;
+    bool is_lacking; /* after false: memory is */
+};
+
+/* Finds the pool of that name; makes: made where there is none. False: there is none, and no visit. */
+bool visit_begin(struct visit *visit, struct context *context, struct namespace *namespace, struct bytes name,
+                 bool makes);
+/* The same for a pool that cannot go away: the caller has an entry, a place or a waiter in it. */
+void visit_begin_at(struct visit *visit, struct context *context, struct pool_table *table, struct pool *pool);
+void visit_end(struct visit *visit);
+
+static inline struct pool_memory visit_memory(const struct visit *visit) {
+    return (struct pool_memory){&visit->context->engine->slab, visit->context->loop->index};
+}
+
+int64_t visit_retention_ms(const struct visit *visit);
+/* entry_settle at the visit's moment. */
+void visit_settle(struct visit *visit, struct pool_entry *entry);
+/* Looks at the entry's record, and notes whether it is alive and when to look again. NULL: there is none, or it is
+ * dead. The record is valid until the turn ends. */
+struct record *visit_look(struct visit *visit, struct pool_entry *entry);
+/* The session was retired: that is told. */
+void visit_note_retired(struct visit *visit, const struct pool_entry *entry);
+/* Marks the entry as one whose record has to be taken out. */
+void visit_note_forgotten(struct visit *visit, struct pool_entry *entry);
+
+/* ---- pool_wait.c */
+
+/* Serves who waits, in order, and ends what waited too long. Called by visits. */
+void visit_serve(struct visit *visit);
+/* Hands what was granted to the loops of those who waited. No lock held. */
+void grants_send(struct context *context, struct list *granted);
+/* Queues an acquire; 0: memory is lacking. Answers its ticket. */
+uint64_t waiter_add(struct visit *visit, const struct verb *verb, const struct pool_want *want);
+/* Answers all that was granted to waiters of this loop. */
+void waiters_deliver(struct context *context);
+bool waiters_are_granted(const struct loop *loop);
+bool waiter_cancel(struct context *context, uint64_t ticket);
+/* Ends all waiters of a pool whose namespace is dropped. Under the lock. */
+void waiters_drop(struct pool *pool, struct list *granted);
+bool waiters_open(struct loop *loop);
+void waiters_close(struct memory_engine *engine, struct loop *loop);
+
+/* ---- pool_acquire.c */
+
+/* One session on its way to whoever acquires it. */
+struct pool_item {
+    struct pool_pick pick;
+    struct record *record; /* of the pick, as it was seen; NULL: to be looked for */
+    bool is_place;         /* no session yet, but a place for one that is to be made */
+    struct session session;
+};
+
+struct acquire {
+    struct context *context;
+    struct namespace *namespace;
+    struct bytes pool_name;
+    struct pool_want want;
+    uint32_t count;
+    size_t bytes_max;
+    struct pool_table *table; /* with items */
+    struct pool *pool;
+    struct pool_policy policy; /* of the pool, when the places were taken */
+    struct pool_item *items;
+    uint32_t item_count;
+    enum pool_choice choice; /* why there are no more */
+    struct error error;
+};
+
+/* Takes what is to be had; under the pool's lock, inside a visit. */
+void acquire_take(struct acquire *acquire, struct visit *visit);
+/* Turns picks and places into sessions; those that fail are given back. */
+void acquire_realise(struct acquire *acquire);
+/* Gives all items back: nobody is there to take them. */
+void acquire_give_back(struct acquire *acquire);
+/* Writes the answer. */
+void acquire_answer(struct acquire *acquire, struct verb *verb);
+
+/* Executes; true: it waits, and verb->private[0] is its ticket. */
+bool verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace);
+
+/* ---- pool_return.c */
+
+void verb_return(struct context *context, struct verb *verb, struct namespace *namespace);
+void verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace);
+
+#endif

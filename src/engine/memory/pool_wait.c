@@ -1,0 +1,330 @@
+/* Acquires that wait for a session, a place or the end of their time: see pool_visit.h.
+ *
+ * A waiter belongs to the loop that submitted it and stands in its pool's queue, in the order in which they came. Who
+ * changes a pool serves the queue before the lock is let go, so nothing that a waiter could have is left for others.
+ * A grant is made under the pool's lock: a hand-out, a place for a session that is to be made, or a refusal; the
+ * waiter then goes to its loop, which turns the grant into an answer inside a turn of its own. If nobody is there to
+ * take it, or the session has died meanwhile, the hand-out is taken back and the next one is served.
+ *
+ * What is written here under the pool's lock: everything but `next` and `ticket`, which are the loop's own, and `link`
+ * while the waiter is in an inbox. Only its loop frees a waiter. */
+#include "engine/memory/pool_visit.h"
+
+#include <stdlib.h>
+
+#define WAITER_CHAINS 256
+
+enum waiter_state {
+    WAITER_QUEUED,
+    WAITER_PICK,  /* it gets a session */
+    WAITER_PLACE, /* it gets a place, in which its loop makes a session */
+    WAITER_ASKED, /* it gets a place to fill itself */
+    WAITER_OVER,  /* nothing came in time */
+    WAITER_LACKING,
+    WAITER_CANCELLED
+};
+
+struct waiter {
+    struct list link;    /* of its pool, then of its loop's inbox */
+    struct waiter *next; /* of its loop's chain */
+    uint64_t ticket;
+    uint64_t arrival; /* its place in the queue */
+    unsigned loop_index;
+    enum waiter_state state;
+    struct pool_table *table;
+    struct pool *pool;
+    struct pool_want want; /* its tags stand behind the struct */
+    int64_t until_ms;
+    uint32_t count;
+    size_t bytes_max;
+    struct pool_pick pick;
+    size_t size; /* of the block */
+};
+
+static struct waiter **waiter_chain(struct loop *loop, uint64_t ticket) {
+    return &loop->waiters[ticket % WAITER_CHAINS];
+}
+
+bool waiters_open(struct loop *loop) {
+    loop->waiters = calloc(WAITER_CHAINS, sizeof(*loop->waiters));
+    list_init(&loop->grants);
+    return loop->waiters != NULL;
+}
+
+void waiters_close(struct memory_engine *engine, struct loop *loop) {
+    for (unsigned i = 0; loop->waiters && i < WAITER_CHAINS; i++)
+        for (struct waiter *waiter = loop->waiters[i], *next; waiter; waiter = next) {
+            next = waiter->next;
+            slab_free(&engine->slab, waiter, waiter->size);
+        }
+    free(loop->waiters);
+}
+
+/* ---- the queue */
+
+uint64_t waiter_add(struct visit *visit, const struct verb *verb, const struct pool_want *want) {
+    struct context *context = visit->context;
+    struct loop *loop = context->loop;
+    size_t size = sizeof(struct waiter) + want->tags.size;
+    struct waiter *waiter = slab_alloc(&context->engine->slab, loop->index, size);
+    if (!waiter) return 0;
+    *waiter = (struct waiter){.ticket = ++loop->last_ticket,
+                              .arrival = ++visit->pool->arrivals,
+                              .loop_index = loop->index,
+                              .table = visit->table,
+                              .pool = visit->pool,
+                              .want = *want,
+                              .until_ms = context->now_ms + verb->acquire.wait_ms,
+                              .count = verb->acquire.count,
+                              .bytes_max = verb->acquire.bytes_max,
+                              .size = size};
+    if (want->tags.data) {
+        memcpy(waiter + 1, want->tags.data, want->tags.size);
+        waiter->want.tags.data = (const uint8_t *)(waiter + 1);
+    }
+    struct waiter **chain = waiter_chain(loop, waiter->ticket);
+    waiter->next = *chain;
+    *chain = waiter;
+    list_append(&visit->pool->waiters, &waiter->link);
+    visit->pool->waiting_count++;
+    if (waiter->until_ms < visit->pool->waiters_due_at) visit->pool->waiters_due_at = waiter->until_ms;
+    return waiter->ticket;
+}
+
+/* Out of the queue, with what it got. */
+static void waiter_grant(struct pool *pool, struct waiter *waiter, enum waiter_state state, struct list *granted) {
+    waiter->state = state;
+    list_remove(&waiter->link);
+    list_append(granted, &waiter->link);
+    pool->waiting_count--;
+    pool->undelivered_count++;
+}
+
+/* Gives it what it can have at this moment. */
+static void waiter_serve(struct visit *visit, struct waiter *waiter) {
+    struct context *context = visit->context;
+    struct pool *pool = visit->pool;
+    struct pool_entry *entry;
+    for (;;) {
+        switch (pool_choose(visit_memory(visit), pool, &waiter->want, false, &entry)) {
+        case CHOICE_ENTRY:
+            if (!visit_look(visit, entry)) {
+                visit_settle(visit, entry);
+                continue;
+            }
+            entry_hand_out(visit_memory(visit), pool, entry, waiter->want.lease_ms,
+                           waiter->want.lease_ms > 0 ? version_take(context->engine, context->now_ms) : 0,
+                           context->now_ms, visit_retention_ms(visit), &waiter->pick);
+            waiter_grant(pool, waiter, WAITER_PICK, &visit->granted);
+            return;
+        case CHOICE_CREATE:
+            pool->creating_count++;
+            waiter_grant(pool, waiter, WAITER_PLACE, &visit->granted);
+            return;
+        case CHOICE_ASK:
+            if (pool_hold(visit_memory(visit), pool, context->now_ms + LIMIT_PLACE_HOLD_MS))
+                waiter_grant(pool, waiter, WAITER_ASKED, &visit->granted);
+            else
+                waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted);
+            return;
+        case CHOICE_LACKING: waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted); return;
+        case CHOICE_NONE: return;
+        }
+    }
+}
+
+/* Ends what waited too long. */
+static void waiters_expire(struct visit *visit) {
+    struct pool *pool = visit->pool;
+    if (pool->waiters_due_at > visit->context->now_ms) return;
+    pool->waiters_due_at = INT64_MAX;
+    for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
+        struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
+        next = link->next;
+        if (waiter->until_ms <= visit->context->now_ms)
+            waiter_grant(pool, waiter, WAITER_OVER, &visit->granted);
+        else if (waiter->until_ms < pool->waiters_due_at)
+            pool->waiters_due_at = waiter->until_ms;
+    }
+}
+
+void visit_serve(struct visit *visit) {
+    struct pool *pool = visit->pool;
+    for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
+        if (!pool->all.ready_count && pool_is_full(pool)) break; /* nothing for anybody */
+        next = link->next;
+        waiter_serve(visit, LIST_ENTRY(link, struct waiter, link));
+    }
+    waiters_expire(visit);
+    if (list_is_empty(&pool->waiters)) pool->waiters_due_at = INT64_MAX;
+}
+
+void waiters_drop(struct pool *pool, struct list *granted) {
+    while (!list_is_empty(&pool->waiters))
+        waiter_grant(pool, LIST_ENTRY(pool->waiters.next, struct waiter, link), WAITER_OVER, granted);
+    pool->waiters_due_at = INT64_MAX;
+}
+
+/* ---- from the pool to the loop */
+
+void grants_send(struct context *context, struct list *granted) {
+    while (!list_is_empty(granted)) {
+        struct waiter *waiter = LIST_ENTRY(granted->next, struct waiter, link);
+        unsigned loop_index = waiter->loop_index;
+        struct loop *loop = &context->engine->loops[loop_index];
+        list_remove(&waiter->link);
+        env_point(context->engine->env);
+        lock_take(&loop->grants_lock);
+        list_append(&loop->grants, &waiter->link);
+        atomic_fetch_add(&loop->grant_count, 1);
+        lock_release(&loop->grants_lock);
+        owner_wake(context, loop_index, INT64_MIN);
+    }
+}
+
+bool waiters_are_granted(const struct loop *loop) {
+    return atomic_load(&((struct loop *)loop)->grant_count) != 0;
+}
+
+static struct waiter *grant_next(struct context *context) {
+    struct loop *loop = context->loop;
+    struct waiter *waiter = NULL;
+    env_point(context->engine->env);
+    lock_take(&loop->grants_lock);
+    if (!list_is_empty(&loop->grants)) {
+        waiter = LIST_ENTRY(loop->grants.next, struct waiter, link);
+        list_remove(&waiter->link);
+        atomic_fetch_sub(&loop->grant_count, 1);
+    }
+    lock_release(&loop->grants_lock);
+    return waiter;
+}
+
+static struct waiter *waiter_find(struct loop *loop, uint64_t ticket) {
+    struct waiter *waiter = *waiter_chain(loop, ticket);
+    while (waiter && waiter->ticket != ticket) waiter = waiter->next;
+    return waiter;
+}
+
+static void waiter_free(struct context *context, struct waiter *waiter) {
+    struct waiter **link = waiter_chain(context->loop, waiter->ticket);
+    while (*link != waiter) link = &(*link)->next;
+    *link = waiter->next;
+    slab_free(&context->engine->slab, waiter, waiter->size);
+}
+
+/* ---- answering */
+
+static void acquire_of_waiter(struct context *context, const struct waiter *waiter, struct acquire *acquire,
+                              struct pool_item *items) {
+    *acquire = (struct acquire){.context = context,
+                                .namespace = waiter->pool->namespace,
+                                .pool_name = pool_name(waiter->pool),
+                                .want = waiter->want,
+                                .count = waiter->count,
+                                .bytes_max = waiter->bytes_max,
+                                .items = items,
+                                .choice = CHOICE_NONE};
+}
+
+/* Back into the queue, where it stood. */
+static void waiter_requeue(struct visit *visit, struct waiter *waiter) {
+    struct list *link = visit->pool->waiters.next;
+    while (link != &visit->pool->waiters && LIST_ENTRY(link, struct waiter, link)->arrival < waiter->arrival)
+        link = link->next;
+    waiter->state = WAITER_QUEUED;
+    list_append(link, &waiter->link); /* before it */
+    visit->pool->waiting_count++;
+    visit->pool->undelivered_count--;
+    if (waiter->until_ms < visit->pool->waiters_due_at) visit->pool->waiters_due_at = waiter->until_ms;
+}
+
+/* Takes the grant over, with whatever more the acquire may have. False: its session died; it waits again. */
+static bool waiter_collect(struct context *context, struct waiter *waiter, struct acquire *acquire) {
+    bool is_place = waiter->state == WAITER_PLACE;
+    struct visit visit;
+    if (!is_place && waiter->state != WAITER_PICK) return true;
+    visit_begin_at(&visit, context, waiter->table, waiter->pool);
+    if (!visit.pool->is_dropped) {
+        acquire->items[0] = (struct pool_item){.pick = waiter->pick, .is_place = is_place};
+        acquire->item_count = 1;
+        acquire_take(acquire, &visit);
+    } else if (is_place) {
+        visit.pool->creating_count--;
+    }
+    bool is_dropped = visit.pool->is_dropped;
+    visit_end(&visit);
+    if (is_dropped) return true;
+    acquire_realise(acquire);
+    if (acquire->item_count || acquire->error.code) return true;
+    visit_begin_at(&visit, context, waiter->table, waiter->pool);
+    is_dropped = visit.pool->is_dropped;
+    if (!is_dropped) waiter_requeue(&visit, waiter);
+    visit_end(&visit);
+    return is_dropped;
+}
+
+static void waiter_settle(struct context *context, struct waiter *waiter) {
+    struct visit visit;
+    visit_begin_at(&visit, context, waiter->table, waiter->pool);
+    visit.pool->undelivered_count--;
+    visit_end(&visit);
+    waiter_free(context, waiter);
+}
+
+static void waiter_answer(struct context *context, struct waiter *waiter) {
+    struct memory_engine *engine = context->engine;
+    struct pool_item first, *items = &first;
+    struct acquire acquire;
+    struct verb verb;
+    size_t bytes = waiter->count * sizeof(*items);
+    if (waiter->count > 1) items = slab_alloc(&engine->slab, context->loop->index, bytes);
+    acquire_of_waiter(context, waiter, &acquire, items ? items : &first);
+    if (!items) acquire.count = 1;
+    if (waiter->state == WAITER_CANCELLED) {
+        waiter_settle(context, waiter);
+    } else if (waiter_collect(context, waiter, &acquire)) {
+        acquire.choice = waiter->state == WAITER_ASKED     ? CHOICE_ASK
+                         : waiter->state == WAITER_LACKING ? CHOICE_LACKING
+                                                           : CHOICE_NONE;
+        memset(&verb, 0, sizeof(verb));
+        verb.kind = VERB_ACQUIRE;
+        acquire_answer(&acquire, &verb);
+        verb.private[0] = waiter->ticket;
+        if (!engine->done || !engine->done(engine->done_context, context->loop->index, &verb))
+            acquire_give_back(&acquire);
+        waiter_settle(context, waiter);
+    }
+    if (items && items != &first) slab_free(&engine->slab, items, bytes);
+}
+
+void waiters_deliver(struct context *context) {
+    while (waiters_are_granted(context->loop)) {
+        struct waiter *waiter = grant_next(context);
+        if (waiter) waiter_answer(context, waiter);
+    }
+}
+
+/* ---- giving up */
+
+bool waiter_cancel(struct context *context, uint64_t ticket) {
+    struct waiter *waiter = waiter_find(context->loop, ticket);
+    if (!waiter) return false;
+    struct visit visit;
+    visit_begin_at(&visit, context, waiter->table, waiter->pool);
+    enum waiter_state state = waiter->state;
+    if (state == WAITER_QUEUED) {
+        list_remove(&waiter->link);
+        visit.pool->waiting_count--;
+    } else if (state == WAITER_PICK && !visit.pool->is_dropped) {
+        struct pool_entry *entry = pool_entry_of(visit.pool, waiter->pick.hash, waiter->pick.version);
+        if (entry && atomic_load(&entry->version) == waiter->pick.version)
+            entry_take_back(visit.pool, entry, &waiter->pick, context->now_ms, visit_retention_ms(&visit));
+    } else if (state == WAITER_PLACE) {
+        visit.pool->creating_count--;
+    }
+    if (state != WAITER_QUEUED) waiter->state = WAITER_CANCELLED;
+    visit_end(&visit);
+    if (state == WAITER_QUEUED) waiter_free(context, waiter);
+    return state != WAITER_CANCELLED;
+}
