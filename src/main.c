@@ -52,6 +52,7 @@ int main(int argc, char **argv) {
     int status = 0;
     switch (options_load(&options, argc, argv, environ, error)) {
     case OPTIONS_RUN: status = serve(&options, &line); break;
+    case OPTIONS_ROTATE_KEYS: status = shell_rotate_keys(&options); break;
     case OPTIONS_HELP: options_print_help(stdout); break;
     case OPTIONS_HELP_MARKDOWN: options_print_markdown(stdout); break;
     case OPTIONS_VERSION: printf("sessiond %s\n", SESSIOND_VERSION); break;

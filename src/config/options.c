@@ -257,7 +257,7 @@ static bool load_environment(struct options *options, char *const *environment, 
 
 /* ---- the command line */
 
-enum { FLAG_HELP = ROW_COUNT, FLAG_HELP_MARKDOWN, FLAG_VERSION, FLAG_COUNT };
+enum { FLAG_HELP = ROW_COUNT, FLAG_HELP_MARKDOWN, FLAG_VERSION, FLAG_ROTATE_KEYS, FLAG_COUNT };
 
 static void flag_name(const char *name, char out[48]) {
     size_t i = 0;
@@ -275,6 +275,7 @@ static void flags_fill(struct option flags[FLAG_COUNT + 1], char names[ROW_COUNT
     flags[FLAG_HELP] = (struct option){"help", no_argument, NULL, FLAG_HELP};
     flags[FLAG_HELP_MARKDOWN] = (struct option){"help-markdown", no_argument, NULL, FLAG_HELP_MARKDOWN};
     flags[FLAG_VERSION] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
+    flags[FLAG_ROTATE_KEYS] = (struct option){"rotate-keys", no_argument, NULL, FLAG_ROTATE_KEYS};
 }
 
 /* The word that getopt_long refused. It is past it, but for a word of several short flags: there are none, so such a
@@ -288,6 +289,7 @@ static const char *refused_word(int argc, char *const *argv) {
 static enum options_outcome load_flags(struct options *options, int argc, char *const *argv, char *error) {
     struct option flags[FLAG_COUNT + 1];
     char names[ROW_COUNT][48];
+    enum options_outcome outcome = OPTIONS_RUN;
     flags_fill(flags, names);
     optind = 0; /* glibc: start anew; SIGHUP reads the flags again */
     opterr = 0;
@@ -297,6 +299,10 @@ static enum options_outcome load_flags(struct options *options, int argc, char *
         if (flag == FLAG_HELP) return OPTIONS_HELP;
         if (flag == FLAG_HELP_MARKDOWN) return OPTIONS_HELP_MARKDOWN;
         if (flag == FLAG_VERSION) return OPTIONS_VERSION;
+        if (flag == FLAG_ROTATE_KEYS) {
+            outcome = OPTIONS_ROTATE_KEYS;
+            continue;
+        }
         if (flag == ':' || flag == '?') {
             const char *what = flag == ':' ? "needs a value" : "is not a flag";
             snprintf(error, OPTIONS_ERROR_MAX, "%.200s %s; --help lists all flags", refused_word(argc, argv), what);
@@ -305,7 +311,7 @@ static enum options_outcome load_flags(struct options *options, int argc, char *
         if (!row_set(options, &option_rows[flag], optarg ? optarg : "true", "command line", error))
             return OPTIONS_REFUSED;
     }
-    if (optind == argc) return OPTIONS_RUN;
+    if (optind == argc) return outcome;
     snprintf(error, OPTIONS_ERROR_MAX, "\"%.200s\" is not a flag; --help lists all flags", argv[optind]);
     return OPTIONS_REFUSED;
 }
@@ -359,12 +365,12 @@ enum options_outcome options_load(struct options *options, int argc, char *const
     enum options_outcome outcome = OPTIONS_REFUSED;
     if (!load_environment(&asked, environment, error)) goto done;
     outcome = load_flags(&asked, argc, argv, error);
-    if (outcome != OPTIONS_RUN) goto done;
+    if (outcome != OPTIONS_RUN && outcome != OPTIONS_ROTATE_KEYS) goto done;
     outcome = OPTIONS_REFUSED;
     if (!load_file(options, asked.config, error)) goto done;
     if (!load_environment(options, environment, error)) goto done;
     outcome = load_flags(options, argc, argv, error);
-    if (outcome == OPTIONS_RUN && !options_check(options, error)) outcome = OPTIONS_REFUSED;
+    if (outcome != OPTIONS_REFUSED && !options_check(options, error)) outcome = OPTIONS_REFUSED;
 done:
     options_fini(&asked);
     return outcome;
@@ -424,7 +430,9 @@ void options_print_help(FILE *out) {
         fprintf(out, "  --%s %s%s\n        %s", name, row_metavar(row), row->is_reloadable ? " *" : "", row->help);
         fprintf(out, *row->default_text ? " [%s]\n" : "\n", row->default_text);
     }
-    fprintf(out, "  --help, --help-markdown, --version\n");
+    fprintf(out, "  --rotate-keys\n        renew the token key of the key file and end; a server that runs takes it "
+                 "with SIGHUP\n"
+                 "  --help, --help-markdown, --version\n");
 }
 
 void options_print_markdown(FILE *out) {

@@ -43,8 +43,8 @@ struct option_row {
 extern const struct option_row option_rows[];
 extern const size_t option_count;
 
-/* What the command line asked for. */
-enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_HELP_MARKDOWN, OPTIONS_VERSION, OPTIONS_REFUSED };
+/* What the command line asked for. For RUN and ROTATE_KEYS all options are read. */
+enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_HELP_MARKDOWN, OPTIONS_VERSION, OPTIONS_ROTATE_KEYS, OPTIONS_REFUSED };
 
 #define OPTIONS_ERROR_MAX 1024
 

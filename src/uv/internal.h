@@ -14,6 +14,7 @@
 #include "sessiond/server.h"
 #include "uv/clock.h"
 #include "uv/inbox.h"
+#include "uv/key_file.h"
 #include "uv/shell.h"
 
 #include <assert.h>
@@ -121,6 +122,7 @@ struct shell {
     struct clock clock;
     struct env env;
     struct engine *engine;
+    struct key_file keys;
     struct server *server;
     struct shell_limits limits;
     unsigned loop_count;

@@ -113,13 +113,23 @@ static void shell_reload_options(struct shell *shell) {
     limits_apply(shell);
 }
 
+static void shell_reload_keys(struct shell *shell) {
+    char error[KEY_FILE_ERROR_MAX];
+    if (key_file_reload(&shell->keys, error))
+        log_event(LOG_INFO, "keys_read", LOG_TEXT("key_file", shell->keys.path));
+    else
+        log_event(LOG_ERROR, "keys_refused", LOG_TEXT("why", error));
+}
+
 static void on_signal(uv_signal_t *handle, int signal_number) {
     struct shell *shell = handle->data;
     loop_enter_turn(shell->loops[0]);
-    if (signal_number == SIGHUP)
+    if (signal_number == SIGHUP) {
         shell_reload_options(shell);
-    else
+        if (*shell->keys.path) shell_reload_keys(shell);
+    } else {
         shell_drain(shell, signal_number);
+    }
 }
 
 static bool signals_open(struct shell *shell) {
@@ -161,7 +171,12 @@ static void tell_ready(const struct shell *shell) {
               LOG_INT("max_connections", atomic_load(&shell->limits.max_connections)));
     if (*shell->options->data_dir)
         log_event(LOG_WARN, "data_dir_unused", LOG_TEXT("data_dir", shell->options->data_dir),
-                  LOG_TEXT("why", "with durability none sessions live in memory only and end with the process"));
+                  LOG_TEXT("why", "with durability none sessions live in memory only and end with the process; of "
+                                  "all that a data directory is for only the keys stand there"));
+    if (!*shell->keys.path)
+        log_event(LOG_INFO, "keys_in_memory",
+                  LOG_TEXT("why", "there is no key_file and no data_dir: tokens, handles and cookie secrets end with "
+                                  "the process"));
 }
 
 /* Runs loop 0 on this thread and each other one on its own, until all have drained. */
@@ -187,6 +202,7 @@ static bool server_start(struct shell *shell) {
                                             .now_ms = shell_now_ms(shell),
                                             .engine = shell->engine,
                                             .env = &shell->env,
+                                            .keyring = &shell->keys.keyring,
                                             .limits = {.max_in_flight = (uint32_t)options->max_in_flight,
                                                        .max_waiting = (uint32_t)options->max_waiting,
                                                        .output_mark = (uint32_t)options->output_mark,
@@ -200,9 +216,15 @@ static bool server_start(struct shell *shell) {
 }
 
 int shell_serve(struct shell *shell, struct engine *engine) {
-    char error[512] = "there is not enough memory, or not enough files may be open";
+    static const char lacking[] = "there is not enough memory, or not enough files may be open";
+    char error[512];
     int status = 1;
     shell->engine = engine;
+    if (!key_file_open(&shell->keys, shell->options, &shell->env, error)) {
+        fprintf(stderr, "sessiond: %s\n", error);
+        return status;
+    }
+    memcpy(error, lacking, sizeof lacking);
     if (!server_start(shell)) goto failed;
     limits_apply(shell);
     if (!loops_open(shell) || !signals_open(shell)) goto failed;
@@ -215,5 +237,18 @@ failed:
     listener_close_all(shell);
     loops_close(shell);
     if (shell->server) server_close(shell->server);
+    key_file_close(&shell->keys);
     return status;
+}
+
+int shell_rotate_keys(const struct options *options) {
+    struct env env = {.random = env_random};
+    char error[KEY_FILE_ERROR_MAX];
+    uint32_t number;
+    if (!key_file_rotate(options, &env, &number, error)) {
+        fprintf(stderr, "sessiond: %s\n", error);
+        return 1;
+    }
+    printf("event=keys_rotated token_key=%u\n", (unsigned)number);
+    return 0;
 }

@@ -26,4 +26,8 @@ int64_t shell_now_ms(const struct shell *shell);
 int shell_serve(struct shell *shell, struct engine *engine);
 void shell_close(struct shell *shell);
 
+/* --rotate-keys, in place of all of this: gives the key file a new token key. Answers the exit status of the process,
+ * and says on stdout what was done or on stderr why nothing was. */
+int shell_rotate_keys(const struct options *options);
+
 #endif

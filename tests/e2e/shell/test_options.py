@@ -48,12 +48,12 @@ class Options(ServerTest):
         self.assertIn("tcp=0.0.0.0:", process.ready)
         self.assert_ends_well(process)
 
-    def test_a_data_directory_without_durability_is_said_to_be_unused(self):
+    def test_a_data_directory_without_durability_holds_the_keys_and_is_else_said_to_be_unused(self):
         with tempfile.TemporaryDirectory(prefix="sessiond_test_") as folder:
             process = self.serve("--data-dir", folder)
             process.wait_for_log("event=data_dir_unused")
             self.assert_ends_well(process)
-            self.assertEqual(os.listdir(folder), [])
+            self.assertEqual(sorted(os.listdir(folder)), ["keys", "keys.lock"])
 
     def test_info_tells_the_options_in_force(self):
         process = self.serve("--threads=2", "--max-connections=77", environment={"SESSIOND_MAX_MEMORY": "1G"})

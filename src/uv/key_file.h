@@ -1,0 +1,33 @@
+/* Where the keys stand: a file of mode 0600, or nowhere but in memory.
+ *
+ * Always true: the file is replaced whole (written beside, synced, renamed) and only while `<path>.lock` is held, so
+ * that a server which takes in cookie secrets and a --rotate-keys never undo each other; what is damaged, foreign, or
+ * readable by others is refused and left untouched. */
+#ifndef UV_KEY_FILE_H
+#define UV_KEY_FILE_H
+
+#include "config/options.h"
+#include "crypto/keyring.h"
+
+#define KEY_FILE_ERROR_MAX 512
+
+struct key_file {
+    char path[OPTION_TEXT_MAX + 8]; /* "": keys live in memory only */
+    const struct env *env;
+    struct keyring keyring; /* open after key_file_open */
+};
+
+/* Reads the keys, or makes them (and the file) where there are none. False: `error` says why not. Main thread. */
+bool key_file_open(struct key_file *file, const struct options *options, const struct env *env,
+                   char error[KEY_FILE_ERROR_MAX]);
+void key_file_close(struct key_file *file);
+
+/* Puts into force what stands in the file now. False: `error` says why what was in force stays so. Main thread. */
+bool key_file_reload(struct key_file *file, char error[KEY_FILE_ERROR_MAX]);
+
+/* Gives the file of these options a new token key; the one that was current still verifies. False: `error` says why
+ * nothing changed. *number: the new key's. Main thread. */
+bool key_file_rotate(const struct options *options, const struct env *env, uint32_t *number,
+                     char error[KEY_FILE_ERROR_MAX]);
+
+#endif
