@@ -1,7 +1,8 @@
 /* From a line of text to a request.
  *
  * A word is read by the type that the schema gives its place: ids, names and texts as they are (a word that begins with
- * " as a JSON string), the rest as JSON, and what is no JSON as a string. After the positional arguments come options:
+ * " as a JSON string; where a handle or a cookie may stand for an id, also the map that says so), the rest as JSON, and
+ * what is no JSON as a string. After the positional arguments come options:
  * JSON maps, or name=value. Everything is gathered in one JSON array, and encoded at its end. One thread. */
 #include "command.h"
 
@@ -92,6 +93,19 @@ static json_t *text_value(struct reading *reading, const char *text, size_t size
     return value;
 }
 
+/* {"handle": "..."} or {"cookie": "..."} where that may stand for an id; NULL: the word is something else. */
+static json_t *instead_of_id(const struct help_argument *param, const char *word) {
+    static const char *const types[][2] = {{"id_or_handle", "handle"}, {"id_or_cookie", "cookie"}};
+    char problem[JSON_PROBLEM_MAX];
+    for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
+        if (*word != '{' || strcmp(param->type, types[i][0]) != 0) continue;
+        json_t *map = json_read(word, strlen(word), problem);
+        if (json_is_object(map) && json_object_size(map) == 1 && json_object_get(map, types[i][1])) return map;
+        json_decref(map);
+    }
+    return NULL;
+}
+
 static json_t *word_value(struct reading *reading, const char *word, bool is_text) {
     if (strcmp(word, "-") != 0 || !reading->input) return text_value(reading, word, strlen(word), is_text);
     size_t size;
@@ -140,8 +154,10 @@ static bool add_known(struct reading *reading, const struct help_op *op, char *c
         json_array_append_new(params, json_string(namespace_name));
         param++;
     }
-    for (; at < option_word; at++, param++)
-        if (json_array_append_new(params, word_value(reading, words[at], param->is_text))) return false;
+    for (; at < option_word; at++, param++) {
+        json_t *map = instead_of_id(param, words[at]);
+        if (json_array_append_new(params, map ? map : word_value(reading, words[at], param->is_text))) return false;
+    }
     json_t *options = json_object();
     bool is_fine = true;
     for (; is_fine && at < count; at++) is_fine = add_option(reading, op, words[at], options);

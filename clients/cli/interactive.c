@@ -88,6 +88,15 @@ static void print_request(struct sessiond_client *client, const struct output *o
     sessiond_free(reply);
 }
 
+/* What watches have told meanwhile. */
+static void print_events(struct sessiond_client *client) {
+    struct sessiond_event *event;
+    while (sessiond_event_next(client, 0, &event) == 0 && event) {
+        print_event(event);
+        sessiond_free(event);
+    }
+}
+
 static void use_namespace(struct sessiond_client *client, const char *name) {
     if (sessiond_client_set_namespace(client, name)) output_error(sessiond_client_error(client));
 }
@@ -141,6 +150,7 @@ int mode_interactive(struct sessiond_client *client, const struct output *output
         if (!line) break;
         if (*line) add_history(line);
         goes_on = handle_line(client, output, line);
+        print_events(client);
         free(line);
     }
     end_history(path);

@@ -17,6 +17,8 @@ static const char usage[] =
     "sessiond-cli [-u URL] [-n NAMESPACE]                  requests typed on a terminal\n"
     "sessiond-cli [-u URL] [-n NAMESPACE] --pipe           a request a line from stdin, an answer a line on stdout\n"
     "sessiond-cli [-u URL] -n NAMESPACE --scan PREFIX      the ids that begin with PREFIX (\"\" for all)\n"
+    "sessiond-cli [-u URL] [-n NAMESPACE] --watch [OPTION=VALUE...]\n"
+    "                                                      a line for each event, until it is interrupted\n"
     "sessiond-cli [-u URL] --stat | --latency              figures of the server, and of the way to it\n"
     "sessiond-cli help [METHOD | ERROR]                    every method, or one with its arguments and an example\n"
     "\n"
@@ -25,7 +27,8 @@ static const char usage[] =
     "  -n, --namespace N    stands for the first argument of every method that takes a namespace\n"
     "      --timeout MS     longest wait for an answer; 2000\n"
     "      --raw            texts and bytes as they are, without quotes\n"
-    "      --count N        lines of --stat (0: no end), pings of --latency (1000), ids of --scan (0: all)\n"
+    "      --count N        lines of --stat and --watch (0: no end), pings of --latency (1000), ids of --scan (0: "
+    "all)\n"
     "  -h, --help           this; --version: the version\n"
     "\n"
     "Arguments: ids and other texts as they are; everything else is JSON, or a string where it is no JSON; - reads "
@@ -34,10 +37,11 @@ static const char usage[] =
     "\n"
     "  sessiond-cli session.set web s1 '{\"cart\": [3]}' user=ann\n"
     "  sessiond-cli -n web session.get s1 touch=true\n"
+    "  sessiond-cli -n web --watch 'kinds=[\"expired\", \"revoked\"]' user=ann\n"
     "\n"
     "Exit codes: 0 fine, 1 the server answered an error, 2 wrong command line, 3 no connection or no answer.\n";
 
-enum mode { MODE_REQUEST, MODE_STAT, MODE_LATENCY, MODE_SCAN, MODE_PIPE };
+enum mode { MODE_REQUEST, MODE_STAT, MODE_LATENCY, MODE_SCAN, MODE_PIPE, MODE_WATCH };
 
 struct settings {
     const char *url, *namespace_name, *prefix;
@@ -63,6 +67,7 @@ enum {
     OPTION_LATENCY,
     OPTION_SCAN,
     OPTION_PIPE,
+    OPTION_WATCH,
     OPTION_VERSION
 };
 
@@ -76,6 +81,7 @@ static const struct option long_options[] = {
     {"latency", no_argument, NULL, OPTION_LATENCY},
     {"scan", required_argument, NULL, OPTION_SCAN},
     {"pipe", no_argument, NULL, OPTION_PIPE},
+    {"watch", no_argument, NULL, OPTION_WATCH},
     {"help", no_argument, NULL, 'h'},
     {"version", no_argument, NULL, OPTION_VERSION},
     {NULL, 0, NULL, 0},
@@ -91,6 +97,7 @@ static int take_option(struct settings *settings, int option, const char *value)
     case OPTION_STAT: settings->mode = MODE_STAT; return -1;
     case OPTION_LATENCY: settings->mode = MODE_LATENCY; return -1;
     case OPTION_PIPE: settings->mode = MODE_PIPE; return -1;
+    case OPTION_WATCH: settings->mode = MODE_WATCH; return -1;
     case OPTION_SCAN:
         settings->mode = MODE_SCAN;
         settings->prefix = value;
@@ -130,6 +137,7 @@ static int run(struct sessiond_client *client, const struct settings *settings, 
     case MODE_STAT: return mode_stat(client, settings->count);
     case MODE_LATENCY: return mode_latency(client, settings->has_count && settings->count ? settings->count : 1000);
     case MODE_SCAN: return mode_scan(client, settings->prefix, settings->count);
+    case MODE_WATCH: return mode_watch(client, words, (unsigned)count, settings->count);
     case MODE_REQUEST:
         if (count > 0) return one_request(client, &output, words, count);
         if (isatty(STDIN_FILENO)) return mode_interactive(client, &output);
@@ -166,7 +174,7 @@ int main(int argc, char **argv) {
     }
     char **words = argv + optind;
     int count = argc - optind;
-    if (count > 0 && settings.mode != MODE_REQUEST)
+    if (count > 0 && settings.mode != MODE_REQUEST && settings.mode != MODE_WATCH)
         return output_problem("--stat, --latency, --scan and --pipe take no method; `sessiond-cli --help` shows how.");
     if (count > 0 && strcmp(words[0], "help") == 0)
         return help_print(stdout, words[1])

@@ -13,6 +13,11 @@ int mode_latency(struct sessiond_client *client, uint64_t count);
 int mode_scan(struct sessiond_client *client, const char *prefix, uint64_t count);
 /* A request a line from stdin, pipelined; a line of JSON for each on stdout, in their order. */
 int mode_pipe(struct sessiond_client *client, const struct output *output);
+/* Starts a watch with the words behind its method, and prints each event as a line of JSON: `count` of them, 0: without
+ * end. A lost connection is made again, and what that means for the events is a line too. */
+int mode_watch(struct sessiond_client *client, char *const *words, unsigned word_count, uint64_t count);
+/* Prints an event as one line of JSON; false: stdout is broken. */
+bool print_event(const struct sessiond_event *event);
 /* Requests typed on a terminal. */
 int mode_interactive(struct sessiond_client *client, const struct output *output);
 

@@ -232,3 +232,43 @@ Test(cli, completes_methods_and_options_on_a_terminal_and_keeps_a_private_histor
     unlink(path);
     rmdir(home);
 }
+
+Test(cli, names_a_session_by_its_handle_and_by_a_cookie) {
+    CLI("-n", "hashed", "namespace.configure", "{\"hash_ids\": true}");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    CLI("-n", "hashed", "session.create", "id=s1", "fields=[\"handle\"]");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    char word[128];
+    snprintf(word, sizeof word, "%.100s", ran.out); /* {"handle": "..."}, as it was answered */
+    CLI("-n", "hashed", "session.end", word, "fields=[\"status\"]");
+    cr_assert_str_eq(ran.out, "{\"status\": \"ended\"}", "%s %s", ran.out, ran.err);
+    CLI("namespace.configure", "{\"cookie_secrets\": [\"keyboard cat\"]}");
+    CLI("session.set", "abc", "1");
+    CLI("session.get", "{\"cookie\": \"s:abc.BpxCrWRpvZMh/wk/djl34N+m+VQEU7K/5WenLwJCgFU\"}", "fields=[\"id\"]");
+    cr_assert_str_eq(ran.out, "{\"id\": \"abc\"}", "%s", ran.err);
+}
+
+Test(cli, prints_events_as_lines_of_json) {
+    run_program(&ran,
+                "watch.start kinds=[\"created\",\"destroyed\"]\n"
+                "session.set s1 1\n"
+                "session.destroy s1\n",
+                SESSIOND_CLI, "--pipe", NULL);
+    cr_assert_eq(ran.code, 0, "a pipe does not mind them: %s", ran.err);
+    char command[512];
+    /* The watch ends with its second event; the requests come when the server says that it has begun. */
+    snprintf(command, sizeof command,
+             "%s --count 2 --watch 'kinds=[\"created\",\"destroyed\"]' & "
+             "while [ \"$(%s server.stats | grep -c '\"watches\": 1')\" != 1 ]; do sleep 0.02; done; "
+             "%s session.set s2 1 >/dev/null; %s session.touch s2 >/dev/null; %s session.destroy s2 >/dev/null; wait",
+             SESSIOND_CLI, SESSIOND_CLI, SESSIOND_CLI, SESSIOND_CLI, SESSIOND_CLI);
+    run_program(&ran, NULL, "/bin/sh", "-c", command, NULL);
+    char *first = strtok(ran.out, "\n"), *second = strtok(NULL, "\n");
+    cr_assert_not_null(second, "%s %s", ran.out, ran.err);
+    cr_assert(strstr(first, "\"kind\": \"created\"") && strstr(first, "\"id\": \"s2\""), "%s", first);
+    cr_assert(strstr(second, "\"kind\": \"destroyed\"") && strstr(second, "\"seq\": 2"), "%s", second);
+    cr_assert_null(strtok(NULL, "\n"));
+    CLI("--watch", "kinds=[\"touched\"]");
+    cr_assert_eq(ran.code, 1);
+    cr_assert(strstr(ran.err, "does not know"), "%s", ran.err);
+}
