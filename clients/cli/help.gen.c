@@ -683,7 +683,7 @@ const struct help_op help_ops[] = {
      "{\"expires_at\": 1767312000000}",
      sessiond_touch_params, sessiond_touch_options},
     {"session.destroy", 2, true, "Ends a session for good. Its id refuses every write with GONE for the namespace's tombstone_ms.",
-     "bool: true, or false if there was none", "BAD_REQUEST",
+     "bool: true, or false if none was alive", "BAD_REQUEST",
      "[\"web\", \"s1\"]",
      "true",
      sessiond_destroy_params, sessiond_destroy_options},

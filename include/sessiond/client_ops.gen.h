@@ -396,7 +396,7 @@ SESSIOND_API struct sessiond_request *sessiond_touch_by_cookie_request(const cha
 SESSIOND_API int sessiond_touch_by_cookie(struct sessiond_client *client, const char *cookie, const struct sessiond_touch_options *options, struct sessiond_written **result);
 
 /* session.destroy: Ends a session for good. Its id refuses every write with GONE for the namespace's tombstone_ms.
- * Answers bool: true, or false if there was none. Errors: BAD_REQUEST. */
+ * Answers bool: true, or false if none was alive. Errors: BAD_REQUEST. */
 SESSIOND_API struct sessiond_request *sessiond_destroy_request(const char *namespace_name, const char *id);
 SESSIOND_API int sessiond_destroy(struct sessiond_client *client, const char *id, bool *result);
 SESSIOND_API struct sessiond_request *sessiond_destroy_by_handle_request(const char *namespace_name, const char *handle);
