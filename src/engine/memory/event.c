@@ -81,11 +81,11 @@ static void ring_look_at_readers(struct memory_engine *engine, struct shard *sha
     if (least > shard->events.read) shard->events.read = least;
 }
 
-/* Bytes for a larger block, if all rings together may take them. The first, small one is always granted. */
+/* Bytes for a larger block, if all rings together may take them. A small one is always granted. */
 static bool ring_take_bytes(struct memory_engine *engine, const struct event_ring *ring, uint32_t capacity) {
     uint64_t more = capacity - ring->capacity;
     uint64_t sum = atomic_fetch_add(&engine->event_bytes, more) + more;
-    if (capacity <= EVENT_RING_MIN || sum <= EVENT_BYTES_MAX) return true;
+    if (capacity <= EVENT_RING_SURE || sum <= EVENT_BYTES_MAX) return true;
     atomic_fetch_sub(&engine->event_bytes, more);
     return false;
 }

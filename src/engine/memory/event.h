@@ -22,7 +22,7 @@ struct record;
 struct shard;
 struct sight;
 
-/* Rings larger than the smallest take no more than this together, in bytes. */
+/* Rings grow beyond EVENT_RING_SURE only while all take no more than this together, in bytes. */
 #define EVENT_BYTES_MAX (16 * 1024 * 1024)
 
 struct event_reader;

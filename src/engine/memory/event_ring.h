@@ -9,7 +9,9 @@
 #include "engine/memory/slab.h"
 #include "sessiond/engine.h"
 
-#define EVENT_RING_MIN  4096        /* bytes of a ring's first block */
+#define EVENT_RING_MIN                                                                                                 \
+    1024 /* bytes of a ring's first block: small, so that the rings of all shards stay in the cache */
+#define EVENT_RING_SURE 4096        /* bytes that hold any event without data */
 #define EVENT_RING_MAX  (64 * 1024) /* bytes of its largest */
 #define EVENT_ENTRY_MAX (16 * 1024) /* bytes of one event; it comes without its data where that would not fit */
 #define EVENT_CHUNK     4096        /* bytes that a reader copies at once, if they hold a whole event */

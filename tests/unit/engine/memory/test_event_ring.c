@@ -67,7 +67,7 @@ static uint64_t read_all(uint64_t *next) {
 
 Test(event_ring, hands_out_what_was_put_in_its_order) {
     uint64_t next = 0;
-    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_MIN));
+    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_SURE));
     for (uint64_t number = 0; number < 5000;) {
         for (unsigned i = 0; i < 10; i++) put(number++);
         cr_assert_eq(read_all(&next), 0);
@@ -77,7 +77,7 @@ Test(event_ring, hands_out_what_was_put_in_its_order) {
 
 Test(event_ring, tells_a_slow_reader_how_many_it_missed) {
     uint64_t next = 0;
-    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_MIN));
+    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_SURE));
     for (uint64_t number = 0; number < 1000; number++) put(number);
     uint64_t missed = read_all(&next);
     cr_assert_eq(next, 1000);
@@ -86,12 +86,12 @@ Test(event_ring, tells_a_slow_reader_how_many_it_missed) {
 
 Test(event_ring, keeps_what_it_holds_when_it_grows) {
     uint64_t next = 0, number = 0;
-    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_MIN));
+    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_SURE));
     for (; number < 30; number++) put(number);
     cr_assert_eq(read_all(&next), 0);
     ring.read = place.position;
-    for (uint32_t capacity = EVENT_RING_MIN; capacity <= EVENT_RING_MAX; capacity *= 2) {
-        if (capacity > EVENT_RING_MIN) cr_assert(event_ring_resize(&ring, &slab, 0, capacity));
+    for (uint32_t capacity = EVENT_RING_SURE; capacity <= EVENT_RING_MAX; capacity *= 2) {
+        if (capacity > EVENT_RING_SURE) cr_assert(event_ring_resize(&ring, &slab, 0, capacity));
         event_ring_check(&ring);
         for (struct event event = event_numbered(number); event_ring_has_room(&ring, event_ring_size(&event));
              event = event_numbered(++number))
@@ -107,7 +107,7 @@ Test(event_ring, counts_what_it_has_no_memory_for) {
     cr_assert_eq(event_ring_copy(&ring, &place, ring.head.position, buffer, &missed), 0);
     cr_assert_eq(missed, 3);
     next = 3;
-    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_MIN));
+    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_SURE));
     put(3);
     cr_assert_eq(read_all(&next), 0);
     cr_assert_eq(next, 4);
@@ -138,9 +138,9 @@ Test(event_ring, carries_data_and_what_an_event_comes_after) {
 }
 
 Test(event_ring, has_no_room_over_what_a_reader_has_not_passed) {
-    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_MIN));
+    cr_assert(event_ring_resize(&ring, &slab, 0, EVENT_RING_SURE));
     struct event event = event_numbered(5);
-    size_t size = event_ring_size(&event), fits = EVENT_RING_MIN / size;
+    size_t size = event_ring_size(&event), fits = EVENT_RING_SURE / size;
     for (size_t i = 0; i < fits; i++) {
         cr_assert(event_ring_has_room(&ring, size));
         event_ring_put(&ring, &event, NULL);
