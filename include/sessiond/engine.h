@@ -257,6 +257,7 @@ struct verb {
         struct client_state client_state;       /* CONFIGURE of a client */
     };
     struct usage usage;    /* of `session` where it is in a pool (session.usage points here then); RETURN: after it */
+    bool is_usable;        /* RETURN: by its usage after it, and by its life */
     uint64_t use, fence;   /* ACQUIRE: the hand-out's number, and with lease_ms the lease's; else 0 */
     struct hand_out *more; /* ACQUIRE with count: the ones after the first, until the turn ends */
     uint32_t more_count;

@@ -58,7 +58,7 @@ void pool_mark_end(struct request *request, struct buf *out) {
     mp_write_str(out, BYTES_LITERAL("error_score"));
     write_score(out, usage->error_score);
     mp_write_str(out, BYTES_LITERAL("usable"));
-    mp_write_bool(out, usage_is_usable(usage));
+    mp_write_bool(out, request->verb->is_usable);
     mp_write_str(out, BYTES_LITERAL("retired"));
     mp_write_bool(out, usage->retired_at != 0);
 }

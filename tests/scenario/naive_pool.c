@@ -361,5 +361,6 @@ void do_return(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (verb->pool_return.kind == RETURN_RELEASE && use) release(naive, space, entry, use, now_ms);
     if (verb->pool_return.kind == RETURN_RENEW) seat->usage.lease_expires_at = now_ms + verb->pool_return.lease_ms;
     verb->is_found = true;
+    verb->is_usable = seat_is_usable(space, entry, now_ms);
     verb->usage = seat->usage;
 }

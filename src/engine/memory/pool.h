@@ -92,6 +92,8 @@ struct pool {
     struct list waiters;
     uint64_t arrivals;
     uint64_t waiting_count, undelivered_count;
+    int64_t placed_at;      /* when a waiter was last granted a place to be filled */
+    int64_t put_off_at;     /* the millisecond whose time-outs wait for that */
     int64_t waiters_due_at; /* no later than the first one's time is over; INT64_MAX: nobody waits */
     uint8_t name[];
 };

@@ -51,6 +51,7 @@ static void entry_return(struct visit *visit, struct verb *verb, struct pool_ent
     verb->is_found = true;
     verb->usage = entry->usage;
     visit_settle(visit, entry);
+    verb->is_usable = entry->holds_place;
 }
 
 /* The record, if it is there for anybody to see. */

@@ -119,6 +119,7 @@ static void waiter_serve(struct visit *visit, struct waiter *waiter) {
             return;
         case CHOICE_CREATE:
             pool->creating_count++;
+            pool->placed_at = context->now_ms;
             waiter_grant(pool, waiter, WAITER_PLACE, &visit->granted);
             return;
         case CHOICE_ASK:
@@ -133,10 +134,18 @@ static void waiter_serve(struct visit *visit, struct waiter *waiter) {
     }
 }
 
-/* Ends what waited too long. */
+/* Ends what waited too long. Grants of a millisecond come before its time-outs: while a place that was granted in it
+ * is being filled they are put off, but not beyond it. */
 static void waiters_expire(struct visit *visit) {
     struct pool *pool = visit->pool;
-    if (pool->waiters_due_at > visit->context->now_ms) return;
+    bool is_put_off = pool->put_off_at == visit->context->now_ms;
+    if (pool->waiters_due_at > visit->context->now_ms && !is_put_off) return;
+    if (pool->placed_at == visit->context->now_ms && pool->creating_count + pool->reserved_count > 0) {
+        pool->put_off_at = visit->context->now_ms;
+        pool->waiters_due_at = visit->context->now_ms + 1;
+        return;
+    }
+    pool->put_off_at = 0;
     pool->waiters_due_at = INT64_MAX;
     for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
         struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
