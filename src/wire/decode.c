@@ -382,7 +382,7 @@ static bool read_same_site(struct reading *reading, enum same_site *out) {
 
 /* What stands in a header must not end it: printable ASCII, and no semicolon. */
 static bool read_cookie_text(struct reading *reading, struct cookie_text *out) {
-    struct bytes text;
+    struct bytes text = BYTES_ABSENT;
     if (!read_text(reading, -1, 0, sizeof(out->text), &text)) return false;
     for (size_t i = 0; i < text.size; i++)
         if (text.data[i] < 0x20 || text.data[i] > 0x7e || text.data[i] == ';')
