@@ -140,50 +140,81 @@ static void world_open(struct world *world, const uint8_t limits[3]) {
 
 /* ---- what the server answered */
 
-/* The next answer is whole, and of the request with that msgid. */
-static void check_answer(struct mp_cursor *cursor, uint64_t msgid, bool must_fail) {
-    REQUIRE(mp_read_array(cursor) == 4 && mp_read_int(cursor, 1, 1) == 1);
-    REQUIRE(mp_read_int(cursor, 0, UINT32_MAX) == (int64_t)msgid && cursor->error == MP_OK);
-    bool is_fine = mp_peek(cursor) == MP_NIL;
-    REQUIRE(is_fine || mp_peek(cursor) == MP_MAP);
-    REQUIRE(!(must_fail && is_fine));
+/* One answer of a connection. */
+struct answer {
+    uint64_t msgid;
+    bool is_fine, is_taken;
+};
+enum { ANSWERS_MAX = 20000 };
+
+/* The next message, whole: true with an answer in *answer, false for an event. */
+static bool read_message(struct mp_cursor *cursor, struct answer *answer) {
+    bool is_answer = mp_read_array(cursor) == 4;
+    if (!is_answer) {
+        REQUIRE(mp_read_int(cursor, 2, 2) == 2 && bytes_equal(mp_read_bytes(cursor), BYTES_LITERAL("event")));
+        REQUIRE(mp_read_array(cursor) == 1 && mp_peek(cursor) == MP_MAP);
+        mp_read_value(cursor, MP_DEPTH_MAX);
+        REQUIRE(cursor->error == MP_OK);
+        return false;
+    }
+    REQUIRE(mp_read_int(cursor, 1, 1) == 1);
+    *answer = (struct answer){.msgid = (uint64_t)mp_read_int(cursor, 0, UINT32_MAX)};
+    answer->is_fine = mp_peek(cursor) == MP_NIL;
+    REQUIRE(answer->is_fine || mp_peek(cursor) == MP_MAP);
     mp_read_value(cursor, MP_DEPTH_MAX);
-    REQUIRE(is_fine || mp_peek(cursor) == MP_NIL);
+    REQUIRE(answer->is_fine || mp_peek(cursor) == MP_NIL);
     mp_read_value(cursor, MP_DEPTH_MAX);
     REQUIRE(cursor->error == MP_OK);
+    return true;
 }
 
-/* Whether one answer is left. */
-static bool is_last(struct mp_cursor cursor) {
-    mp_read_value(&cursor, MP_DEPTH_MAX);
-    return cursor.error == MP_OK && cursor.at == cursor.end;
-}
-
-/* The last answer of a connection that is to be closed says why; its msgid is that of what was wrong, if that had one.
- */
-static void check_farewell(struct mp_cursor cursor) {
-    struct mp_cursor ahead = cursor;
-    mp_read_array(&ahead), mp_read_int(&ahead, 1, 1);
-    check_answer(&cursor, (uint64_t)mp_read_int(&ahead, 0, UINT32_MAX), true);
-}
-
-/* All that a connection was given against all that it answered, once nothing is left to be read. */
-static void check_conversation(const struct peer *peer) {
-    struct bytes rest = buf_bytes(&peer->fed);
+static size_t read_answers(const struct peer *peer, struct answer answers[ANSWERS_MAX]) {
     struct mp_cursor cursor = mp_cursor_of(buf_bytes(&peer->answers));
-    struct frame frame;
-    union op_args args;
-    struct error error;
-    while (rest.size > 0 && !(peer->state == CONN_CLOSING && is_last(cursor))) {
-        enum decode_state state = codec_decode(rest, &frame, &args, &error);
-        if (state == DECODE_INCOMPLETE || state == DECODE_BROKEN) break;
-        if (!frame.is_notification) check_answer(&cursor, frame.msgid, state == DECODE_REFUSED);
-        rest = bytes_of(rest.data + frame.size, rest.size - frame.size);
+    size_t count = 0;
+    while (cursor.at != cursor.end) {
+        REQUIRE(count < ANSWERS_MAX);
+        count += read_message(&cursor, &answers[count]);
     }
-    if (peer->state == CONN_CLOSING)
-        check_farewell(cursor);
-    else
-        REQUIRE(cursor.at == cursor.end);
+    return count;
+}
+
+/* Takes the first answer from `from` on that a request with that msgid may have got; `count`: there is none. */
+static size_t take_answer(struct answer *answers, size_t from, size_t count, uint64_t msgid, bool must_fail) {
+    while (from < count &&
+           (answers[from].is_taken || answers[from].msgid != msgid || (must_fail && answers[from].is_fine)))
+        from++;
+    if (from < count) answers[from].is_taken = true;
+    return from;
+}
+
+/* All that a connection was given against all that it answered, once nothing is left to be read: each request has its
+ * answer, in their order; only an acquire that waits is answered when it may be, or not yet. Of a connection that is to
+ * be closed the last answer says why. */
+static void check_conversation(const struct peer *peer) {
+    static struct answer answers[ANSWERS_MAX];
+    size_t count = read_answers(peer, answers);
+    bool is_closing = peer->state == CONN_CLOSING;
+    if (is_closing) {
+        REQUIRE(count > 0 && !answers[count - 1].is_fine);
+        count--;
+    }
+    for (bool are_waiting = false;; are_waiting = true) {
+        struct bytes rest = buf_bytes(&peer->fed);
+        struct frame frame;
+        union op_args args;
+        struct error error;
+        for (size_t next = 0; rest.size > 0; rest = bytes_of(rest.data + frame.size, rest.size - frame.size)) {
+            enum decode_state state = codec_decode(rest, &frame, &args, &error);
+            if (state == DECODE_INCOMPLETE || state == DECODE_BROKEN) break;
+            bool may_wait = state == DECODE_OK && frame.op == OP_POOL_ACQUIRE && args.pool_acquire.wait_ms > 0;
+            if (frame.is_notification || may_wait != are_waiting) continue;
+            size_t taken = take_answer(answers, next, count, frame.msgid, state == DECODE_REFUSED);
+            REQUIRE(taken < count || may_wait || is_closing);
+            if (!may_wait) next = taken < count ? taken + 1 : count;
+        }
+        if (are_waiting) break;
+    }
+    for (size_t i = 0; i < count; i++) REQUIRE(answers[i].is_taken);
 }
 
 static void keep_output(struct peer *peer, size_t size) {
