@@ -85,15 +85,18 @@ struct batch {
     uint64_t copy_work;    /* what its requests on single sessions cost at most */
 };
 
-/* A request whose verb is PENDING. It owns a copy of its message, from which its arguments were decoded again. */
+/* A request whose verb is PENDING, with a copy of its message, from which its arguments are decoded again. There may
+ * be very many acquires that wait, so of them nothing else is kept but what begin has found out for end. */
 struct waiting {
     struct list link;      /* of the loop's bucket for its ticket */
     struct list conn_link; /* of its connection's acquires that wait; else of nothing */
     uint64_t ticket;
-    bool is_queued; /* an acquire that waits for a session: nobody works on it, and it can be given up */
     struct conn *conn;
     struct replay_entry *replay;
-    struct request request;
+    bool is_queued;        /* an acquire that waits for a session: nobody works on it, and it can be given up */
+    struct request *whole; /* owned; NULL for an acquire */
+    uint64_t fields;
+    size_t frame_size;
     uint8_t frame[];
 };
 #define WAITING_BUCKETS 1024
@@ -125,6 +128,7 @@ struct server_loop {
     void *on_output_context;
     struct list waiting[WAITING_BUCKETS];
     struct batch batch;
+    struct request late; /* an acquire that has waited, while it is answered */
 };
 
 struct conn {
@@ -167,6 +171,8 @@ void loop_queue_notify(struct server_loop *loop, struct conn *conn);
 void loop_rest(struct server_loop *loop, struct conn *conn);
 /* Remembers a request whose verb is PENDING; false where memory is lacking. */
 bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item);
+/* The request as it was when its verb went to the engine, until the next call. */
+struct request *loop_request_of(struct server_loop *loop, struct waiting *waiting);
 /* Forgets a request that was answered; frees it. */
 void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting);
 /* Gives up an acquire that waits and answers it BUSY; nothing where its answer was given already. */

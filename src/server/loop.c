@@ -171,30 +171,65 @@ void loop_give_buffer(struct server_loop *loop, struct buf *buf) {
 
 /* ---------------------------------------------------------------- requests that wait */
 
-bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item) {
-    struct waiting *waiting = malloc(sizeof *waiting + item->frame.size);
-    if (!waiting) return false;
-    memcpy(waiting->frame, item->frame.data, item->frame.size);
-    waiting->ticket = request->verb->private[0];
-    waiting->is_queued = request->verb->kind == VERB_ACQUIRE;
-    waiting->conn = request->conn;
-    waiting->replay = item->replay;
-    waiting->request = *request;
-    /* The arguments pointed into the connection's input; decoded again they point into the copy. */
+/* The arguments pointed into the connection's input; decoded again they point into the copy. */
+static struct frame waiting_decode(const struct waiting *waiting, union op_args *args) {
     struct frame frame;
     struct error error;
-    enum decode_state state =
-        codec_decode(bytes_of(waiting->frame, item->frame.size), &frame, &waiting->request.args, &error);
+    enum decode_state state = codec_decode(bytes_of(waiting->frame, waiting->frame_size), &frame, args, &error);
     assert(state == DECODE_OK);
     (void)state;
+    return frame;
+}
+
+static struct request *request_copy(const struct request *request) {
+    struct request *copy = malloc(sizeof *copy);
+    if (copy) *copy = *request;
+    return copy;
+}
+
+bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item) {
+    bool is_queued = request->verb->kind == VERB_ACQUIRE;
+    struct request *whole = is_queued ? NULL : request_copy(request);
+    struct waiting *waiting = malloc(sizeof *waiting + item->frame.size);
+    if (!waiting || (!whole && !is_queued)) {
+        free(waiting);
+        free(whole);
+        return false;
+    }
+    *waiting = (struct waiting){.ticket = request->verb->private[0],
+                                .conn = request->conn,
+                                .replay = item->replay,
+                                .is_queued = is_queued,
+                                .whole = whole,
+                                .fields = request->fields,
+                                .frame_size = item->frame.size};
+    memcpy(waiting->frame, item->frame.data, item->frame.size);
+    if (whole) waiting_decode(waiting, &whole->args);
     list_init(&waiting->link);
     list_append(&loop->waiting[waiting->ticket % WAITING_BUCKETS], &waiting->link);
     list_init(&waiting->conn_link);
-    if (waiting->is_queued) list_append(&request->conn->queued, &waiting->conn_link);
+    if (is_queued) list_append(&request->conn->queued, &waiting->conn_link);
     request->conn->waiting_count++;
-    request->conn->queued_count += waiting->is_queued;
+    request->conn->queued_count += is_queued;
     metric_add(&loop->metrics, METRIC_PENDING, 1);
     return true;
+}
+
+struct request *loop_request_of(struct server_loop *loop, struct waiting *waiting) {
+    struct request *request = waiting->whole ? waiting->whole : &loop->late;
+    if (!waiting->whole) {
+        memset(request, 0, sizeof *request);
+        struct frame frame = waiting_decode(waiting, &request->args);
+        request->msgid = frame.msgid;
+        request->is_notification = frame.is_notification;
+        request->op = frame.op;
+        request->fields = waiting->fields;
+        request->conn = waiting->conn;
+    }
+    request->keys = loop->keys;
+    request->out = NULL; /* only streaming operations write while the engine runs, and they never wait */
+    if (loop->now_ms > request->now_ms) request->now_ms = loop->now_ms;
+    return request;
 }
 
 void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
@@ -204,15 +239,15 @@ void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
     conn->waiting_count--;
     conn->queued_count -= waiting->is_queued;
     metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
+    free(waiting->whole);
     free(waiting);
 }
 
 void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message) {
     assert(loop->is_in_turn && waiting->is_queued);
     if (!loop->engine->vtable->cancel(loop->engine, loop->index, waiting->ticket)) return;
-    waiting->request.verb = NULL;
-    waiting->request.now_ms = loop->now_ms;
-    refuse_busy(&waiting->request, message, RETRY_WHILE_DRAINING_MS);
-    batch_answer(waiting->conn, &waiting->request, waiting->replay);
+    struct request *request = loop_request_of(loop, waiting);
+    refuse_busy(request, message, RETRY_WHILE_DRAINING_MS);
+    batch_answer(waiting->conn, request, waiting->replay);
     loop_forget_waiting(loop, waiting);
 }

@@ -99,12 +99,9 @@ static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
     struct waiting *waiting = loop_find_waiting(loop, verb->private[0]);
     if (!waiting) return false;
     struct conn *conn = waiting->conn;
-    struct request *request = &waiting->request;
+    struct request *request = loop_request_of(loop, waiting);
     bool is_delivered = waiting->is_queued ? is_deliverable(conn) : !conn->is_closed;
     request->verb = verb;
-    request->keys = loop->keys;
-    request->out = NULL; /* only streaming operations write while the engine runs, and they never wait */
-    if (loop->now_ms > request->now_ms) request->now_ms = loop->now_ms;
     if (waiting->is_queued && !is_delivered && verb->error.code == ERROR_NONE) {
         /* The engine takes it back, so it is not remembered under its op_id either. */
         request->verb = NULL;

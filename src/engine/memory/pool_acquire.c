@@ -152,6 +152,10 @@ static enum outcome make_rule(const struct update_input *input, struct session *
         *error = error_make(ERROR_EXISTS, "The id that was made is taken; try again.");
         return OUTCOME_ERROR;
     }
+    if (input->policy->hash_ids) { /* the namespace was made anew since the operation looked */
+        *error = error_make(ERROR_FORBIDDEN, "A namespace with hash_ids has no pools; use another one for them.");
+        return OUTCOME_ERROR;
+    }
     memset(draft, 0, sizeof(*draft));
     draft->id = making->id;
     draft->pool = acquire->pool_name;
