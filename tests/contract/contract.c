@@ -380,6 +380,7 @@ int main(int count, char **arguments) {
         run_all(event_tests, "an event", shard_bits[i]);
         run_all(pool_tests, "a pool", shard_bits[i]);
         run_all(lease_tests, "a pool", shard_bits[i]);
+        run_all(pool_point_tests, "between two locks of a pool", shard_bits[i]);
     }
     for (unsigned long seed = 1; seed <= seeds; seed++) {
         unsigned before = failures;
