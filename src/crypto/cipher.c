@@ -47,6 +47,10 @@ unsigned cipher_is_equal(const void *a, const void *b, size_t size) {
     return (unsigned)(1 + sodium_memcmp(a, b, size));
 }
 
+__attribute__((weak, noinline)) unsigned cipher_reveal(unsigned found) {
+    return found;
+}
+
 void cipher_wipe(void *data, size_t size) {
     if (size) sodium_memzero(data, size);
 }

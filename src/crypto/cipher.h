@@ -30,6 +30,10 @@ void cipher_hmac(struct bytes key, struct bytes text, uint8_t out[HASH_SIZE]);
  * with others before anybody branches on it. */
 unsigned cipher_is_equal(const void *a, const void *b, size_t size);
 
+/* What was found out about secrets and is going to be told anyway: from here on it may be branched on. Answers its
+ * argument; a test that watches what depends on secrets has one of its own. */
+unsigned cipher_reveal(unsigned found);
+
 /* Overwrites with zeros, whatever the compiler thinks of it. */
 void cipher_wipe(void *data, size_t size);
 

@@ -43,7 +43,8 @@ size_t binding_encode(const struct binding *binding, const struct keys *keys, ui
 }
 
 uint64_t binding_mismatches(struct bytes bound, const struct binding *presented, const struct keys *keys) {
-    uint64_t stored = binding_bound(bound), wrong = 0;
+    uint64_t stored = binding_bound(bound);
+    unsigned wrong = 0;
     if (!stored) return 0;
     const uint8_t *key = keys_token_key(keys, key_number(bound)), *at = bound.data + HEAD_SIZE;
     if (!key) return stored;
@@ -53,10 +54,10 @@ uint64_t binding_mismatches(struct bytes bound, const struct binding *presented,
         if (!(stored & members[i].bit)) continue;
         cipher_hash(key, members[i].use, text, 0, hash);
         unsigned is_it = cipher_is_equal(hash, at, HASH_SIZE) & (unsigned)!bytes_is_absent(text);
-        wrong |= is_it ? 0 : members[i].bit;
+        wrong |= (unsigned)members[i].bit * (1 - is_it);
         at += HASH_SIZE;
     }
-    return wrong;
+    return cipher_reveal(wrong);
 }
 
 bool binding_is_outdated(struct bytes bound, const struct keys *keys) {

@@ -53,6 +53,7 @@ static bool verify_raw(struct bytes secrets, struct bytes text, struct bytes *va
         unsigned is_it = cipher_is_equal(mac, presented, sizeof mac);
         found |= is_it << i;
     }
+    found = cipher_reveal(found);
     if (!found) return false;
     *secret_index = (unsigned)__builtin_ctz(found);
     return true;

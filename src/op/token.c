@@ -84,7 +84,7 @@ int token_find(const struct token *token, const struct keys *keys, struct bytes 
         unsigned is_equal = cipher_is_equal(entry->hash, is_current ? current : previous, HASH_SIZE);
         found |= (i + 1) * (is_equal & (unsigned)is_live); /* two entries never hold one secret */
     }
-    return (int)found - 1;
+    return (int)cipher_reveal(found) - 1;
 }
 
 enum token_match token_match(const struct token *token, int index, int64_t now_ms) {
