@@ -31,50 +31,49 @@ struct reading {
 
 /* ---------------------------------------------------------------- values */
 
-static bool refuse_value(struct reading *reading) {
-    reading->cursor.error = MP_OK; /* what is wrong is the value's meaning: as MessagePack it was checked */
+/* The value at the cursor is of another type than the entry takes. What is wrong is its meaning: as MessagePack it was
+ * checked before. */
+static bool refuse_type(struct reading *reading) {
+    reading->cursor.error = MP_OK;
     return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is %s",
                            refusal_type_name(mp_peek(&reading->cursor)));
 }
 
+static bool refuse(struct reading *reading, const char *problem) {
+    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "%s", problem);
+}
+
 static bool read_text(struct reading *reading, size_t min, size_t max, struct bytes *out) {
-    struct mp_cursor before = reading->cursor;
     struct bytes text = mp_read_bytes(&reading->cursor);
-    if (reading->cursor.error == MP_OK && text.size >= min && text.size <= max && utf8_is_valid(text)) {
-        *out = text;
-        return true;
-    }
-    reading->cursor = before;
-    return refuse_value(reading);
+    if (reading->cursor.error != MP_OK) return refuse_type(reading);
+    if (text.size < min) return refuse(reading, "is empty");
+    if (text.size > max) return refuse(reading, "is too long");
+    if (!utf8_is_valid(text)) return refuse(reading, "is not valid UTF-8");
+    *out = text;
+    return true;
 }
 
 static bool read_number(struct reading *reading, int64_t min, int64_t max, void *out) {
-    struct mp_cursor before = reading->cursor;
     int64_t number = mp_read_int(&reading->cursor, min, max);
-    if (reading->cursor.error == MP_OK) {
-        memcpy(out, &number, sizeof number);
-        return true;
-    }
-    reading->cursor = before;
-    return refuse_value(reading);
+    if (reading->cursor.error == MP_RANGE) return refuse(reading, "is out of range");
+    if (reading->cursor.error != MP_OK) return refuse_type(reading);
+    memcpy(out, &number, sizeof number);
+    return true;
 }
 
 #define UINT53_MAX ((INT64_C(1) << 53) - 1)
 
 static bool read_score(struct reading *reading, double *out) {
-    struct mp_cursor before = reading->cursor;
     double score = mp_read_double(&reading->cursor);
-    if (reading->cursor.error == MP_OK && score >= 0 && score <= (double)UINT53_MAX) {
-        *out = score;
-        return true;
-    }
-    reading->cursor = before;
-    return refuse_value(reading);
+    if (reading->cursor.error != MP_OK) return refuse_type(reading);
+    if (!(score >= 0 && score <= (double)UINT53_MAX)) return refuse(reading, "is out of range"); /* NaN too */
+    *out = score;
+    return true;
 }
 
 static bool read_tags(struct reading *reading, struct bytes *out) {
     const uint8_t *begin = reading->cursor.at;
-    if (mp_peek(&reading->cursor) != MP_ARRAY) return refuse_value(reading);
+    if (mp_peek(&reading->cursor) != MP_ARRAY) return refuse_type(reading);
     uint32_t count = mp_read_array(&reading->cursor);
     if (count > LIMIT_MAX_TAGS)
         return refuse_argument(&reading->subject, ERROR_TOO_BIG, LIMIT_MAX_TAGS, "has %u elements", (unsigned)count);
@@ -87,7 +86,7 @@ static bool read_tags(struct reading *reading, struct bytes *out) {
 }
 
 static bool read_value(struct reading *reading, enum mp_type type, struct bytes *out) {
-    if (type != MP_END && mp_peek(&reading->cursor) != type) return refuse_value(reading);
+    if (type != MP_END && mp_peek(&reading->cursor) != type) return refuse_type(reading);
     *out = mp_read_value(&reading->cursor, LIMIT_MAX_DATA_DEPTH);
     return true;
 }

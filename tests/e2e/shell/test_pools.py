@@ -307,6 +307,31 @@ class Pools(ServerTest):
         self.assertEqual(sum(record["usage_count"] for record in state["sessions"]), CONNECTIONS * each)
         print(f"{CONNECTIONS * each} uses, never more than {bound} open on one of {sessions} sessions, {most} at once")
 
+    def test_a_thousand_waiters_that_do_not_read_are_handed_no_more_than_their_output_holds(self):
+        process = self.serve("--threads=2", "--output-mark=64K", "--max-output=8M")
+        client = self.client(process)
+        client.call("pool.configure", "crawl", "p", {"max_pool_size": 1, "max_usage_count": 1 << 40})
+        client.call("pool.add", "crawl", "p", {"id": "big", "data": b"x" * 1000000})
+        held = client.call("pool.acquire", "crawl", "p", {"lease_ms": 600000, "fields": ["use", "fence"]})
+        other = self.client(process, receive_buffer=4096)
+        asked = 1000
+        other.send(b"".join(other.request("pool.acquire", "crawl", "p", {"wait_ms": 60000}) for _ in range(asked)))
+        wait_for(lambda: waiting_count(client) == asked, "all wait")
+        before = process.resident()
+        client.call("pool.mark", "crawl", "big", "good", {"use": held["use"]})
+        client.call("pool.release", "crawl", "big", {"fence": held["fence"]})
+        wait_for(lambda: waiting_count(client) == 0, "all are answered")
+        self.assert_grew_less(process, before, 40 << 20)
+        codes = collections.Counter()
+        for _ in range(asked):
+            message = other.message()
+            codes[message[2]["code"] if message[2] else "handed out"] += 1
+        self.assertEqual(set(codes), {"handed out", "BUSY"})
+        record = client.call("session.get", "crawl", "big", {"fields": ["usage_count"]})
+        self.assertEqual(record["usage_count"], 1 + codes["handed out"], "what was not answered costs no use")
+        print(f"of {asked} waiters of one connection that does not read {codes['handed out']} were handed a MB each, "
+              f"{codes['BUSY']} were BUSY and cost no use")
+
     def test_time_over_is_exhausted(self):
         process, client = self.start()
         client.call("pool.configure", "crawl", "p", {"max_pool_size": 1})
