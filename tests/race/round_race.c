@@ -66,9 +66,9 @@ static const char *id_of(char *id, char kind, uint64_t round) {
     return id;
 }
 
-static struct verb end_group(unsigned loop, enum group_kind group) {
+static struct verb end_group(unsigned loop, enum group_kind group, enum end_kind end) {
     struct verb verb = race_verb(VERB_END_ALL, NULL);
-    verb.end_all.end = END_REVOKE;
+    verb.end_all.end = end;
     verb.end_all.group = group;
     verb.end_all.group_name = ann;
     race_call(loop, &verb);
@@ -243,7 +243,7 @@ static void check_rejected(uint64_t round) {
         }
     RACE_CHECK(admitted == LIMIT, "%u admitted at a limit of %d", admitted, LIMIT);
     RACE_CHECK(count_living(GROUP_USER) == LIMIT, "%llu living", (unsigned long long)count_living(GROUP_USER));
-    RACE_CHECK(end_group(0, GROUP_USER).scan_result.total == LIMIT, "not all ended");
+    RACE_CHECK(end_group(0, GROUP_USER, END_REVOKE).scan_result.total == LIMIT, "not all ended");
 }
 
 /* What the rounds before left is evicted, and of this one's at most the limit lives on. */
@@ -297,6 +297,11 @@ static enum group_kind group_of(uint64_t round) {
     return (enum group_kind)(GROUP_USER + round % 3);
 }
 
+static enum end_kind end_of(uint64_t round) {
+    static const enum end_kind ends[] = {END_REVOKE, END_REMOVE, END_DESTROY};
+    return ends[round / 3 % 3];
+}
+
 static void prepare_member(uint64_t round) {
     char id[40];
     race_write(0, id_of(id, 's', round), joining(group_of(round)));
@@ -304,7 +309,7 @@ static void prepare_member(uint64_t round) {
 
 static struct verb end_against_moves(unsigned loop, uint64_t round) {
     char id[40], new_id[40];
-    if (loop == 0) return end_group(loop, group_of(round));
+    if (loop == 0) return end_group(loop, group_of(round), end_of(round));
     if (loop == 1) return race_rename(loop, id_of(id, 's', round), id_of(new_id, 'n', round));
     return race_write(loop, id_of(id, 'c', round), joining(group_of(round)));
 }
@@ -320,7 +325,7 @@ static void check_ended(uint64_t round) {
                (unsigned long long)living);
     tallies[0] += results[1].outcome == OUTCOME_REPLACE;
     tallies[1] += living;
-    end_group(0, group_of(round));
+    end_group(0, group_of(round), END_DESTROY);
 }
 
 /* ---- destroy */
@@ -400,7 +405,7 @@ int main(int argc, char **argv) {
          prepare_join,
          join_client,
          check_single},
-        {"revoke_all of a user, a client and a pool against rename and create",
+        {"a user, a client and a pool revoked, removed and destroyed against rename and create",
          {"renamed before", "created after"},
          set_up_short,
          prepare_member,
