@@ -101,6 +101,8 @@ struct waiting {
 };
 #define WAITING_BUCKETS 1024
 
+#define WATCH_BUCKETS 256
+
 struct server_loop {
     struct server *server;
     struct engine *engine;
@@ -120,7 +122,7 @@ struct server_loop {
     struct list notify;      /* connections with output that the shell has not heard of */
     struct list resting; /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     uint64_t turn_work;  /* of heavy requests in this turn; see TURN_WORK_MAX */
-    struct list watches; /* of all its connections */
+    struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */
     bool is_advancing;

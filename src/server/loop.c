@@ -16,7 +16,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     loop->keys = keyring_take(server->keyring);
     list_init(&loop->notify);
     list_init(&loop->resting);
-    list_init(&loop->watches);
+    for (size_t i = 0; i < WATCH_BUCKETS; i++) list_init(&loop->watches[i]);
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
         loop->batch.requests[i].env = server->options.env;

@@ -6,6 +6,7 @@
  * mark is sent none until it has drained; each of its watches then gets one `lagged`, whose seq is that of the last
  * event that was left out, so that a reader who counts can follow: seq is always the last one plus 1, or plus missed.
  * On the loop's thread, inside a turn, but for watches_close. */
+#include "base/hash.h"
 #include "op/op_table.gen.h"
 #include "op/request.h"
 #include "server/internal.h"
@@ -99,14 +100,33 @@ static void watch_tell(struct watch *watch, const struct event *event) {
     watch_write(watch, event, is_hashed(conn->loop, event->namespace));
 }
 
+/* Namespaces are few and bounded, so nobody gains by choosing names that meet in one bucket. */
+static struct list *loop_bucket(struct server_loop *loop, struct bytes namespace) {
+    uint64_t hash = namespace.size;
+    for (size_t i = 0; i < namespace.size; i++) hash = hash * 31 + namespace.data[i];
+    return &loop->watches[hash_mix(hash) % WATCH_BUCKETS];
+}
+
+/* The engine does not say of whom the events were that are gone: every watch may have missed some. */
+static void loop_tell_missed(struct server_loop *loop, uint64_t missed) {
+    for (size_t i = 0; i < WATCH_BUCKETS; i++)
+        for (struct list *link = loop->watches[i].next; link != &loop->watches[i]; link = link->next) {
+            struct watch *watch = LIST_ENTRY(link, struct watch, link);
+            watch_miss(watch, missed);
+            watches_resume(watch->conn);
+        }
+}
+
 static void loop_tell(void *context, const struct event *event) {
     struct server_loop *loop = context;
-    for (struct list *link = loop->watches.next; link != &loop->watches; link = link->next) {
+    if (event->kind == EVENT_LAGGED) {
+        loop_tell_missed(loop, event->missed);
+        return;
+    }
+    struct list *bucket = loop_bucket(loop, event->namespace);
+    for (struct list *link = bucket->next; link != bucket; link = link->next) {
         struct watch *watch = LIST_ENTRY(link, struct watch, link);
-        if (event->kind != EVENT_LAGGED && watch_wants(watch, event)) watch_tell(watch, event);
-        if (event->kind != EVENT_LAGGED) continue;
-        watch_miss(watch, event->missed);
-        watches_resume(watch->conn);
+        if (watch_wants(watch, event)) watch_tell(watch, event);
     }
 }
 
@@ -151,7 +171,7 @@ static void watch_open(struct conn *conn, struct watch *watch) {
     struct server_loop *loop = conn->loop;
     watch->conn = conn;
     watch->number = ++conn->watch_number;
-    list_append(&loop->watches, &watch->link);
+    list_append(loop_bucket(loop, watch->namespace), &watch->link);
     list_append(&conn->watches, &watch->conn_link);
     conn->watch_count++;
     loop->watch_count++;
