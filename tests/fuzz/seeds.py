@@ -97,6 +97,12 @@ def seeds():
         answers += with_msgid(message, count)
     yield "exchange", "all_replies_of_the_vectors", bytes([0, 5, 15]) + bytes(answers)
     yield "exchange", "all_replies_in_small_pieces", bytes([11, 45, 15]) + bytes(answers)
+    event = pack([2, "event", [{"watch": 1, "seq": 1, "kind": "expired", "id": "s1", "at": 1767225600000, "version": 5}]])
+    lagged = pack([2, "event", [{"watch": 1, "seq": 9, "kind": "lagged", "missed": 8}]])
+    started, stopped = pack([1, 1, None, {"watch": 1}]), pack([1, 4, None, True])
+    for name, first in (("kept", 64 + 1), ("handed_on", 128 + 64 + 1)):
+        yield "exchange", "events_" + name, bytes([0, first, 5]) + started + event + lagged + stopped + event
+        yield "exchange", "watches_again_" + name, bytes([0, first, 5]) + started + event + b"\xc1" + started + event
     for path in sorted((ROOT / "tests/scenario").glob("*/*.txt")):
         lines = path.read_text().splitlines()
         script = script_of(lines)
