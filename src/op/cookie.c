@@ -53,16 +53,16 @@ void cookie_unsign_end(struct request *request, struct buf *out) {
 enum op_step cookie_header_begin(struct request *request) {
     const struct args_cookie_header *args = &request->args.cookie_header;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
-    struct cookie_attributes attributes =
-        cookie_attributes_merge(&request_policy(request)->cookie, &args->attributes, args->name);
+    request->cookie = &request_policy(request)->cookie;
+    struct cookie_attributes attributes = cookie_attributes_merge(request->cookie, &args->attributes, args->name);
     const char *why = cookie_attributes_refusal(&attributes);
     if (why) return request_refuse(request, ERROR_BAD_REQUEST, why);
-    request->cookie = attributes;
     return STEP_ANSWER;
 }
 
 void cookie_header_end(struct request *request, struct buf *out) {
     const struct args_cookie_header *args = &request->args.cookie_header;
     int64_t wall_ms = request->now_ms - request->clock_offset_ms;
-    if (!cookie_header_write(&request->cookie, args->value, args->is_secure, wall_ms, out)) mp_write_nil(out);
+    struct cookie_attributes attributes = cookie_attributes_merge(request->cookie, &args->attributes, args->name);
+    if (!cookie_header_write(&attributes, args->value, args->is_secure, wall_ms, out)) mp_write_nil(out);
 }

@@ -22,6 +22,12 @@ enum op_step {
     STEP_ERROR   /* request->error is filled */
 };
 
+/* The policy that was asked for last in a round of a batch: most requests of a packet mean one namespace. */
+struct recent_policy {
+    struct bytes namespace; /* absent: none was asked for */
+    const struct policy *policy;
+};
+
 /* One request from decode to reply. Lives in the batch of its loop. */
 struct request {
     uint64_t msgid;
@@ -33,7 +39,8 @@ struct request {
     struct error error; /* code ERROR_NONE: none */
     /* the surroundings; same for the whole batch */
     const struct env *env;
-    struct engine *engine;      /* for request_policy */
+    struct engine *engine; /* for request_policy */
+    struct recent_policy *recent;
     const struct id_maker *ids; /* makes ids for sessions; of the server */
     const struct keys *keys;    /* those that hold while the batch is executed */
     struct keyring *keyring;    /* for who changes them */
@@ -74,7 +81,7 @@ struct request {
     char secret[43];                              /* of a token made for this request */
     uint8_t token_buffer[242], bound_buffer[102]; /* hashes that a rule gives to a draft: see token.h, binding.h */
     uint8_t cookie_buffer[LIMIT_MAX_ID];          /* what a URL-encoded cookie holds */
-    struct cookie_attributes cookie;              /* of cookie.header: those that hold */
+    const struct cookie_attributes *cookie;       /* of cookie.header: the namespace's; until the turn ends */
 };
 
 struct op_def {

@@ -37,9 +37,13 @@ bool request_take_namespace(struct request *request, struct bytes given) {
 }
 
 const struct policy *request_policy(const struct request *request) {
+    struct recent_policy *recent = request->recent;
+    struct bytes namespace = request->verb->namespace;
+    if (bytes_equal(recent->namespace, namespace)) return recent->policy;
     const struct engine_vtable *vtable = request->engine->vtable;
-    const struct policy *policy = vtable->policy ? vtable->policy(request->engine, request->verb->namespace) : NULL;
-    return policy ? policy : &policy_defaults;
+    const struct policy *policy = vtable->policy ? vtable->policy(request->engine, namespace) : NULL;
+    *recent = (struct recent_policy){namespace, policy ? policy : &policy_defaults};
+    return recent->policy;
 }
 
 bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,

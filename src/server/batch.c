@@ -538,6 +538,7 @@ static enum add_state batch_add(struct conn *conn, struct bytes input, int64_t n
 static size_t batch_round(struct conn *conn, struct bytes input, int64_t now_ms, bool *is_exhausted) {
     struct batch *batch = &conn->loop->batch;
     keyring_follow(conn->loop->server->keyring, &conn->loop->keys);
+    conn->loop->recent_policy.namespace = BYTES_ABSENT;
     batch->count = batch->verb_count = batch->queued = batch->record_replies = batch->copy_work = 0;
     size_t room = conn->loop->max_in_flight - (conn->waiting_count - conn->queued_count), at = 0;
     if (room > BATCH_MAX) room = BATCH_MAX;

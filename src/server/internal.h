@@ -116,12 +116,13 @@ struct server_loop {
     struct metrics metrics;
     struct buf spares[SPARE_BUFFERS_MAX];
     unsigned spare_count;
-    const struct keys *keys; /* the keyring's, looked at before each round of a batch */
-    struct buf handles;      /* of a request that names many ids, in a namespace with hash_ids */
-    struct buf discarded;    /* answers that nobody waits for, and pairs that are counted before they are written */
-    struct list notify;      /* connections with output that the shell has not heard of */
-    struct list resting; /* connections whose next request is heavy and waits for a turn; the longest waiting first */
-    uint64_t turn_work;  /* of heavy requests in this turn; see TURN_WORK_MAX */
+    const struct keys *keys;            /* the keyring's, looked at before each round of a batch */
+    struct recent_policy recent_policy; /* of the round */
+    struct buf handles;                 /* of a request that names many ids, in a namespace with hash_ids */
+    struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
+    struct list notify;   /* connections with output that the shell has not heard of */
+    struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
+    uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
     struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */

@@ -22,6 +22,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
         loop->batch.requests[i].env = server->options.env;
         loop->batch.requests[i].engine = server->options.engine;
         loop->batch.requests[i].ids = &server->ids;
+        loop->batch.requests[i].recent = &loop->recent_policy;
         loop->batch.requests[i].keyring = server->keyring;
         loop->batch.requests[i].handles = &loop->handles;
         loop->batch.requests[i].server = server;
