@@ -39,13 +39,6 @@ enum op_step pool_mark_begin(struct request *request) {
     return STEP_SUBMIT;
 }
 
-static void write_score(struct buf *out, double score) {
-    if (score >= 0 && score < 9007199254740992.0 && score == (double)(uint64_t)score)
-        mp_write_uint(out, (uint64_t)score);
-    else
-        mp_write_double(out, score);
-}
-
 void pool_mark_end(struct request *request, struct buf *out) {
     const struct usage *usage = &request->verb->usage;
     if (!request->verb->is_found) {
@@ -56,7 +49,7 @@ void pool_mark_end(struct request *request, struct buf *out) {
     mp_write_str(out, BYTES_LITERAL("usage_count"));
     mp_write_uint(out, usage->usage_count);
     mp_write_str(out, BYTES_LITERAL("error_score"));
-    write_score(out, usage->error_score);
+    codec_write_score(out, usage->error_score);
     mp_write_str(out, BYTES_LITERAL("usable"));
     mp_write_bool(out, request->verb->is_usable);
     mp_write_str(out, BYTES_LITERAL("retired"));

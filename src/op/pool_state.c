@@ -10,15 +10,6 @@
 enum { STATE_LOOK, STATE_LIST };
 enum { CARRIED_USABLE, CARRIED_RETIRED };
 
-static bool state_each(void *context, const struct session *session) {
-    struct request *request = context;
-    /* The first one is always taken, so that every page gets on. */
-    if (request->streamed_count > 0 && request->out->size >= request->output_mark) return false;
-    codec_write_record(request->out, session, request->fields, request->now_ms);
-    request->streamed_count++;
-    return true;
-}
-
 /* Checks what does not hang on the pool; STEP_SUBMIT: all is well. */
 static enum op_step state_check(struct request *request) {
     const struct args_pool_state *args = &request->args.pool_state;
@@ -44,7 +35,7 @@ static void list_ask(struct request *request) {
     verb->scan.statuses = STATUSES_KNOWN;
     verb->scan.limit = (uint32_t)(args->given & POOL_STATE_LIMIT ? args->limit : (uint64_t)LIMIT_MAX_LIST);
     verb->scan.is_oldest_first = true;
-    verb->scan.each = state_each;
+    verb->scan.each = request_stream_record;
     verb->scan.context = request;
 }
 
@@ -85,10 +76,5 @@ void pool_state_end(struct request *request, struct buf *out) {
         if (!verb->is_found) mp_write_nil(out);
         return;
     }
-    mp_end_array(out, request->stream_begin, (uint32_t)request->streamed_count);
-    mp_write_str(out, BYTES_LITERAL("cursor"));
-    if (verb->scan_result.cursor_size)
-        mp_write_str(out, bytes_of(verb->scan_result.cursor, verb->scan_result.cursor_size));
-    else
-        mp_write_nil(out);
+    request_end_page(request, out);
 }

@@ -188,6 +188,25 @@ void request_write_record(const struct request *request, struct buf *out, const 
     codec_write_record_with(out, session, &extra, request->fields, request->now_ms);
 }
 
+bool request_stream_record(void *context, const struct session *session) {
+    struct request *request = context;
+    /* The first one is always taken, so that every page gets on. */
+    if (request->streamed_count > 0 && request->out->size >= request->output_mark) return false;
+    request_write_record(request, request->out, session);
+    request->streamed_count++;
+    return true;
+}
+
+void request_end_page(const struct request *request, struct buf *out) {
+    const struct verb *verb = request->verb;
+    mp_end_array(out, request->stream_begin, (uint32_t)request->streamed_count);
+    mp_write_str(out, BYTES_LITERAL("cursor"));
+    if (verb->scan_result.cursor_size)
+        mp_write_str(out, bytes_of(verb->scan_result.cursor, verb->scan_result.cursor_size));
+    else
+        mp_write_nil(out);
+}
+
 enum { TOKEN_TEXT_MAX = LIMIT_MAX_ID + 1 + HASH_TEXT_SIZE };
 
 static struct bytes token_text(const struct request *request, struct bytes id, uint8_t text[TOKEN_TEXT_MAX]) {

@@ -41,6 +41,10 @@ struct bytes request_make_id(struct request *request, struct bytes user);
 
 /* Writes a session as this request may show it: request->fields of it, under `id` only where the caller has that. */
 void request_write_record(const struct request *request, struct buf *out, const struct session *session);
+/* A scan's `each` for pages of records: writes one to request->out, until the connection's output mark is reached. */
+bool request_stream_record(void *request, const struct session *session);
+/* Ends a page: the array of records that stream_begin began, then `cursor` and its value, in a map. */
+void request_end_page(const struct request *request, struct buf *out);
 /* The same with a token: its id is the one shown, its secret request->secret. */
 void request_write_record_with_token(const struct request *request, struct buf *out, const struct session *session);
 /* The token alone, as a text. */

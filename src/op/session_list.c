@@ -1,21 +1,12 @@
 /* session.list and session.count: the sessions of a user, of a client, of a pool, or of a whole namespace.
  *
- * A list is written while the engine runs: begin writes the heads, `list_each` one record after the other, end the
- * cursor and the total. A page ends at `limit` or at the connection's output mark, whichever comes first; its cursor
- * leads on. Any loop's thread. */
+ * A list is written while the engine runs: begin writes the heads, request_stream_record one record after the other,
+ * end the cursor and the total. A page ends at `limit` or at the connection's output mark, whichever comes first; its
+ * cursor leads on. Any loop's thread. */
 #include "op/op_table.gen.h"
 #include "op/request.h"
 
 #define FIELDS_OF_LISTS (FIELDS_ALL & ~(FIELD_BIT(FIELD_DATA) | FIELD_BIT(FIELD_META)))
-
-static bool list_each(void *context, const struct session *session) {
-    struct request *request = context;
-    /* The first one is always taken, so that every page gets on. */
-    if (request->streamed_count > 0 && request->out->size >= request->output_mark) return false;
-    request_write_record(request, request->out, session);
-    request->streamed_count++;
-    return true;
-}
 
 /* Checks what does not hang on the namespace; STEP_SUBMIT: all is well. */
 static enum op_step list_check(struct request *request) {
@@ -45,7 +36,7 @@ static void list_ask(struct request *request) {
     verb->scan.statuses = args->given & SESSION_LIST_STATUS ? args->status : STATUSES_LIVING;
     verb->scan.limit = (uint32_t)(args->given & SESSION_LIST_LIMIT ? args->limit : (uint64_t)LIMIT_DEFAULT_LIST);
     verb->scan.is_oldest_first = args->order == LIST_ORDER_OLDEST;
-    verb->scan.each = list_each;
+    verb->scan.each = request_stream_record;
     verb->scan.context = request;
 }
 
@@ -68,12 +59,7 @@ enum op_step session_list_begin(struct request *request) {
 
 void session_list_end(struct request *request, struct buf *out) {
     const struct verb *verb = request->verb;
-    mp_end_array(out, request->stream_begin, (uint32_t)request->streamed_count);
-    mp_write_str(out, BYTES_LITERAL("cursor"));
-    if (verb->scan_result.cursor_size)
-        mp_write_str(out, bytes_of(verb->scan_result.cursor, verb->scan_result.cursor_size));
-    else
-        mp_write_nil(out);
+    request_end_page(request, out);
     mp_write_str(out, BYTES_LITERAL("total"));
     if (verb->scan_result.is_total_known)
         mp_write_uint(out, verb->scan_result.total);

@@ -47,6 +47,9 @@ struct record_extra {
 void codec_write_record_with(struct buf *out, const struct session *session, const struct record_extra *extra,
                              uint64_t fields, int64_t now_ms);
 
+/* A score as records hold it: an integer where it is one. */
+void codec_write_score(struct buf *out, double score);
+
 void codec_write_policy(struct buf *out, const struct policy *policy); /* a map of all entries */
 /* The change applied to a policy: given entries replaced, nil ones back to their defaults. */
 void policy_apply(struct policy *policy, const struct policy_change *change);

@@ -102,6 +102,11 @@ static uint8_t *put_score(uint8_t *at, double value) {
     return mp_put_big_endian(at, 0xcb, bits, 8);
 }
 
+void codec_write_score(struct buf *out, double score) {
+    uint8_t *at = buf_reserve(out, NUMBER_MAX);
+    if (at) out->size += (size_t)(put_score(at, score) - at);
+}
+
 static uint8_t *put_true(uint8_t *at) {
     *at = 0xc3;
     return at + 1;
@@ -328,11 +333,7 @@ static void write_entry_value(struct buf *out, const struct argument *entry, con
     case ARGUMENT_DURATION:
     case ARGUMENT_MOMENT:
     case ARGUMENT_COUNT: write_number(out, place); break;
-    case ARGUMENT_SCORE: {
-        uint8_t *at = buf_reserve(out, NUMBER_MAX);
-        if (at) out->size += (size_t)(put_score(at, *(const double *)place) - at);
-        break;
-    }
+    case ARGUMENT_SCORE: codec_write_score(out, *(const double *)place); break;
     case ARGUMENT_STATUS_CODES: write_status_codes(out, place); break;
     case ARGUMENT_COOKIE_ATTRIBUTES: write_cookie_attributes(out, place); break;
     case ARGUMENT_COOKIE_TEXT: mp_write_str(out, bytes_of(text->text, text->size)); break;
