@@ -250,11 +250,15 @@ static void a_clear_is_told_as_it_is_swept_and_before_an_id_lives_again(struct w
     put(world, "a", (struct put){.user = TEXT("ann")});
     put(world, "b", (struct put){.user = TEXT("bob")});
     put(world, "c", (struct put){.idle_timeout_ms = 100});
+    put(world, "d", (struct put){.idle_timeout_ms = 300});
     world->now_ms += 100;
     uint64_t cleared = contract_end(world, "web", END_CLEAR).depends_on;
     put(world, "a", (struct put){.user = TEXT("ann")});
+    world->now_ms += 500;
     contract_advance(world);
     listen(world, 0);
+    CHECK_EQUAL(count_of("d"), 2); /* it was not there any more when its deadline passed */
+    CHECK_EQUAL(kind_of("d", 1), EVENT_DESTROYED);
     CHECK_EQUAL(count_of("a"), 3);
     CHECK_EQUAL(kind_of("a", 1), EVENT_DESTROYED);
     CHECK_EQUAL(heard.all[find("a", 1)].version, cleared);

@@ -3,7 +3,7 @@
 #include "base/buf.h"
 #include "base/mp.h"
 #include "base/prng.h"
-#include "contract.h"
+#include "contract_lives.h"
 
 enum { NAMESPACES = 2, IDS = 14, USERS = 3 };
 
@@ -38,6 +38,7 @@ struct play {
     struct world world;
     struct prng prng;
     struct model_namespace namespaces[NAMESPACES];
+    struct lives lives; /* as events tell them */
 };
 
 static const char *const namespace_names[NAMESPACES] = {"web", "app"};
@@ -246,7 +247,7 @@ static struct put random_put(struct play *play) {
     put.clears_user = prng_happens(&play->prng, 1, 8);
     if (prng_happens(&play->prng, 1, 8))
         put.absolute_expires_at = play->world.now_ms + prng_between(&play->prng, -20, 60);
-    if (prng_happens(&play->prng, 1, 12)) put.status = STATUS_ENDED;
+    if (!put.revives && prng_happens(&play->prng, 1, 10)) put.status = STATUS_ENDED;
     if (prng_happens(&play->prng, 1, 12)) put.status = STATUS_PENDING;
     return put;
 }
@@ -477,6 +478,7 @@ static void step_end(struct play *play, int n) {
     }
     if (end == END_DROP) {
         namespace->exists = false;
+        lives_drop(&play->lives, namespace_names[n]);
         namespace->policy = defaults;
         namespace->floor = 0;
     }
@@ -546,14 +548,27 @@ static void step(struct play *play) {
     }
 }
 
+/* Everything that is due was worked off: who hears knows who lives. */
+static void check_lives(struct play *play) {
+    contract_advance(&play->world);
+    lives_hear(&play->world, &play->lives);
+    for (int n = 0; n < NAMESPACES; n++)
+        for (int i = 0; i < IDS; i++)
+            CHECK_EQUAL(lives_is_alive(&play->lives, namespace_names[n], id_name(i)),
+                        entry_is_alive(play, &play->namespaces[n].entries[i]));
+}
+
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps) {
     struct play play = {.world = contract_open(shard_bits), .prng = prng_of(seed)};
     unsigned before = failures;
     for (int n = 0; n < NAMESPACES; n++) play.namespaces[n].policy = defaults;
+    lives_watch(&play.world);
     for (unsigned i = 0; i < steps && failures == before; i++) {
         play.world.now_ms += prng_happens(&play.prng, 1, 10) ? prng_between(&play.prng, 1, 60) : 1;
         model_settle(&play);
         step(&play);
+        lives_hear(&play.world, &play.lives);
+        if (i % 128 == 0) check_lives(&play);
         if (i % 64 == 0) play.world.engine->vtable->check(play.world.engine);
         if (failures != before) fprintf(stderr, "seed %" PRIu64 ", step %u\n", seed, i);
     }
