@@ -1,7 +1,7 @@
 # Micro benchmarks: plain mains, one file each, that print nanoseconds per call.
 add_executable(bench_codec ${CMAKE_CURRENT_LIST_DIR}/codec.c)
 target_link_libraries(bench_codec PRIVATE sessiond_wire)
-foreach(name table wheel engine)
+foreach(name table wheel engine pool)
     add_executable(bench_${name} ${CMAKE_CURRENT_LIST_DIR}/${name}.c)
     target_link_libraries(bench_${name} PRIVATE sessiond_engine_memory)
 endforeach()

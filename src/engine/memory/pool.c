@@ -177,7 +177,20 @@ static void lane_take(struct pool_lane *lane, struct pool_entry *entry) {
     for (unsigned kind = 0; kind < LANE_ORDERS; kind++) order_remove(&lane->orders[kind], entry);
 }
 
+/* What it is compared by has changed while it is in. */
+static void lane_update(struct pool_lane *lane, struct pool_entry *entry) {
+    for (unsigned kind = ORDER_ANY + 1; kind < LANE_ORDERS; kind++)
+        if (lane->is_built[kind]) order_update(&lane->orders[kind], entry);
+}
+
 static void set_ready(struct pool *pool, struct pool_entry *entry, bool is_ready) {
+    bool is_moved = entry->placed_turn != entry->turn || entry->placed_usage != entry->usage.usage_count;
+    entry->placed_turn = entry->turn;
+    entry->placed_usage = entry->usage.usage_count;
+    if (entry->is_ready && is_ready && is_moved) {
+        lane_update(&pool->all, entry);
+        if (entry->lane) lane_update(entry->lane, entry);
+    }
     if (entry->is_ready == is_ready) return;
     entry->is_ready = is_ready;
     void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
@@ -192,6 +205,7 @@ static void set_count(bool *is_counted, uint64_t *count, bool is) {
 
 static void set_due(struct pool *pool, struct pool_entry *entry, int64_t due_at) {
     bool is_in = entry->positions[ORDER_DUE_SLOT] != ORDER_OUT;
+    if (entry->due_at == due_at) return;
     entry->due_at = due_at;
     if (due_at == INT64_MAX)
         order_remove(&pool->due, entry);
@@ -216,8 +230,6 @@ void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, i
     set_count(&entry->is_counted_leased, &pool->leased_count, is_leased && entry->is_alive);
     set_count(&entry->is_counted_cooling, &pool->cooling_count, is_cooling);
     set_count(&entry->is_counted_retired, &pool->retired_count, is_there && usage->retired_at);
-    /* Its keys may have changed while it was in. */
-    set_ready(pool, entry, false);
     set_ready(pool, entry, is_usable && !is_leased && !is_cooling && !is_busy && !entry->is_aside);
     int64_t due_at = INT64_MAX;
     if (!entry->is_reserved && !entry->is_forgotten) {

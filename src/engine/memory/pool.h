@@ -38,11 +38,12 @@ struct pool_lane {
 };
 
 struct pool_entry {
-    struct pool_entry *next;  /* of its chain */
-    struct pool_lane *lane;   /* of its tags; NULL: none */
-    uint64_t hash;            /* of the id */
-    _Atomic uint64_t version; /* with which its life began; 0: not published yet */
-    uint64_t turn;            /* when it was handed out last, as a place in the order of hand-outs */
+    struct pool_entry *next;            /* of its chain */
+    struct pool_lane *lane;             /* of its tags; NULL: none */
+    uint64_t hash;                      /* of the id */
+    _Atomic uint64_t version;           /* with which its life began; 0: not published yet */
+    uint64_t turn;                      /* when it was handed out last, as a place in the order of hand-outs */
+    uint64_t placed_turn, placed_usage; /* turn and usage_count by which it stands in the lanes */
     struct usage usage;
     struct uses uses;
     uint64_t fence;     /* of the newest lease; 0: there was none */
