@@ -1,5 +1,6 @@
 """Pools while connections race each other, over sockets and on several loops. What is counted is printed."""
 
+import random
 import select
 
 import server
@@ -117,6 +118,119 @@ class PoolRaces(Crowd):
         session = clients[0].call("session.get", "crawl", "only", {"fields": ["usage_count"]})
         self.assertEqual(session, {"usage_count": 0})
         self.assert_ends_well(target)
+
+    def test_what_was_destroyed_is_never_handed_out_again(self):
+        rounds, size = 100, 20
+        target, clients = self.serve_crowd(self.CLIENTS)
+        ways = ["session.destroy", "session.revoke", "session.end", "session.take"]
+        late = 0
+        for number in range(rounds):
+            pool = f"pool-{number}"
+            for place in range(size):
+                clients[0].call("pool.add", "crawl", pool, {"id": f"{number}-{place}"})
+            acquire = ["pool.acquire", "crawl", pool, {"create": "never", "fields": ["id", "use"]}]
+            ends = [[ways[(number + place) % 4], "crawl", f"{number}-{place}"] for place in range(0, size, 2)]
+            answers = self.at_once(clients, [ends, *[[acquire] * size] * (self.CLIENTS - 1)])
+            self.assertEqual({code(message) for message in answers[0]}, {None})
+            gone = {f"{number}-{place}" for place in range(0, size, 2)}
+            late += sum(one["id"] in gone for one in self.handed_out(answers[1:]))
+            after = self.handed_out(self.at_once(clients, [[acquire] * size] * self.CLIENTS))
+            self.assertTrue(after)
+            self.assertFalse({one["id"] for one in after} & gone)
+        print(f"{rounds * size // 2} sessions ended while they were asked for: {late} hand-outs before, none after")
+        self.assert_ends_well(target)
+
+    def test_after_a_storm_the_counts_are_those_of_the_sessions(self):
+        target, clients = self.serve_crowd(self.CLIENTS)
+        clients[0].call("namespace.configure", "crawl", {"tombstone_ms": 0})
+        for seed in range(12):
+            storm = Storm(seed)
+            clients[0].call("pool.configure", "crawl", storm.pool, {"max_pool_size": 12, "max_usage_count": 9,
+                                                                    "max_concurrent": seed % 3})
+            for _ in range(8):
+                answers = self.at_once(clients, [storm.calls(40) for _ in clients])
+                for message in [message for mine in answers for message in mine]:
+                    self.assertIn(code(message), {None, "EXHAUSTED", "CONFLICT", "GONE", "EXISTS"}, message)
+                    storm.learn(message[3])
+            self.assert_counts_are_right(clients[0], storm.pool)
+        self.assertGreater(storm.learned, 100)
+        self.assert_ends_well(target)
+
+    def assert_counts_are_right(self, client, pool):
+        def is_quiet():
+            info = client.call("pool.info", "crawl", pool)
+            return info["leased_count"] == 0 and info["waiting_count"] == 0
+        server.wait_for(is_quiet, "all leases and all waiting end")
+        info = client.call("pool.info", "crawl", pool)
+        sessions, cursor = [], None
+        while True:
+            page = client.call("pool.state", "crawl", pool, {"limit": 7, **({"cursor": cursor} if cursor else {})})
+            sessions += page["sessions"]
+            cursor = page["cursor"]
+            if cursor is None:
+                break
+        usable = [one for one in sessions if one["status"] == "active" and not one.get("retired")
+                  and one["usage_count"] < one["max_usage_count"] and one["error_score"] < one["max_error_score"]]
+        retired = [one for one in sessions if one["status"] == "active" and one.get("retired")]
+        self.assertEqual(info["usable_count"], len(usable), info)
+        self.assertEqual(info["retired_count"], len(retired), info)
+        self.assertEqual(len({one["id"] for one in sessions}), len(sessions))
+        for one in sessions:
+            self.assertLessEqual(one["usage_count"], 1000)
+        got = self.handed_out([self.at_once([client], [[["pool.acquire", "crawl", pool, {"create": "never", "count": 100,
+                                                                                         "fields": ["id"]}]]])[0]])
+        handed = {one["id"] for one in (got[0] if got else [])}
+        self.assertLessEqual(handed, {one["id"] for one in usable})
+
+
+class Storm:
+    """Calls at random on one pool, with ids and uses that were answered before."""
+
+    STRATEGIES = ["random", "round_robin", "use_until_failure", "least_used", "least_recent"]
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.pool = f"storm-{seed}"
+        self.known = []
+        self.learned = 0
+
+    def learn(self, answer):
+        for one in answer if isinstance(answer, list) else [answer]:
+            if isinstance(one, dict) and "id" in one:
+                self.known = [*self.known[-60:], one]
+                self.learned += 1
+
+    def calls(self, count):
+        return [self.one() for _ in range(count)]
+
+    def acquire(self):
+        pick = self.random.choice
+        options = {"strategy": pick(self.STRATEGIES), "create": pick(["auto", "never", "never"])}
+        options |= pick([{}, {"lease_ms": 20}, {"lease_ms": 5, "wait_ms": 10}, {"count": 3}, {"wait_ms": 5}])
+        return ["pool.acquire", "crawl", self.pool, options]
+
+    def one(self):
+        if not self.known or self.random.random() < 0.4:
+            return self.acquire()
+        known = self.random.choice(self.known)
+        hand_out = {name: known[name] for name in ("use", "fence") if name in known}
+        if not hand_out:
+            hand_out = {"use": 1}
+        id = known["id"]
+        return self.random.choice([
+            ["pool.mark", "crawl", id, self.random.choice(["good", "good", "bad", "retire", 200, 403]), hand_out],
+            ["pool.mark", "crawl", id, "good", hand_out],
+            ["pool.mark", "crawl", id, "bad"],
+            ["pool.release", "crawl", id, hand_out],
+            ["pool.release", "crawl", id, hand_out],
+            ["pool.renew", "crawl", id, {**hand_out, "lease_ms": 10}],
+            ["pool.add", "crawl", self.pool, {"id": id, "force": True, "max_usage_count": 5}],
+            ["session.destroy", "crawl", id],
+            ["session.revoke", "crawl", id],
+            ["session.touch", "crawl", id],
+            ["session.regenerate", "crawl", id],
+            ["session.expire", "crawl", id, {"absolute_expires_at": 1}],
+        ])
 
 
 if __name__ == "__main__":
