@@ -262,6 +262,42 @@ static void hands_out_several_that_are_different(struct world *world) {
     CHECK_EQUAL(uses, 2 + 3 + 2);
 }
 
+static void hands_out_the_one_that_is_wanted(struct world *world) {
+    pool_put(world, "a");
+    pool_put(world, "b");
+    contract_put(world, "web", "c", (struct put){0});
+    for (uint64_t use = 1; use <= 3; use++) {
+        struct verb verb = pool_acquire(world, (struct want){.id = "a", .count = 2});
+        CHECK(is_session(&verb, "a") && verb.use == use && verb.more_count == 0);
+    }
+    struct verb verb = pool_acquire(world, (struct want){.id = "c", .creates = true});
+    CHECK(!verb.is_found && !verb.error.code); /* it is in no pool */
+}
+
+/* What is refused for lack of memory leaves nothing behind: neither a place nor an entry. */
+static void makes_nothing_where_memory_is_lacking(struct world *world) {
+    struct engine_stats stats;
+    struct engine *engine = world->engine;
+    unsigned made = 0;
+    pool_change(world, pool_sized(100000));
+    engine->vtable->stats(engine, &stats);
+    engine->vtable->set_limits(engine,
+                               &(struct engine_limits){.max_memory = stats.bytes_used + 50000, .max_namespaces = 10});
+    struct verb verb;
+    do {
+        verb = pool_acquire(world, (struct want){.creates = true});
+        made += verb.is_found;
+    } while (verb.is_found && made < 10000);
+    CHECK_EQUAL(verb.error.code, ERROR_NO_MEMORY);
+    CHECK(made > 0 && made < 1000);
+    CHECK_EQUAL(pool_info(world).usable_count, made);
+    CHECK_EQUAL(pool_put(world, "a").error.code, ERROR_NO_MEMORY);
+    engine->vtable->check(engine);
+    CHECK(pool_acquire(world, (struct want){0}).is_found); /* what is there goes on */
+    engine->vtable->set_limits(engine, &(struct engine_limits){.max_namespaces = 10});
+    CHECK(pool_acquire(world, (struct want){.creates = true}).is_found);
+}
+
 /* ---- marks */
 
 static void counts_a_use_once_for_its_first_mark(struct world *world) {
@@ -504,6 +540,8 @@ const struct contract_test pool_tests[] = {
     {"hands out every one by chance", by_chance_hands_out_every_one},
     {"hands out by tags only what has all of them", by_tags_hands_out_only_what_has_all_of_them},
     {"hands out several that are different, as many as there are", hands_out_several_that_are_different},
+    {"hands out the one that is wanted", hands_out_the_one_that_is_wanted},
+    {"makes nothing where memory is lacking", makes_nothing_where_memory_is_lacking},
     {"counts a use once for its first mark", counts_a_use_once_for_its_first_mark},
     {"retires what three bad marks blocked, with score 6 and usage 4", retires_what_three_bad_marks_blocked},
     {"changes nothing for a status code that is not blocked", a_status_code_that_is_not_blocked_changes_nothing},

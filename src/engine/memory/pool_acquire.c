@@ -356,7 +356,7 @@ static uint64_t acquire_run(struct acquire *acquire, const struct verb *verb) {
 bool verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
     struct pool_item first, *items = &first;
-    uint32_t count = verb->acquire.count > 1 ? verb->acquire.count : 1;
+    uint32_t count = verb->acquire.count > 1 && !verb->id.data ? verb->acquire.count : 1;
     uint64_t ticket = 0;
     if (count > 1) items = slab_alloc(&engine->slab, context->loop->index, count * sizeof(*items));
     struct acquire acquire = {.context = context,

@@ -140,9 +140,9 @@ void pool_leave(struct context *context, struct namespace *namespace, struct byt
 }
 
 void pool_note(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *record) {
-    struct bytes name = record_group(record, GROUP_POOL);
     struct visit visit;
-    if (!name.data || !visit_begin(&visit, context, namespace, name, false)) return;
+    if (!(record_more(record) & RECORD_MORE_POOL)) return; /* nearly all there are */
+    if (!visit_begin(&visit, context, namespace, record_group(record, GROUP_POOL), false)) return;
     struct pool_entry *entry = pool_entry_of(visit.pool, hash, record->version);
     if (entry && !entry->is_reserved && !visit.pool->is_dropped) {
         visit_look(&visit, entry);
