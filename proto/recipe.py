@@ -28,11 +28,11 @@ class Client:
         self.msgid = (self.msgid + 1) % (1 << 32)
         self.socket.sendall(msgpack.packb([0, self.msgid, method, params]))
         while True:
-            for kind, msgid, error, result in self.unpacker:
-                if kind == 1 and msgid == self.msgid:
-                    if error is not None:
-                        raise Error(error)
-                    return result
+            for message in self.unpacker:  # [1, msgid, error, result]; events, which begin with 2, are passed over
+                if message[:2] == [1, self.msgid]:
+                    if message[2] is not None:
+                        raise Error(message[2])
+                    return message[3]
             received = self.socket.recv(65536)
             if not received:
                 raise ConnectionError("the server closed the connection")
