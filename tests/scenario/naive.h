@@ -115,7 +115,7 @@ struct space *space_find(struct naive *naive, struct bytes name);
 struct space *space_make(struct naive *naive, struct bytes name, struct error *error);
 struct entry *entry_find(struct space *space, struct bytes id);
 struct entry *entry_make(struct naive *naive, struct space *space);
-enum presence judge(const struct space *space, const struct entry *entry, int64_t now_ms);
+enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_member(const struct session *session, enum group_kind group, struct bytes name);
 uint64_t count_living(const struct space *space, enum group_kind group, struct bytes name, int64_t now_ms);
@@ -126,8 +126,8 @@ struct client *client_find(struct space *space, struct bytes name, int64_t now_m
 void show(struct verb *verb, const struct entry *entry);
 
 /* ---- naive_write.c */
-void do_update(struct naive *naive, struct verb *verb, int64_t now_ms);
-void do_move(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_update(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_move(struct naive *naive, struct verb *verb, int64_t now_ms);
 /* Makes or changes what stands under the draft's id, within the limits; NULL: error says why not. */
 struct entry *write_draft(struct naive *naive, struct space *space, struct entry *entry, enum presence presence,
                           const struct session *draft, int64_t now_ms, struct error *error);
@@ -140,45 +140,47 @@ void destroy_session(struct naive *naive, struct space *space, struct entry *ent
 void touch_entry(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms);
 
 /* ---- naive_read.c */
-void do_get(struct naive *naive, struct verb *verb, int64_t now_ms);
-void do_touch(struct naive *naive, struct verb *verb, int64_t now_ms);
-void do_scan(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_get(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_touch(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_scan(struct naive *naive, struct verb *verb, int64_t now_ms);
 
 /* ---- naive_end.c */
-void do_end_all(struct naive *naive, struct verb *verb, int64_t now_ms);
-void do_configure(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_end_all(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_configure(struct naive *naive, struct verb *verb, int64_t now_ms);
 
 /* ---- naive_pool.c */
-struct pool *pool_find(struct space *space, struct bytes name);
-struct pool *pool_make(struct naive *naive, struct space *space, struct bytes name);
-const struct pool_policy *pool_policy_of(const struct naive *naive, const struct pool *pool);
+struct pool *naive_pool_find(struct space *space, struct bytes name);
+struct pool *naive_pool_make(struct naive *naive, struct space *space, struct bytes name);
+const struct pool_policy *naive_pool_policy_of(const struct naive *naive, const struct pool *pool);
 /* Whether a place is free for one more that is usable. */
-bool pool_has_place(const struct naive *naive, struct space *space, const struct pool *pool, struct bytes name,
-                    bool takes_hold, int64_t now_ms);
+bool naive_pool_has_place(const struct naive *naive, struct space *space, const struct pool *pool, struct bytes name,
+                          bool takes_hold, int64_t now_ms);
 /* Gives up the oldest place that is held. */
 void pool_take_hold(struct pool *pool);
-bool seat_is_usable(const struct space *space, const struct entry *entry, int64_t now_ms);
-void seat_retire(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms);
-void lease_end(struct naive *naive, struct space *space, struct entry *entry, int64_t at);
+bool naive_seat_is_usable(const struct space *space, const struct entry *entry, int64_t now_ms);
+void naive_seat_retire(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms);
+void naive_lease_end(struct naive *naive, struct space *space, struct entry *entry, int64_t at);
 /* Tries to serve an acquire; true: `verb` holds its answer, an error included. False: nothing is free. */
 bool acquire_now(struct naive *naive, struct verb *verb, int64_t now_ms);
 void take_back(struct naive *naive, struct verb *verb, int64_t now_ms);
-void do_return(struct naive *naive, struct verb *verb, int64_t now_ms);
+void naive_return(struct naive *naive, struct verb *verb, int64_t now_ms);
 void pool_state_fill(const struct naive *naive, struct space *space, struct bytes name, struct pool_state *state,
                      int64_t now_ms);
 
 /* ---- naive_wait.c */
 /* True: it waits from here on. */
-bool do_acquire(struct naive *naive, unsigned loop, struct verb *verb, int64_t now_ms);
+bool naive_acquire(struct naive *naive, unsigned loop, struct verb *verb, int64_t now_ms);
 /* Serves those who wait, in their order. */
-void serve_waiters(struct naive *naive, int64_t now_ms);
+void naive_serve_waiters(struct naive *naive, int64_t now_ms);
 void time_out_waiters(struct naive *naive, int64_t now_ms);
+/* The namespace is dropped, and with it the pools that they wait for. */
+void end_waiters_of(struct naive *naive, struct bytes namespace);
 bool naive_cancel(struct engine *self, unsigned loop, uint64_t ticket);
 void deliver(struct naive *naive, unsigned loop, int64_t now_ms);
 
 /* ---- naive_time.c */
 /* The next moment at which something happens; INT64_MAX: never. */
-int64_t next_due(const struct naive *naive);
+int64_t naive_next_due(const struct naive *naive);
 /* Lets everything happen that is due by now, each at its moment. */
 void pass_time(struct naive *naive, int64_t now_ms);
 

@@ -38,7 +38,7 @@ static bool end_member(struct naive *naive, struct space *space, struct entry *e
 
 static bool end_one(struct naive *naive, struct space *space, struct entry *entry, const struct verb *verb,
                     int64_t now_ms) {
-    enum presence presence = judge(space, entry, now_ms);
+    enum presence presence = naive_judge(space, entry, now_ms);
     struct session *session = &entry->session;
     bool is_record = presence == PRESENCE_ALIVE || presence == PRESENCE_DEAD;
     switch (verb->end_all.end) {
@@ -47,7 +47,7 @@ static bool end_one(struct naive *naive, struct space *space, struct entry *entr
         /* A namespace that goes tells nothing of what was in it. */
         if (is_record && verb->end_all.end == END_CLEAR) {
             destroy_session(naive, space, entry, now_ms);
-        } else if (!entry->is_tombstone && !(session->is_alias && presence == PRESENCE_NONE)) {
+        } else if (session->is_alias && now_ms < session->absolute_expires_at) {
             put_tombstone(naive, entry, now_ms);
         }
         return presence == PRESENCE_ALIVE;
@@ -59,16 +59,18 @@ static bool end_one(struct naive *naive, struct space *space, struct entry *entr
     }
 }
 
-void do_end_all(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_end_all(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     bool is_reset = verb->end_all.end == END_DESTROY && verb->end_all.group == GROUP_POOL;
-    struct pool *pool = is_reset ? pool_find(space, verb->end_all.group_name) : NULL;
+    struct pool *pool = is_reset ? naive_pool_find(space, verb->end_all.group_name) : NULL;
     memset(&verb->scan_result, 0, sizeof(verb->scan_result));
     verb->is_found = space != NULL;
     for (unsigned i = 0; space && i < space->entry_count; i++)
         verb->scan_result.total += end_one(naive, space, &space->entries[i], verb, now_ms);
     if (pool) pool->hold_count = 0;
-    if (space && verb->end_all.end == END_DROP) space->is_used = false;
+    if (!space || verb->end_all.end != END_DROP) return;
+    space->is_used = false;
+    end_waiters_of(naive, verb->namespace);
 }
 
 static int compare_names(const void *a, const void *b) {
@@ -92,7 +94,7 @@ static void list_names(struct naive *naive, struct verb *verb) {
 static void configure_pool(struct naive *naive, struct space *space, struct verb *verb, int64_t now_ms) {
     if (verb->configure.pool_change) {
         if (!space && !(space = space_make(naive, verb->namespace, &verb->error))) return;
-        struct pool *pool = pool_make(naive, space, verb->configure.group_name);
+        struct pool *pool = naive_pool_make(naive, space, verb->configure.group_name);
         pool->is_configured = true;
         naive->options.pool_policy_apply(&pool->policy, verb->configure.pool_change);
     }
@@ -108,7 +110,7 @@ static void configure_client(struct space *space, struct verb *verb, int64_t now
     if (!bytes_is_absent(verb->id)) {
         struct entry *entry = entry_find(space, verb->id);
         bool is_its = entry && bytes_equal(entry->session.client, client->name) && is_kept(space, entry, now_ms);
-        if (!is_its || judge(space, entry, now_ms) != PRESENCE_ALIVE) {
+        if (!is_its || naive_judge(space, entry, now_ms) != PRESENCE_ALIVE) {
             verb->error = error_make(ERROR_CONFLICT, "Give a living session of this client.");
             if (is_its) verb->error.status = session_status(&entry->session, now_ms);
             return;
@@ -137,7 +139,7 @@ static bool may_change(struct naive *naive, const struct space *space, struct ve
     return false;
 }
 
-void do_configure(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_configure(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     bool is_write = verb->configure.change || verb->configure.sets_purging || verb->configure.purge_interval_ms;
     if (verb->configure.each) {
@@ -160,8 +162,11 @@ void do_configure(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (verb->configure.purge_interval_ms) space->purge_interval_ms = verb->configure.purge_interval_ms;
     if (verb->configure.sets_purging) space->is_purging = verb->configure.is_purging;
     if (is_write && space->is_purging) space->purge_at = now_ms + space->purge_interval_ms;
+    /* A copy: what was answered stays when the policy changes later in the batch. */
+    struct policy *policy = naive_keep(naive, sizeof(*policy));
+    *policy = space->policy;
     verb->namespace_state = (struct namespace_state){.name = space->name,
-                                                     .policy = &space->policy,
+                                                     .policy = policy,
                                                      .sessions = count_living(space, GROUP_NONE, BYTES_ABSENT, now_ms),
                                                      .bytes = bytes_used(space, now_ms),
                                                      .is_purging = space->is_purging,

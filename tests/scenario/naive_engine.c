@@ -5,8 +5,9 @@
 
 static void do_verb(struct naive *naive, struct verb *verb, int64_t now_ms) {
     static void (*const doers[VERB_KIND_COUNT])(struct naive *, struct verb *, int64_t) = {
-        [VERB_GET] = do_get,   [VERB_UPDATE] = do_update,   [VERB_TOUCH] = do_touch,   [VERB_MOVE] = do_move,
-        [VERB_SCAN] = do_scan, [VERB_END_ALL] = do_end_all, [VERB_RETURN] = do_return, [VERB_CONFIGURE] = do_configure,
+        [VERB_GET] = naive_get,       [VERB_UPDATE] = naive_update,       [VERB_TOUCH] = naive_touch,
+        [VERB_MOVE] = naive_move,     [VERB_SCAN] = naive_scan,           [VERB_END_ALL] = naive_end_all,
+        [VERB_RETURN] = naive_return, [VERB_CONFIGURE] = naive_configure,
     };
     doers[verb->kind](naive, verb, now_ms);
 }
@@ -21,10 +22,10 @@ static void naive_submit(struct engine *self, unsigned loop_index, struct verb *
         pass_time(naive, now_ms);
         if (verbs[i].kind != VERB_ACQUIRE)
             do_verb(naive, &verbs[i], now_ms);
-        else if (do_acquire(naive, loop_index, &verbs[i], now_ms))
+        else if (naive_acquire(naive, loop_index, &verbs[i], now_ms))
             states[i] = SUBMIT_PENDING;
         pass_time(naive, now_ms);
-        serve_waiters(naive, now_ms);
+        naive_serve_waiters(naive, now_ms);
     }
 }
 
@@ -36,7 +37,7 @@ static int64_t purge(struct naive *naive, int64_t now_ms) {
         if (!space || !space->is_used || !space->is_purging) continue;
         if (now_ms >= space->purge_at) {
             struct verb verb = {.kind = VERB_END_ALL, .namespace = space->name, .end_all.end = END_PURGE};
-            do_end_all(naive, &verb, now_ms);
+            naive_end_all(naive, &verb, now_ms);
             space->purge_at = now_ms + space->purge_interval_ms;
         }
         if (space->purge_at < next) next = space->purge_at;
@@ -49,7 +50,7 @@ static int64_t naive_advance(struct engine *self, unsigned loop_index, int64_t n
     (void)budget;
     pass_time(naive, now_ms);
     deliver(naive, loop_index, now_ms);
-    int64_t purge_at = purge(naive, now_ms), due = next_due(naive);
+    int64_t purge_at = purge(naive, now_ms), due = naive_next_due(naive);
     return purge_at < due ? purge_at : due;
 }
 

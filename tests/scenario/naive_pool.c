@@ -4,14 +4,14 @@
 #include "base/mp.h"
 #include "naive.h"
 
-struct pool *pool_find(struct space *space, struct bytes name) {
+struct pool *naive_pool_find(struct space *space, struct bytes name) {
     for (unsigned i = 0; space && i < POOLS_MAX; i++)
         if (space->pools[i] && bytes_equal(space->pools[i]->name, name)) return space->pools[i];
     return NULL;
 }
 
-struct pool *pool_make(struct naive *naive, struct space *space, struct bytes name) {
-    struct pool *pool = pool_find(space, name);
+struct pool *naive_pool_make(struct naive *naive, struct space *space, struct bytes name) {
+    struct pool *pool = naive_pool_find(space, name);
     for (unsigned i = 0; !pool && i < POOLS_MAX; i++) {
         if (space->pools[i]) continue;
         pool = space->pools[i] = naive_keep(naive, sizeof(*pool));
@@ -22,7 +22,7 @@ struct pool *pool_make(struct naive *naive, struct space *space, struct bytes na
     return pool;
 }
 
-const struct pool_policy *pool_policy_of(const struct naive *naive, const struct pool *pool) {
+const struct pool_policy *naive_pool_policy_of(const struct naive *naive, const struct pool *pool) {
     return pool ? &pool->policy : naive->options.default_pool_policy;
 }
 
@@ -32,12 +32,12 @@ void pool_take_hold(struct pool *pool) {
 
 /* ---- one session */
 
-bool seat_is_usable(const struct space *space, const struct entry *entry, int64_t now_ms) {
+bool naive_seat_is_usable(const struct space *space, const struct entry *entry, int64_t now_ms) {
     return entry->seat && !entry->seat->is_spent && usage_is_usable(&entry->seat->usage) &&
-           judge(space, entry, now_ms) == PRESENCE_ALIVE;
+           naive_judge(space, entry, now_ms) == PRESENCE_ALIVE;
 }
 
-void seat_retire(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms) {
+void naive_seat_retire(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms) {
     if (entry->seat->usage.retired_at) return;
     usage_retire(&entry->seat->usage, now_ms);
     tell(naive, space, EVENT_RETIRED, &entry->session, now_ms);
@@ -56,17 +56,17 @@ static struct use *leased_use(struct seat *seat) {
 }
 
 static void cool_down(struct naive *naive, struct space *space, struct entry *entry, int64_t from) {
-    int64_t cooldown_ms = pool_policy_of(naive, pool_find(space, entry->session.pool))->cooldown_ms;
+    int64_t cooldown_ms = naive_pool_policy_of(naive, naive_pool_find(space, entry->session.pool))->cooldown_ms;
     if (cooldown_ms) entry->seat->ready_at = from + cooldown_ms;
 }
 
-void lease_end(struct naive *naive, struct space *space, struct entry *entry, int64_t at) {
+void naive_lease_end(struct naive *naive, struct space *space, struct entry *entry, int64_t at) {
     struct use *use = leased_use(entry->seat);
     entry->seat->usage.lease_expires_at = 0;
     if (!use) return;
     use->is_open = false;
     cool_down(naive, space, entry, at);
-    if (entry->seat->is_spent) seat_retire(naive, space, entry, at);
+    if (entry->seat->is_spent) naive_seat_retire(naive, space, entry, at);
 }
 
 static bool has_tag(struct bytes tags, struct bytes tag) {
@@ -85,13 +85,11 @@ static bool has_tags(struct bytes tags, struct bytes wanted) {
     return true;
 }
 
-static bool is_free(const struct entry *entry, const struct pool_policy *policy, bool is_lease) {
+static bool is_free(const struct entry *entry, const struct pool_policy *policy) {
     const struct seat *seat = entry->seat;
     unsigned count = open_count(seat);
     if (seat->usage.lease_expires_at || seat->ready_at) return false;
-    if (policy->max_concurrent && count >= policy->max_concurrent) return false;
-    /* With a bound, open uses are known to end, and exclusive means alone. */
-    return !(is_lease && policy->max_concurrent && count > 0);
+    return !policy->max_concurrent || count < policy->max_concurrent;
 }
 
 /* ---- the pool as a whole */
@@ -99,30 +97,31 @@ static bool is_free(const struct entry *entry, const struct pool_policy *policy,
 static uint64_t usable_count(struct space *space, struct bytes name, int64_t now_ms) {
     uint64_t count = 0;
     for (unsigned i = 0; space && i < space->entry_count; i++)
-        count += bytes_equal(space->entries[i].session.pool, name) && seat_is_usable(space, &space->entries[i], now_ms);
+        count += bytes_equal(space->entries[i].session.pool, name) &&
+                 naive_seat_is_usable(space, &space->entries[i], now_ms);
     return count;
 }
 
-bool pool_has_place(const struct naive *naive, struct space *space, const struct pool *pool, struct bytes name,
-                    bool takes_hold, int64_t now_ms) {
+bool naive_pool_has_place(const struct naive *naive, struct space *space, const struct pool *pool, struct bytes name,
+                          bool takes_hold, int64_t now_ms) {
     uint64_t holds = pool ? pool->hold_count : 0;
-    if (takes_hold && holds > 0) holds--;
-    return usable_count(space, name, now_ms) + holds < pool_policy_of(naive, pool)->max_pool_size;
+    if (takes_hold && holds > 0) return true; /* it was promised */
+    return usable_count(space, name, now_ms) + holds < naive_pool_policy_of(naive, pool)->max_pool_size;
 }
 
 void pool_state_fill(const struct naive *naive, struct space *space, struct bytes name, struct pool_state *state,
                      int64_t now_ms) {
-    const struct pool *pool = pool_find(space, name);
-    *state = (struct pool_state){.policy = *pool_policy_of(naive, pool), .exists = pool && pool->is_configured};
+    const struct pool *pool = naive_pool_find(space, name);
+    *state = (struct pool_state){.policy = *naive_pool_policy_of(naive, pool), .exists = pool && pool->is_configured};
     state->held_count = pool ? pool->hold_count : 0;
     for (unsigned i = 0; space && i < space->entry_count; i++) {
         const struct entry *entry = &space->entries[i];
         if (!bytes_equal(entry->session.pool, name) || !is_kept(space, entry, now_ms)) continue;
-        bool is_usable = seat_is_usable(space, entry, now_ms);
+        bool is_usable = naive_seat_is_usable(space, entry, now_ms);
         state->exists = true;
         state->usable_count += is_usable;
-        state->retired_count += entry->seat->usage.retired_at != 0;
-        state->leased_count += entry->seat->usage.lease_expires_at != 0;
+        state->retired_count += entry->seat->usage.retired_at != 0 && session_is_alive(&entry->session, now_ms);
+        state->leased_count += entry->seat->usage.lease_expires_at != 0 && session_is_alive(&entry->session, now_ms);
         state->cooling_count += is_usable && !entry->seat->usage.lease_expires_at && entry->seat->ready_at != 0;
     }
     for (const struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next)
@@ -164,8 +163,8 @@ static struct entry *pick(const struct acquiring *acquiring, uint32_t taken) {
     struct entry *best = NULL;
     for (unsigned i = 0; space && i < space->entry_count; i++) {
         struct entry *entry = &space->entries[i];
-        if (!bytes_equal(entry->session.pool, acquiring->name) || !seat_is_usable(space, entry, acquiring->now_ms) ||
-            !is_free(entry, acquiring->policy, verb->acquire.lease_ms > 0) ||
+        if (!bytes_equal(entry->session.pool, acquiring->name) ||
+            !naive_seat_is_usable(space, entry, acquiring->now_ms) || !is_free(entry, acquiring->policy) ||
             !has_tags(entry->session.tags, verb->acquire.tags) || is_taken(verb, taken, entry->session.id))
             continue;
         if (!bytes_is_absent(verb->id) && !bytes_equal(verb->id, entry->session.id)) continue;
@@ -196,7 +195,7 @@ static void hold_place(struct acquiring *acquiring) {
     struct verb *verb = acquiring->verb;
     if (!acquiring->space) acquiring->space = space_make(acquiring->naive, verb->namespace, &verb->error);
     if (!acquiring->space) return;
-    struct pool *pool = pool_make(acquiring->naive, acquiring->space, acquiring->name);
+    struct pool *pool = naive_pool_make(acquiring->naive, acquiring->space, acquiring->name);
     pool->holds[pool->hold_count++] = acquiring->now_ms + LIMIT_PLACE_HOLD_MS;
     verb->error = error_make(ERROR_CREATE_NEEDED, "The pool has room; add a session with pool.add.");
 }
@@ -207,14 +206,20 @@ static struct entry *choose(struct acquiring *acquiring, uint32_t taken) {
     if (!bytes_is_absent(verb->id)) return pick(acquiring, taken);
     struct entry *entry = acquiring->strategy == POOL_STRATEGY_USE_UNTIL_FAILURE ? pick(acquiring, taken) : NULL;
     if (entry) return entry;
-    struct pool *pool = pool_find(acquiring->space, acquiring->name);
-    bool is_never_usable = acquiring->policy->max_usage_count == 0 || acquiring->policy->max_error_score <= 0;
+    struct pool *pool = naive_pool_find(acquiring->space, acquiring->name);
+    /* What the pool would make itself could never be handed out; what a caller adds may have limits of its own. */
+    bool is_useless = verb->acquire.create == POOL_CREATE_AUTO &&
+                      (acquiring->policy->max_usage_count == 0 || acquiring->policy->max_error_score <= 0);
     bool may_create =
-        verb->acquire.create != POOL_CREATE_NEVER && !is_never_usable &&
-        pool_has_place(acquiring->naive, acquiring->space, pool, acquiring->name, false, acquiring->now_ms);
+        verb->acquire.create != POOL_CREATE_NEVER && !is_useless &&
+        naive_pool_has_place(acquiring->naive, acquiring->space, pool, acquiring->name, false, acquiring->now_ms);
     if (!may_create) return pick(acquiring, taken);
-    if (verb->acquire.create == POOL_CREATE_AUTO) return make_session(acquiring);
-    hold_place(acquiring);
+    if (verb->acquire.create == POOL_CREATE_AUTO) {
+        struct entry *made = make_session(acquiring), *found = made ? made : pick(acquiring, taken);
+        if (found) verb->error = error_make(ERROR_NONE, NULL);
+        return found; /* a namespace that admits no more still has those that are there */
+    }
+    if (!taken) hold_place(acquiring); /* else the answer is what was taken, and nobody learns of a place */
     return NULL;
 }
 
@@ -247,10 +252,10 @@ bool acquire_now(struct naive *naive, struct verb *verb, int64_t now_ms) {
                                   .space = space_find(naive, verb->namespace),
                                   .name = verb->acquire.pool,
                                   .now_ms = now_ms};
-    struct pool *pool = pool_find(acquiring.space, acquiring.name);
+    struct pool *pool = naive_pool_find(acquiring.space, acquiring.name);
     uint32_t wanted = verb->acquire.count ? verb->acquire.count : 1, taken = 0;
     size_t bytes = 0;
-    struct pool_policy policy = *pool_policy_of(naive, pool);
+    struct pool_policy policy = *naive_pool_policy_of(naive, pool);
     acquiring.policy = &policy;
     acquiring.strategy = verb->acquire.has_strategy ? verb->acquire.strategy : policy.strategy;
     verb->error = error_make(ERROR_NONE, NULL);
@@ -291,10 +296,13 @@ static void release(struct naive *naive, struct space *space, struct entry *entr
     if (use->is_open && !use->is_marked) {
         seat->usage.usage_count -= seat->usage.usage_count > 0;
         seat->ready_at = 0;
+    } else if (use->is_open) {
+        cool_down(naive, space, entry, now_ms);
     }
     bool was_open = use->is_open;
     use->is_open = false;
-    if (was_open && seat->is_spent) seat_retire(naive, space, entry, now_ms);
+    if (was_open) use->is_marked = true; /* it was given back: a mark that comes after all is one more use */
+    if (was_open && seat->is_spent) naive_seat_retire(naive, space, entry, now_ms);
 }
 
 static void take_back_one(struct naive *naive, struct space *space, struct bytes id, uint64_t number, int64_t now_ms) {
@@ -316,15 +324,16 @@ void take_back(struct naive *naive, struct verb *verb, int64_t now_ms) {
 
 static void do_mark(struct naive *naive, struct space *space, struct entry *entry, const struct verb *verb,
                     int64_t now_ms) {
-    const struct pool_policy *policy = pool_policy_of(naive, pool_find(space, entry->session.pool));
+    const struct pool_policy *policy = naive_pool_policy_of(naive, naive_pool_find(space, entry->session.pool));
     struct seat *seat = entry->seat;
     struct use *use = verb->pool_return.use ? use_find(seat, verb->pool_return.use) : NULL;
     struct usage before = seat->usage;
+    uint32_t code = verb->pool_return.outcome.status_code;
+    bool is_blocked = status_codes_have(&policy->blocked_status_codes, code) ||
+                      (verb->pool_return.extra_codes && status_codes_have(verb->pool_return.extra_codes, code));
+    if (verb->pool_return.outcome.kind == MARK_STATUS_CODE && !is_blocked) return;
     usage_mark(&seat->usage, verb->pool_return.outcome, use && !use->is_marked, &policy->blocked_status_codes,
                verb->pool_return.extra_codes, now_ms);
-    bool is_nothing =
-        verb->pool_return.outcome.kind == MARK_STATUS_CODE && !(seat->usage.retired_at && !before.retired_at);
-    if (is_nothing) return;
     if (use && !use->is_marked) {
         use->is_marked = true;
         if (use != leased_use(seat)) use->is_open = false;
@@ -349,18 +358,25 @@ static bool may_return(struct verb *verb, struct seat *seat) {
     return true;
 }
 
-void do_return(struct naive *naive, struct verb *verb, int64_t now_ms) {
+static struct use *last_open(struct seat *seat) {
+    struct use *use = seat->uses;
+    while (use && !use->is_open) use = use->next;
+    return use;
+}
+
+void naive_return(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     struct entry *entry = entry_find(space, verb->id);
-    enum presence presence = judge(space, entry, now_ms);
+    enum presence presence = naive_judge(space, entry, now_ms);
     if ((presence != PRESENCE_ALIVE && presence != PRESENCE_DEAD) || !entry->seat) return;
     struct seat *seat = entry->seat;
     if (!may_return(verb, seat)) return;
     struct use *use = verb->pool_return.use ? use_find(seat, verb->pool_return.use) : leased_use(seat);
+    if (!verb->pool_return.use && !use && !verb->pool_return.fence) use = last_open(seat);
     if (verb->pool_return.kind == RETURN_MARK) do_mark(naive, space, entry, verb, now_ms);
     if (verb->pool_return.kind == RETURN_RELEASE && use) release(naive, space, entry, use, now_ms);
     if (verb->pool_return.kind == RETURN_RENEW) seat->usage.lease_expires_at = now_ms + verb->pool_return.lease_ms;
     verb->is_found = true;
-    verb->is_usable = seat_is_usable(space, entry, now_ms);
+    verb->is_usable = naive_seat_is_usable(space, entry, now_ms);
     verb->usage = seat->usage;
 }

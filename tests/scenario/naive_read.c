@@ -9,10 +9,10 @@
 static bool read_one(struct space *space, struct bytes id, bool with_dead, int64_t now_ms, struct session *session,
                      struct entry **real) {
     struct entry *entry = entry_find(space, id);
-    enum presence presence = judge(space, entry, now_ms);
+    enum presence presence = naive_judge(space, entry, now_ms);
     if (entry && entry->session.is_alias && now_ms < entry->session.absolute_expires_at) {
         struct entry *target = entry_find(space, entry->session.replaced_by);
-        if (judge(space, target, now_ms) != PRESENCE_ALIVE) return false;
+        if (naive_judge(space, target, now_ms) != PRESENCE_ALIVE) return false;
         *session = target->session;
         session->usage = target->seat ? &target->seat->usage : NULL;
         session->id = entry->session.id;
@@ -26,7 +26,7 @@ static bool read_one(struct space *space, struct bytes id, bool with_dead, int64
     return true;
 }
 
-void do_get(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_get(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     struct entry *real;
     verb->is_found = read_one(space, verb->id, verb->get.include_dead, now_ms, &verb->session, &real);
@@ -38,10 +38,10 @@ void do_get(struct naive *naive, struct verb *verb, int64_t now_ms) {
     verb->session.last_active_at = real->session.last_active_at;
 }
 
-void do_touch(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_touch(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     struct entry *entry = entry_find(space, verb->id);
-    enum presence presence = judge(space, entry, now_ms);
+    enum presence presence = naive_judge(space, entry, now_ms);
     verb->is_found = presence == PRESENCE_ALIVE;
     if (presence == PRESENCE_DEAD || presence == PRESENCE_TOMBSTONE) {
         verb->error = error_make(ERROR_GONE, "The session is gone; make a new one.");
@@ -113,7 +113,7 @@ static void scan_page(const struct space *space, struct verb *verb, int64_t now_
     }
 }
 
-void do_scan(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_scan(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct space *space = space_find(naive, verb->namespace);
     memset(&verb->scan_result, 0, sizeof(verb->scan_result));
     if (!bytes_is_absent(verb->scan.ids)) {

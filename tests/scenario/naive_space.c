@@ -65,14 +65,17 @@ static bool covers(const struct space *space, int64_t died_at, int64_t now_ms) {
     return now_ms < died_at + space->policy.tombstone_ms;
 }
 
-enum presence judge(const struct space *space, const struct entry *entry, int64_t now_ms) {
+enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms) {
     if (!entry) return PRESENCE_NONE;
     const struct session *session = &entry->session;
     const struct usage *usage = entry->seat ? &entry->seat->usage : NULL;
     bool is_readable = session->is_alias && now_ms < session->absolute_expires_at;
     if (entry->is_tombstone || session->is_alias)
         return is_readable || covers(space, entry->died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
-    if (usage && usage->retired_at && now_ms >= usage->retired_at + space->policy.retention_ms)
+    /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
+    int64_t forgotten_at = usage && usage->retired_at ? usage->retired_at + space->policy.retention_ms : INT64_MAX;
+    if (now_ms >= forgotten_at &&
+        (session_is_alive(session, now_ms) || session_died_at(session, now_ms) >= forgotten_at))
         return covers(space, usage->retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (session_is_alive(session, now_ms)) return PRESENCE_ALIVE;
     int64_t died_at = session_died_at(session, now_ms);
@@ -81,7 +84,7 @@ enum presence judge(const struct space *space, const struct entry *entry, int64_
 }
 
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms) {
-    enum presence presence = entry->is_used ? judge(space, entry, now_ms) : PRESENCE_NONE;
+    enum presence presence = entry->is_used ? naive_judge(space, entry, now_ms) : PRESENCE_NONE;
     return presence == PRESENCE_ALIVE || presence == PRESENCE_DEAD;
 }
 
@@ -105,7 +108,7 @@ bool is_member(const struct session *session, enum group_kind group, struct byte
 uint64_t count_living(const struct space *space, enum group_kind group, struct bytes name, int64_t now_ms) {
     uint64_t count = 0;
     for (unsigned i = 0; i < space->entry_count; i++)
-        count += judge(space, &space->entries[i], now_ms) == PRESENCE_ALIVE &&
+        count += naive_judge(space, &space->entries[i], now_ms) == PRESENCE_ALIVE &&
                  is_member(&space->entries[i].session, group, name);
     return count;
 }

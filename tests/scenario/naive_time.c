@@ -28,7 +28,7 @@ static int64_t space_due(const struct space *space) {
     return due;
 }
 
-int64_t next_due(const struct naive *naive) {
+int64_t naive_next_due(const struct naive *naive) {
     int64_t due = INT64_MAX;
     for (unsigned i = 0; i < NAMESPACES_MAX; i++)
         if (naive->spaces[i] && naive->spaces[i]->is_used) due = earlier(due, space_due(naive->spaces[i]));
@@ -53,7 +53,7 @@ static void end_leases(struct naive *naive, struct space *space, int64_t moment)
         struct seat *seat = space->entries[i].seat;
         if (!seat) continue;
         if (seat->usage.lease_expires_at && seat->usage.lease_expires_at <= moment)
-            lease_end(naive, space, &space->entries[i], seat->usage.lease_expires_at);
+            naive_lease_end(naive, space, &space->entries[i], seat->usage.lease_expires_at);
         if (seat->ready_at && seat->ready_at <= moment) seat->ready_at = 0;
     }
 }
@@ -75,12 +75,12 @@ static void pass_moment(struct naive *naive, int64_t moment) {
         end_leases(naive, space, moment);
         end_holds(space, moment);
     }
-    serve_waiters(naive, moment);
+    naive_serve_waiters(naive, moment);
     time_out_waiters(naive, moment);
 }
 
 void pass_time(struct naive *naive, int64_t now_ms) {
-    for (int64_t due; (due = next_due(naive)) <= now_ms;) {
+    for (int64_t due; (due = naive_next_due(naive)) <= now_ms;) {
         /* A deadline may have been in the past when it was written. */
         if (due > naive->moment) naive->moment = due;
         pass_moment(naive, naive->moment);

@@ -21,7 +21,7 @@ static void queue(struct naive *naive, unsigned loop, struct verb *verb, int64_t
     *end = waiter;
 }
 
-bool do_acquire(struct naive *naive, unsigned loop, struct verb *verb, int64_t now_ms) {
+bool naive_acquire(struct naive *naive, unsigned loop, struct verb *verb, int64_t now_ms) {
     if (acquire_now(naive, verb, now_ms)) return false;
     if (!bytes_is_absent(verb->id)) return false;
     if (verb->acquire.wait_ms > 0) {
@@ -37,7 +37,7 @@ static void answer(struct naive *naive, struct waiter *waiter) {
     naive->options.env->wake(naive->options.env->context, waiter->loop);
 }
 
-void serve_waiters(struct naive *naive, int64_t now_ms) {
+void naive_serve_waiters(struct naive *naive, int64_t now_ms) {
     for (struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next)
         if (!waiter->is_answered && !waiter->is_over && acquire_now(naive, &waiter->verb, now_ms))
             answer(naive, waiter);
@@ -51,13 +51,21 @@ void time_out_waiters(struct naive *naive, int64_t now_ms) {
     }
 }
 
+void end_waiters_of(struct naive *naive, struct bytes namespace) {
+    for (struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next) {
+        if (waiter->is_answered || waiter->is_over || !bytes_equal(waiter->verb.namespace, namespace)) continue;
+        waiter->verb.error = error_make(ERROR_EXHAUSTED, "The namespace was dropped with its pools; acquire anew.");
+        answer(naive, waiter);
+    }
+}
+
 bool naive_cancel(struct engine *self, unsigned loop, uint64_t ticket) {
     struct naive *naive = (struct naive *)self;
     for (struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next) {
         if (waiter->ticket != ticket || waiter->loop != loop || waiter->is_over) continue;
         waiter->is_over = true;
         if (waiter->is_answered) take_back(naive, &waiter->verb, naive->moment);
-        serve_waiters(naive, naive->moment);
+        naive_serve_waiters(naive, naive->moment);
         return true;
     }
     return false;
@@ -70,6 +78,6 @@ void deliver(struct naive *naive, unsigned loop, int64_t now_ms) {
         waiter->verb.session.usage = &waiter->verb.usage;
         if (naive->done && naive->done(naive->done_context, loop, &waiter->verb)) continue;
         take_back(naive, &waiter->verb, now_ms);
-        serve_waiters(naive, now_ms);
+        naive_serve_waiters(naive, now_ms);
     }
 }

@@ -78,7 +78,7 @@ static void evict(struct naive *naive, struct space *space, struct bytes user, i
     bool by_idle = space->policy.session_limit_policy == SESSION_LIMIT_POLICY_EVICT_IDLE;
     for (unsigned i = 0; i < space->entry_count; i++) {
         struct entry *entry = &space->entries[i];
-        if (judge(space, entry, now_ms) != PRESENCE_ALIVE || !bytes_equal(entry->session.user, user)) continue;
+        if (naive_judge(space, entry, now_ms) != PRESENCE_ALIVE || !bytes_equal(entry->session.user, user)) continue;
         if (!victim || (by_idle ? entry->session.last_active_at < victim->session.last_active_at
                                 : entry->session.created_at < victim->session.created_at))
             victim = entry;
@@ -107,7 +107,7 @@ static void replace_on_client(struct naive *naive, struct space *space, const st
     if (old && bytes_equal(old->client, draft->client)) return;
     for (unsigned i = 0; i < space->entry_count; i++) {
         struct entry *entry = &space->entries[i];
-        if (judge(space, entry, now_ms) != PRESENCE_ALIVE || !bytes_equal(entry->session.client, draft->client))
+        if (naive_judge(space, entry, now_ms) != PRESENCE_ALIVE || !bytes_equal(entry->session.client, draft->client))
             continue;
         end_session(naive, space, entry, STATUS_REPLACED, BYTES_ABSENT, draft->id, now_ms);
     }
@@ -121,7 +121,7 @@ static bool allow_pool(struct naive *naive, struct space *space, const struct se
                        int64_t now_ms, struct error *error) {
     if (bytes_is_absent(draft->pool) || (old && bytes_equal(old->pool, draft->pool))) return true;
     if (!is_usable_usage(draft->usage) || draft->usage->is_forced) return true;
-    if (pool_has_place(naive, space, pool_find(space, draft->pool), draft->pool, true, now_ms)) return true;
+    if (naive_pool_has_place(naive, space, naive_pool_find(space, draft->pool), draft->pool, true, now_ms)) return true;
     return refuse(error, ERROR_EXHAUSTED, "The pool is full; wait, or give force.", 0);
 }
 
@@ -149,7 +149,7 @@ static bool allow(struct naive *naive, struct space *space, const struct session
 static void enter_pool(struct naive *naive, struct space *space, struct entry *entry, const struct session *draft) {
     entry->seat = NULL;
     if (bytes_is_absent(draft->pool)) return;
-    pool_make(naive, space, draft->pool);
+    naive_pool_make(naive, space, draft->pool);
     entry->seat = naive_keep(naive, sizeof(*entry->seat));
     if (draft->usage) entry->seat->usage = *draft->usage;
     entry->seat->usage.is_forced = false;
@@ -204,7 +204,7 @@ static enum outcome run_rule(struct naive *naive, struct verb *verb, update_rule
                              struct running *run, int64_t now_ms) {
     run->space = space_find(naive, verb->namespace);
     run->entry = entry_find(run->space, verb->id);
-    run->presence = judge(run->space, run->entry, now_ms);
+    run->presence = naive_judge(run->space, run->entry, now_ms);
     bool has_old = run->presence == PRESENCE_ALIVE || run->presence == PRESENCE_DEAD;
     struct session old = has_old ? run->entry->session : (struct session){.id = verb->id};
     struct usage usage;
@@ -218,14 +218,14 @@ static enum outcome run_rule(struct naive *naive, struct verb *verb, update_rule
                                  .now_ms = now_ms,
                                  .scratch = &naive->scratch};
     if (verb->kind == VERB_UPDATE && !bytes_is_absent(verb->update.pool))
-        input.pool_policy = pool_policy_of(naive, pool_find(run->space, verb->update.pool));
+        input.pool_policy = naive_pool_policy_of(naive, naive_pool_find(run->space, verb->update.pool));
     verb->outcome = rule(&input, &run->draft, &verb->error);
     if (verb->outcome == OUTCOME_TOUCH) touch_entry(naive, run->space, run->entry, now_ms);
     if (verb->outcome != OUTCOME_REPLACE && has_old) show(verb, run->entry);
     return verb->outcome;
 }
 
-void do_update(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_update(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct running run;
     enum outcome outcome = run_rule(naive, verb, verb->update.rule, verb->update.arguments, &run, now_ms);
     if (outcome == OUTCOME_REMOVE) destroy_session(naive, run.space, run.entry, now_ms);
@@ -234,18 +234,21 @@ void do_update(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (!run.space) return;
     struct entry *entry = write_draft(naive, run.space, run.entry, run.presence, &run.draft, now_ms, &verb->error);
     if (!entry) return;
-    if (run.presence != PRESENCE_ALIVE && entry->seat && status_is_living(entry->session.status))
-        pool_take_hold(pool_find(run.space, entry->session.pool));
+    /* What is unusable from the start takes no place. */
+    if (run.presence != PRESENCE_ALIVE && entry->seat && naive_seat_is_usable(run.space, entry, now_ms))
+        pool_take_hold(naive_pool_find(run.space, entry->session.pool));
     show(verb, entry);
 }
 
-void do_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
+void naive_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct running run;
     if (run_rule(naive, verb, verb->move.rule, verb->move.arguments, &run, now_ms) != OUTCOME_REPLACE) return;
     struct entry *target = entry_find(run.space, run.draft.id);
     const struct session *old = &run.entry->session;
-    if (judge(run.space, target, now_ms) != PRESENCE_NONE) {
-        verb->error = error_make(ERROR_EXISTS, "new_id is taken; choose another.");
+    enum presence taken = naive_judge(run.space, target, now_ms);
+    if (taken != PRESENCE_NONE) {
+        verb->error =
+            error_make(taken == PRESENCE_ALIVE ? ERROR_EXISTS : ERROR_GONE, "new_id is taken; choose another.");
         return;
     }
     if (!allow(naive, run.space, old, &run.draft, size_of(old), now_ms, &verb->error)) return;

@@ -163,10 +163,70 @@ static void option_policy(struct options *options, const struct policy_change *c
         option_string(options, "session_limit_policy", limit_policies[change->values.session_limit_policy]);
 }
 
+static void write_tags(struct options *options, unsigned tags) {
+    char name[] = "t0";
+    mp_write_array(&options->body, (uint32_t)__builtin_popcount(tags));
+    for (unsigned i = 0; i < 8; i++) {
+        name[1] = (char)('0' + i);
+        if (tags >> i & 1) write_text(&options->body, options->chance, name);
+    }
+}
+
+static void write_codes(struct buf *out, const struct status_codes *codes) {
+    uint32_t count = 0;
+    for (uint32_t code = 0; code < STATUS_CODE_END; code++) count += codes->bits[code / 64] >> (code % 64) & 1;
+    mp_write_array(out, count);
+    for (uint32_t code = 0; code < STATUS_CODE_END; code++)
+        if (codes->bits[code / 64] >> (code % 64) & 1) mp_write_uint(out, code);
+}
+
+static const char *const strategies[] = {"random", "round_robin", "use_until_failure", "least_used", "least_recent"};
+static const char *const makings[] = {"auto", "ask", "never"};
+
+static void option_pool_policy(struct options *options, const struct pool_policy_change *change) {
+    const struct pool_policy *values = &change->values;
+    struct buf *out = &options->body;
+    option_uint(options, "max_pool_size", change->given & POOL_POLICY_MAX_POOL_SIZE, values->max_pool_size);
+    option_uint(options, "absolute_timeout_ms", change->given & POOL_POLICY_ABSOLUTE_TIMEOUT_MS,
+                (uint64_t)values->absolute_timeout_ms);
+    option_uint(options, "idle_timeout_ms", change->given & POOL_POLICY_IDLE_TIMEOUT_MS,
+                (uint64_t)values->idle_timeout_ms);
+    option_uint(options, "max_usage_count", change->given & POOL_POLICY_MAX_USAGE_COUNT, values->max_usage_count);
+    if (change->given & POOL_POLICY_MAX_ERROR_SCORE)
+        option_name(options, "max_error_score"), mp_write_double(out, values->max_error_score);
+    if (change->given & POOL_POLICY_ERROR_SCORE_DECREMENT)
+        option_name(options, "error_score_decrement"), mp_write_double(out, values->error_score_decrement);
+    if (change->given & POOL_POLICY_BLOCKED_STATUS_CODES)
+        option_name(options, "blocked_status_codes"), write_codes(out, &values->blocked_status_codes);
+    option_uint(options, "cooldown_ms", change->given & POOL_POLICY_COOLDOWN_MS, (uint64_t)values->cooldown_ms);
+    option_uint(options, "max_concurrent", change->given & POOL_POLICY_MAX_CONCURRENT, values->max_concurrent);
+    if (change->given & POOL_POLICY_STRATEGY) option_string(options, "strategy", strategies[values->strategy]);
+}
+
+static void option_pool(struct options *options, const struct call *call) {
+    option_text(options, "pool", &call->in_pool);
+    if (call->has_strategy) option_string(options, "strategy", strategies[call->strategy]);
+    if (call->making != POOL_CREATE_AUTO) option_string(options, "create", makings[call->making]);
+    option_number(options, "lease_ms", &call->lease);
+    option_number(options, "wait_ms", &call->wait);
+    option_uint(options, "count", call->count > 0, call->count);
+    if (call->has_tags) option_name(options, "tags"), write_tags(options, call->tags);
+    option_uint(options, "use", call->use > 0, call->use);
+    option_uint(options, "fence", call->fence > 0, call->fence);
+    if (call->extra_code) {
+        option_name(options, "extra_codes");
+        mp_write_array(&options->body, 1), mp_write_uint(&options->body, call->extra_code);
+    }
+    option_number(options, "usage_count", &call->usage_count);
+    option_number(options, "max_usage_count", &call->max_usage);
+    option_bool(options, "force", call->force, true);
+}
+
 static const char *const modes[] = {"upsert", "create", "update", "if_version"};
 
 static void write_options(struct options *options, const struct call *call) {
-    if (call->op == OP_SESSION_CREATE) option_string(options, "id", call->id);
+    if (call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD || call->op == OP_POOL_ACQUIRE)
+        option_string(options, "id", call->id);
     if (call->op == OP_SERVER_HELLO) option_string(options, "namespace", call->namespace);
     option_bool(options, "touch", call->touch, true);
     option_bool(options, "include_dead", call->include_dead, true);
@@ -177,7 +237,7 @@ static void write_options(struct options *options, const struct call *call) {
     option_string(options, "new_id", call->new_id);
     option_text(options, "user", &call->user);
     option_text(options, "client", &call->client);
-    if (call->op == OP_SESSION_CREATE) option_blob(options, "data", &call->data);
+    if (call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD) option_blob(options, "data", &call->data);
     option_blob(options, "meta", &call->meta);
     option_timeouts(options, call);
     option_number(options, "absolute_expires_at", &call->deadline);
@@ -197,6 +257,8 @@ static void write_options(struct options *options, const struct call *call) {
     option_patch(options, call);
     if (call->target == PATCH_TARGET_META) option_string(options, "target", "meta");
     if (!bytes_is_absent(call->cursor)) option_name(options, "cursor"), mp_write_str(&options->body, call->cursor);
+    if (call->op == OP_CLIENT_ACTIVATE) option_string(options, "session", call->id);
+    option_pool(options, call);
     option_uint(options, "op_id", call->op_id != 0, call->op_id);
 }
 
@@ -205,17 +267,32 @@ static bool has_namespace(enum op op) {
 }
 static bool has_id(enum op op) {
     return op == OP_SESSION_GET || op == OP_SESSION_TAKE || (op >= OP_SESSION_SET && op <= OP_SESSION_EXPIRE) ||
-           (op >= OP_SESSION_ACTIVATE && op <= OP_SESSION_REPLACE);
+           (op >= OP_SESSION_ACTIVATE && op <= OP_SESSION_REPLACE) || (op >= OP_POOL_MARK && op <= OP_POOL_RENEW);
+}
+static bool has_pool(enum op op) {
+    return (op >= OP_POOL_CONFIGURE && op <= OP_POOL_ACQUIRE) || op == OP_POOL_ADD || op == OP_POOL_STATE;
+}
+static bool has_client(enum op op) {
+    return op >= OP_CLIENT_GET && op <= OP_CLIENT_DESTROY;
+}
+static void write_outcome(struct buf *out, struct mark_outcome outcome) {
+    static const char *const names[] = {"good", "bad", "retire"};
+    if (outcome.kind == MARK_STATUS_CODE)
+        mp_write_uint(out, outcome.status_code);
+    else
+        mp_write_string(out, names[outcome.kind]);
 }
 
 void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
     struct options options = {.body = BUF_EMPTY, .chance = chance};
     if (call->op == OP_NAMESPACE_CONFIGURE)
         option_policy(&options, &call->change);
+    else if (call->op == OP_POOL_CONFIGURE)
+        option_pool_policy(&options, &call->pool_change);
     else
         write_options(&options, call);
     bool has_data = call->op == OP_SESSION_SET, has_ids = call->op == OP_SESSION_GET_MANY,
-         has_policy = call->op == OP_NAMESPACE_CONFIGURE;
+         has_policy = call->op == OP_NAMESPACE_CONFIGURE || call->op == OP_POOL_CONFIGURE;
     bool has_options = options.count > 0 || has_policy || chance_of(chance, 10);
     mp_write_array(out, call->is_notification ? 3 : 4);
     mp_write_uint(out, call->is_notification ? 2 : 0);
@@ -224,10 +301,11 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
         mp_write_uint(out, op_infos[call->op].wire_id);
     else
         mp_write_string(out, op_infos[call->op].method);
-    bool takes_options =
-        call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST && call->op != OP_NAMESPACE_DESCRIBE;
-    mp_write_array(out, (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_data + has_ids +
-                                   (has_options && takes_options)));
+    bool takes_options = call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST &&
+                         call->op != OP_NAMESPACE_DESCRIBE && call->op != OP_POOL_INFO && call->op != OP_POOL_RESET;
+    mp_write_array(out,
+                   (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) + has_client(call->op) +
+                              (call->op == OP_POOL_MARK) + has_data + has_ids + (has_options && takes_options)));
     if (has_namespace(call->op)) {
         if (call->is_default_namespace)
             mp_write_nil(out);
@@ -235,6 +313,9 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
             write_text(out, chance, call->namespace);
     }
     if (has_id(call->op)) write_text(out, chance, call->id);
+    if (has_pool(call->op)) write_text(out, chance, call->pool);
+    if (has_client(call->op)) write_text(out, chance, call->client_name);
+    if (call->op == OP_POOL_MARK) write_outcome(out, call->outcome);
     if (has_data) mp_write_raw(out, call->data.value);
     if (has_ids) write_ids(call, chance, out);
     if (has_options && takes_options) {

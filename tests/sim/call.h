@@ -63,6 +63,22 @@ struct call {
     unsigned set_count, unset_count, incr_count;
     enum patch_target target;
     struct policy_change change;
+    /* pools */
+    char pool[16];       /* "": not given */
+    struct text in_pool; /* the option of lists and of create */
+    struct pool_policy_change pool_change;
+    bool has_strategy;
+    enum pool_strategy strategy;
+    enum pool_create making;
+    struct number lease, wait;
+    unsigned count; /* 0: not given */
+    bool has_tags;
+    unsigned tags; /* bit n: "tn" */
+    struct mark_outcome outcome;
+    uint64_t use, fence;                  /* 0: not given */
+    unsigned extra_code;                  /* 0: not given */
+    struct number usage_count, max_usage; /* never nil */
+    bool force;
     struct bytes cursor; /* of session.list */
 };
 

@@ -119,6 +119,9 @@ struct expectation {
     const char *text; /* not NULL: a text */
     struct bytes raw; /* not absent: these bytes */
     int64_t integer;
+    bool is_score, is_bool, is_tags;
+    double score;
+    unsigned tags;
 };
 
 static struct expectation expect_integer(bool is_there, int64_t value) {
@@ -126,6 +129,23 @@ static struct expectation expect_integer(bool is_there, int64_t value) {
 }
 static struct expectation expect_text(const char *text) {
     return (struct expectation){.is_there = text[0] != 0, .text = text};
+}
+
+static struct expectation expect_usage(const struct seat *seat, enum field field) {
+    switch (field) {
+    case FIELD_USAGE_COUNT: return expect_integer(true, (int64_t)seat->usage_count);
+    case FIELD_MAX_USAGE_COUNT: return expect_integer(true, (int64_t)seat->max_usage);
+    case FIELD_ERROR_COUNT: return expect_integer(true, (int64_t)seat->error_count);
+    case FIELD_ERROR_SCORE: return (struct expectation){.is_there = true, .is_score = true, .score = seat->score};
+    case FIELD_MAX_ERROR_SCORE:
+        return (struct expectation){.is_there = true, .is_score = true, .score = seat->max_score};
+    case FIELD_ERROR_SCORE_DECREMENT:
+        return (struct expectation){.is_there = true, .is_score = true, .score = seat->decrement};
+    case FIELD_RETIRED: return (struct expectation){.is_there = seat->retired_at != 0, .is_bool = true};
+    case FIELD_LAST_USED_AT: return expect_integer(seat->last_used_at != 0, seat->last_used_at);
+    case FIELD_LEASE_EXPIRES_AT: return expect_integer(seat->leased_until != 0, seat->leased_until);
+    default: return (struct expectation){.is_there = false};
+    }
 }
 
 static struct expectation expect(const struct record *record, const char *id, enum field field, int64_t now_ms) {
@@ -151,8 +171,26 @@ static struct expectation expect(const struct record *record, const char *id, en
     case FIELD_CLIENT: return expect_text(record->client);
     case FIELD_DATA: return (struct expectation){.is_there = true, .raw = record->data};
     case FIELD_META: return (struct expectation){.is_there = record->meta.data != NULL, .raw = record->meta};
-    default: return (struct expectation){.is_there = false};
+    case FIELD_POOL: return expect_text(record->pool);
+    case FIELD_TAGS: return (struct expectation){.is_there = record->tags != 0, .is_tags = true, .tags = record->tags};
+    default: return record->seat ? expect_usage(record->seat, field) : (struct expectation){.is_there = false};
     }
+}
+
+static bool compare_score(struct model *model, const char *name, struct bytes encoded, double expected) {
+    struct mp_cursor cursor = mp_cursor_of(encoded);
+    double got = mp_peek(&cursor) == MP_FLOAT ? mp_read_double(&cursor) : (double)integer_of(encoded);
+    return got == expected || complain(model, "%s should be %g, not %g", name, expected, got);
+}
+
+static bool compare_tags(struct model *model, struct bytes encoded, unsigned expected) {
+    struct mp_cursor cursor = mp_cursor_of(encoded);
+    unsigned tags = 0;
+    for (uint32_t left = mp_read_array(&cursor); left > 0; left--) {
+        struct bytes tag = mp_read_bytes(&cursor);
+        if (tag.size == 2) tags |= 1u << (tag.data[1] - '0');
+    }
+    return tags == expected || complain(model, "the tags are others");
 }
 
 static bool compare_field(struct model *model, struct record *record, const char *id, enum field field, int64_t now_ms,
@@ -165,6 +203,10 @@ static bool compare_field(struct model *model, struct record *record, const char
     struct expectation expected = expect(record, id, field, now_ms);
     if (!expected.is_there) return !encoded.data || complain(model, "%s should not be there", name);
     if (!encoded.data) return complain(model, "%s is missing", name);
+    if (expected.is_score) return compare_score(model, name, encoded, expected.score);
+    if (expected.is_tags) return compare_tags(model, encoded, expected.tags);
+    if (expected.is_bool)
+        return bytes_equal(encoded, bytes_of("\xc3", 1)) || complain(model, "%s should be true", name);
     if (expected.text) return compare_text(model, name, encoded, expected.text);
     if (expected.raw.data) return bytes_equal(encoded, expected.raw) || complain(model, "%s has other bytes", name);
     return compare_integer(model, name, encoded, expected.integer);
@@ -180,6 +222,7 @@ bool compare_record(struct model *model, struct record *record, const char *id, 
         enum field turn = field == FIELD_ID ? FIELD_VERSION : field == FIELD_VERSION ? FIELD_ID : field;
         struct bytes value = map_value(encoded, field_name(turn));
         found += value.data != NULL;
+        if (turn == FIELD_USE || turn == FIELD_FENCE) continue; /* looked at where a session is handed out */
         if (!(fields & FIELD_BIT(turn))) {
             if (value.data) return complain(model, "%s was not asked for", field_name(turn));
         } else if (!compare_field(model, record, id, turn, now_ms, value)) {

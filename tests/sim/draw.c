@@ -139,6 +139,7 @@ static void draw_create(struct world *world, struct call *call) {
     draw_number(world, &call->deadline, world->is_exact ? 0 : 15, draw_deadline(world));
     if (!world->is_exact) draw_number(world, &call->created_at, 10, world->now_ms + 10 - (int64_t)below(world, 2000));
     call->revive = of(world, 25);
+    if (world->has_pools && of(world, 10)) call->in_pool = (struct text){true, false, "p1"};
     call->fields = draw_fields(world, !call->id[0]);
 }
 
@@ -194,6 +195,10 @@ static void draw_regenerate(struct world *world, struct call *call) {
 }
 
 static void draw_group(struct world *world, struct call *call, unsigned percent) {
+    if (world->has_pools && of(world, 20)) {
+        call->in_pool = (struct text){true, false, "p0"};
+        return;
+    }
     struct text *text = of(world, 70) ? &call->user : &call->client;
     draw_text(world, text, text == &call->user ? 'u' : 'c', percent);
     if (text->is_nil) *text = (struct text){false, false, ""};
@@ -201,7 +206,7 @@ static void draw_group(struct world *world, struct call *call, unsigned percent)
 
 static void draw_list(struct world *world, struct call *call) {
     draw_group(world, call, 70);
-    bool is_group = call->user.is_given || call->client.is_given;
+    bool is_group = call->user.is_given || call->client.is_given || call->in_pool.is_given;
     if (is_group ? of(world, 30) : call->op == OP_SESSION_LIST && of(world, 20))
         call->statuses =
             of(world, 30) ? ((UINT64_C(1) << STATUS_END) - 2) : STATUS_BIT(1 + below(world, STATUS_END - 1));
@@ -254,6 +259,96 @@ void draw_first_policy(struct world *world, unsigned namespace, struct call *cal
     call->change.values.idle_timeout_ms = draw_duration(world);
 }
 
+/* ---------------------------------------------------------------- pools */
+
+static void draw_pool_name(struct world *world, char *name) {
+    snprintf(name, 16, "p%u", (unsigned)below(world, 2));
+}
+
+static int64_t draw_short(struct world *world) {
+    return 1 + (int64_t)below(world, of(world, 70) ? 200 : 3000);
+}
+
+static void draw_pool_policy(struct world *world, struct call *call) {
+    struct pool_policy_change *change = &call->pool_change;
+    struct pool_policy *values = &change->values;
+    change->given = below(world, UINT64_C(1) << 10) & ~(uint64_t)POOL_POLICY_IDLE_TIMEOUT_MS;
+    change->given |= POOL_POLICY_MAX_POOL_SIZE | POOL_POLICY_MAX_USAGE_COUNT;
+    values->max_pool_size = below(world, 5);
+    values->absolute_timeout_ms = of(world, 20) ? 0 : draw_duration(world);
+    values->max_usage_count = of(world, 5) ? 0 : 1 + below(world, 6);
+    values->max_error_score = of(world, 5) ? 0 : (double)(1 + below(world, 6)) / 2;
+    values->error_score_decrement = (double)below(world, 5) / 4;
+    values->blocked_status_codes.bits[403 / 64] = UINT64_C(1) << (403 % 64);
+    values->cooldown_ms = of(world, 50) ? 0 : draw_short(world);
+    values->max_concurrent = below(world, 3);
+    values->strategy = (enum pool_strategy)below(world, 5);
+}
+
+static void draw_tags(struct world *world, struct call *call, unsigned percent) {
+    call->has_tags = of(world, percent);
+    if (call->has_tags) call->tags = 1 + (unsigned)below(world, 3);
+}
+
+static void draw_acquire(struct world *world, struct call *call, bool may_wait) {
+    call->id[0] = 0;
+    if (of(world, 15)) {
+        draw_id(world, call->namespace, call->id);
+    } else {
+        draw_tags(world, call, 25);
+        if (of(world, 15)) call->count = 1 + (unsigned)below(world, 3);
+        if (may_wait && of(world, 50)) call->wait = (struct number){true, false, draw_short(world)};
+    }
+    call->has_strategy = of(world, 40);
+    call->strategy = (enum pool_strategy)below(world, 5);
+    call->making = of(world, 60) ? POOL_CREATE_AUTO : (enum pool_create)(1 + below(world, 2));
+    if (of(world, 50)) call->lease = (struct number){true, false, draw_short(world)};
+    call->fields = draw_fields(world, true);
+    if (call->fields) call->fields |= FIELD_BIT(FIELD_USE) | FIELD_BIT(FIELD_FENCE);
+}
+
+/* A session of a pool, and numbers that it has given out or never has. */
+static void draw_hand(struct world *world, struct call *call) {
+    const struct model *model = &world->model;
+    const struct record *chosen = NULL;
+    draw_id(world, call->namespace, call->id);
+    for (unsigned i = 0; i < model->record_count; i++) {
+        const struct record *record = &model->records[i];
+        if (!record->seat || strcmp(model->namespaces[record->namespace].name, call->namespace)) continue;
+        if (!chosen || below(world, 4) == 0) chosen = record;
+    }
+    if (!chosen || of(world, 5)) return;
+    strcpy(call->id, chosen->id);
+    const struct seat *seat = chosen->seat;
+    if (seat->use_count && of(world, 70))
+        call->use =
+            of(world, 60) ? seat->uses[seat->use_count - 1].number : seat->uses[below(world, seat->use_count)].number;
+    if (of(world, 3)) call->use = 1000000;
+    if (seat->fence && of(world, 30))
+        call->fence = of(world, 80) ? seat->fence : seat->uses[below(world, seat->use_count)].fence;
+}
+
+static void draw_mark(struct world *world, struct call *call) {
+    static const unsigned codes[] = {200, 403, 429, 500};
+    draw_hand(world, call);
+    unsigned kind = (unsigned)below(world, 10);
+    call->outcome.kind = kind < 4 ? MARK_GOOD : kind < 7 ? MARK_BAD : kind < 8 ? MARK_RETIRE : MARK_STATUS_CODE;
+    if (call->outcome.kind == MARK_STATUS_CODE) call->outcome.status_code = codes[below(world, 4)];
+    if (of(world, 15)) call->extra_code = 500;
+}
+
+static void draw_add(struct world *world, struct call *call) {
+    if (call->op == OP_POOL_ADD) call->id[0] = 0;
+    draw_create(world, call);
+    call->in_pool = (struct text){false, false, ""};
+    call->revive = false;
+    call->user = call->client = (struct text){false, false, ""};
+    draw_tags(world, call, 40);
+    if (of(world, 20)) call->usage_count = (struct number){true, false, (int64_t)below(world, 4)};
+    if (of(world, 20)) call->max_usage = (struct number){true, false, (int64_t)below(world, 4)};
+    call->force = of(world, 20);
+}
+
 static void draw_arguments(struct world *world, struct call *call) {
     switch (call->op) {
     case OP_SESSION_CREATE: draw_create(world, call); break;
@@ -295,18 +390,40 @@ static void draw_arguments(struct world *world, struct call *call) {
         break;
     case OP_SESSION_REVOKE_ALL:
         draw_group(world, call, 100);
-        if (!call->user.is_given && !call->client.is_given) call->user = (struct text){true, false, "u1"};
+        if (!call->user.is_given && !call->client.is_given && !call->in_pool.is_given)
+            call->user = (struct text){true, false, "u1"};
         if (of(world, 40)) draw_ids(world, call, 1 + (unsigned)below(world, 2));
         if (of(world, 50)) strcpy(call->reason, "logged out");
         break;
     case OP_SESSION_LIST:
     case OP_SESSION_COUNT: draw_list(world, call); break;
     case OP_NAMESPACE_CONFIGURE: draw_policy(world, call); break;
+    case OP_POOL_CONFIGURE: draw_pool_policy(world, call); break;
+    case OP_POOL_ADD: draw_add(world, call); break;
+    case OP_POOL_MARK: draw_mark(world, call); break;
+    case OP_POOL_RELEASE: draw_hand(world, call); break;
+    case OP_POOL_RENEW:
+        draw_hand(world, call);
+        if (of(world, 95)) call->lease = (struct number){true, false, draw_short(world)};
+        break;
+    case OP_POOL_STATE: call->fields = draw_fields(world, true); break;
     default: break;
     }
 }
 
+/* What worlds with pools do half of the time. */
+static enum op draw_pool_op(struct world *world) {
+    static const enum op ops[] = {OP_POOL_ACQUIRE,   OP_POOL_ACQUIRE, OP_POOL_ACQUIRE, OP_POOL_ACQUIRE,
+                                  OP_POOL_MARK,      OP_POOL_MARK,    OP_POOL_MARK,    OP_POOL_RELEASE,
+                                  OP_POOL_RELEASE,   OP_POOL_RENEW,   OP_POOL_ADD,     OP_POOL_ADD,
+                                  OP_POOL_CONFIGURE, OP_POOL_INFO,    OP_POOL_STATE,   OP_POOL_RESET};
+    enum op op = ops[below(world, sizeof ops / sizeof ops[0])];
+    if (op == OP_POOL_CONFIGURE && of(world, 50)) return OP_POOL_INFO;
+    return op == OP_POOL_RESET && of(world, 70) ? OP_POOL_STATE : op;
+}
+
 static enum op draw_op(struct world *world) {
+    if (world->has_pools && of(world, 60)) return draw_pool_op(world);
     static const struct {
         enum op op;
         unsigned weight;
@@ -336,18 +453,22 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
         strcpy(call->namespace, default_namespace);
         call->is_default_namespace = true;
     }
-    if (call->op != OP_SESSION_CREATE) draw_id(world, call->namespace, call->id);
+    bool is_of_pool = call->op >= OP_POOL_CONFIGURE && call->op <= OP_POOL_LOAD;
+    if (call->op != OP_SESSION_CREATE && !is_of_pool) draw_id(world, call->namespace, call->id);
+    if (is_of_pool && (call->op < OP_POOL_MARK || call->op > OP_POOL_RENEW)) draw_pool_name(world, call->pool);
+    if (call->op == OP_POOL_ACQUIRE) draw_acquire(world, call, may_notify);
     const struct namespace_model *namespace = &world->model.namespaces[model_namespace(&world->model, call->namespace)];
     bool is_sweep = call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE;
     if (is_sweep && !world->collides_sweeps && (namespace->swept_at == world->now_ms || namespace->sweeps_ahead))
         call->op = OP_SESSION_COUNT;
     draw_arguments(world, call);
-    bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace;
+    bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace &&
+                    (!is_of_pool || call->op == OP_POOL_MARK || call->op == OP_POOL_ADD);
     if (is_write && call->op != OP_NAMESPACE_DROP && of(world, 25) && !call->is_default_namespace)
         call->op_id = 1 + below(world, of(world, 20) ? 4 : UINT64_C(1) << 53);
     /* What is made without being seen could not be known afterwards. */
-    bool makes_id =
-        (call->op == OP_SESSION_CREATE && !call->id[0]) || (call->op == OP_SESSION_REGENERATE && !call->new_id[0]);
+    bool makes_id = ((call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD) && !call->id[0]) ||
+                    (call->op == OP_SESSION_REGENERATE && !call->new_id[0]) || call->op == OP_POOL_ACQUIRE;
     call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
 }
 

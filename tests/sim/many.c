@@ -13,6 +13,7 @@ static bool is_member(const struct record *record, unsigned namespace, const str
     if (record->namespace != namespace || record->kind != KIND_RECORD) return false;
     if (call->user.is_given) return strcmp(record->user, call->user.bytes) == 0;
     if (call->client.is_given) return strcmp(record->client, call->client.bytes) == 0;
+    if (call->in_pool.is_given) return strcmp(record->pool, call->in_pool.bytes) == 0;
     return strncmp(record->id, call->prefix, strlen(call->prefix)) == 0;
 }
 
@@ -37,6 +38,11 @@ static uint64_t count_unreaped(const struct model *model, unsigned namespace, in
         const struct record *record = &model->records[i];
         if (record->namespace != namespace || record->kind != KIND_RECORD || !status_is_living(record->status))
             continue;
+        if (record->seat && record->seat->retired_at && !is_alive(model, record, now_ms) &&
+            record->seat->retired_at + model->namespaces[namespace].policy.retention_ms >= model->reaped_until) {
+            count++;
+            continue;
+        }
         count += !is_alive(model, record, now_ms) &&
                  (record_died_at(record, now_ms) > model->reaped_until || record->written_at >= model->reaped_until);
     }
@@ -53,7 +59,7 @@ static bool expect_whole_count(struct model *model, const struct call *call, int
 }
 
 bool do_count(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
-    if (call->user.is_given || call->client.is_given)
+    if (call->user.is_given || call->client.is_given || call->in_pool.is_given)
         return expect_integer(model, answer, (int64_t)model_count_listed(model, call, now_ms));
     if (!answer->error.data) return true;
     return expect_ok(model, answer) && expect_whole_count(model, call, now_ms, integer_of(answer->result));
@@ -62,7 +68,7 @@ bool do_count(struct model *model, const struct call *call, int64_t now_ms, cons
 /* Every session of a page: known, wanted, once, in order. Answers how many. */
 static bool expect_page(struct model *model, const struct call *call, int64_t now_ms, struct bytes sessions,
                         struct record **page, uint32_t *count) {
-    bool is_group = call->user.is_given || call->client.is_given;
+    bool is_group = call->user.is_given || call->client.is_given || call->in_pool.is_given;
     unsigned namespace = model_namespace(model, call->namespace);
     struct mp_cursor cursor = mp_cursor_of(sessions);
     *count = mp_read_array(&cursor);
@@ -104,7 +110,8 @@ bool do_list(struct model *model, const struct call *call, int64_t now_ms, const
     static struct record *page[1000];
     if (!expect_ok(model, answer)) return false;
     if (!answer->error.data) return true;
-    bool is_group = call->user.is_given || call->client.is_given, is_first = bytes_is_absent(call->cursor);
+    bool is_group = call->user.is_given || call->client.is_given || call->in_pool.is_given,
+         is_first = bytes_is_absent(call->cursor);
     bool has_end = is_nil(map_value(answer->result, "cursor"));
     uint64_t matching = model_count_listed(model, call, now_ms);
     uint32_t count;
@@ -176,6 +183,13 @@ bool do_drop(struct model *model, const struct call *call, int64_t now_ms, const
             model->records[i].kind = KIND_TOMBSTONE;
             model->records[i].buried_at = INT64_MIN / 2;
         }
+    for (unsigned i = 0; i < model->pool_count; i++)
+        if (model->pools[i].namespace == namespace) {
+            model->pools[i].policy = pool_policy_defaults;
+            model->pools[i].is_configured = false;
+            model->pools[i].hold_count = 0;
+        }
+    if (!end_waiters(model, namespace)) return false;
     dropped->existence = EXISTS_NO;
     dropped->policy = policy_defaults;
     dropped->purged_at = 0;

@@ -91,6 +91,11 @@ enum stands judge(const struct model *model, const struct record *record, int64_
     if (record->kind == KIND_ALIAS && now_ms < record->alias_until) return STANDS_ALIAS;
     if (record->kind != KIND_RECORD)
         return is_buried(record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+    /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
+    int64_t retired_at = record->seat ? record->seat->retired_at : 0, forgotten_at = retired_at + policy->retention_ms;
+    bool is_living = status_is_living(record_status(record, now_ms));
+    if (retired_at && now_ms >= forgotten_at && (is_living || record_died_at(record, now_ms) >= forgotten_at))
+        return is_buried(retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
     bool is_purged = namespace->purged_at && died_at <= namespace->purged_at && !record->outlives_purge;
@@ -125,6 +130,13 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which) {
     int64_t expires_at = record_expires_at(record), abandon_at = record_abandon_at(record);
     int64_t died_at = record->status_at ? record->status_at : expires_at;
     if (record->kind == KIND_ALIAS && which % 2) return record->alias_until;
+    if (record->kind == KIND_RECORD && record->seat && which % 2) {
+        const struct seat *seat = record->seat;
+        return seat->leased_until ? seat->leased_until
+               : seat->ready_at   ? seat->ready_at
+               : seat->retired_at ? seat->retired_at + policy->retention_ms
+                                  : expires_at;
+    }
     if (record->kind != KIND_RECORD) return record->buried_at + policy->tombstone_ms;
     switch (which % 4) {
     case 0: return abandon_at;
@@ -266,6 +278,15 @@ bool admit(struct model *model, unsigned namespace, const struct record *old, co
     return true;
 }
 
+/* Whether a draft that enters a pool finds a place there: the oldest that is held, or a free one. */
+bool admit_to_pool(struct model *model, unsigned namespace, const struct record *draft, bool is_forced,
+                   int64_t now_ms) {
+    struct pool_model *pool = make_pool(model, namespace, draft->pool);
+    bool needs_place = !is_forced && draft->seat->usage_count < draft->seat->max_usage &&
+                       draft->seat->score < draft->seat->max_score && status_is_living(record_status(draft, now_ms));
+    return !needs_place || pool_has_place(model, pool, true, now_ms);
+}
+
 /* Stores the draft under namespace and id. */
 struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
                        int64_t now_ms) {
@@ -286,6 +307,15 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SERVER_PING: return expect_ok(model, answer);
     case OP_SERVER_STATS: return expect_ok(model, answer);
     case OP_SESSION_CREATE: return do_create(model, call, now_ms, answer);
+    case OP_POOL_CONFIGURE:
+    case OP_POOL_INFO: return do_pool_configure(model, call, now_ms, answer);
+    case OP_POOL_RESET: return do_pool_reset(model, call, now_ms, answer);
+    case OP_POOL_STATE: return do_pool_state(model, call, now_ms, answer);
+    case OP_POOL_ADD: return do_add(model, call, now_ms, answer);
+    case OP_POOL_ACQUIRE: return do_acquire(model, call, now_ms, answer);
+    case OP_POOL_MARK: return do_mark(model, call, now_ms, answer);
+    case OP_POOL_RELEASE: return do_release(model, call, now_ms, answer);
+    case OP_POOL_RENEW: return do_renew(model, call, now_ms, answer);
     case OP_SESSION_GET: return do_get(model, call, now_ms, answer);
     case OP_SESSION_GET_MANY: return do_get_many(model, call, now_ms, answer);
     case OP_SESSION_TAKE: return do_take(model, call, now_ms, answer);
@@ -315,7 +345,9 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
 }
 
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
+    if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
     bool is_expected = execute(model, call, now_ms, answer);
+    is_expected = is_expected && serve_waiters(model, now_ms);
     if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {
         struct namespace_model *swept = &model->namespaces[model_namespace(model, call->namespace)];
         swept->swept_at = now_ms;

@@ -10,8 +10,55 @@
 
 #define NAMESPACES_MAX 4
 #define RECORDS_MAX    8192
+#define POOLS_MAX      16
+#define CLIENTS_MAX    64
+#define WAITERS_MAX    256
+#define USES_MAX       128
+#define HOLDS_MAX      64
 
 enum kind { KIND_RECORD, KIND_TOMBSTONE, KIND_ALIAS };
+
+struct use {
+    uint64_t number, fence; /* fence 0: without a lease */
+    bool is_marked, is_open;
+};
+
+/* How a session of a pool fares. */
+struct seat {
+    uint64_t usage_count, error_count, max_usage;
+    double score, max_score, decrement;
+    int64_t last_used_at, retired_at, ready_at, leased_until; /* 0: none */
+    uint64_t leased_use;                                      /* number, with leased_until */
+    uint64_t fence;                                           /* of the newest lease */
+    uint64_t order;                                           /* of its last hand-out among all; 0: never */
+    bool is_spent;                                            /* it had its last hand-out */
+    struct use uses[USES_MAX];
+    unsigned use_count;
+};
+
+struct pool_model {
+    unsigned namespace;
+    char name[16];
+    struct pool_policy policy;
+    bool is_configured;
+    int64_t holds[HOLDS_MAX]; /* ends of held places, the oldest first */
+    unsigned hold_count;
+};
+
+struct client_model {
+    unsigned namespace;
+    char name[16];
+    int64_t created_at, updated_at;
+    char last_id[ID_TEXT_MAX]; /* "": none */
+    int64_t last_created_at;
+};
+
+/* An acquire that waits. */
+struct waiter {
+    const struct call *call;
+    unsigned peer;
+    int64_t until;
+};
 
 /* What stands, or stood, under one id. */
 struct record {
@@ -21,8 +68,10 @@ struct record {
     int64_t buried_at;   /* tombstone: of the death. Alias: of the regenerate */
     int64_t alias_until; /* alias */
     char alias_of[ID_TEXT_MAX];
-    char user[16], client[16]; /* "": none */
-    struct bytes data, meta;   /* meta absent: none */
+    char user[16], client[16], pool[16]; /* "": none */
+    unsigned tags;                       /* bit n: "tn" */
+    struct seat *seat;                   /* with a pool */
+    struct bytes data, meta;             /* meta absent: none */
     int64_t created_at, last_active_at, written_at;
     int64_t idle_ms, absolute_ms, abandon_ms;
     int64_t deadline; /* given by a caller; 0: none */
@@ -46,6 +95,7 @@ struct namespace_model {
 };
 
 struct arena;
+struct answer;
 
 struct model {
     struct namespace_model namespaces[NAMESPACES_MAX];
@@ -55,6 +105,16 @@ struct model {
     uint64_t version_max; /* newest that was seen */
     int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
     struct arena *arena;
+    struct pool_model pools[POOLS_MAX];
+    unsigned pool_count;
+    struct waiter waiters[WAITERS_MAX]; /* in the order in which they came */
+    unsigned waiter_count;
+    uint64_t orders, fence_max;
+    unsigned asker; /* whose request is executed */
+    /* Fetches the answer of a request that waits; false: none has come. */
+    bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
+    void *pull_context;
+    int64_t passed_until; /* what is due by then has happened in the pools */
     char complaint[512];
 };
 
@@ -85,6 +145,13 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which);
 /* Memory that lives as long as the model. */
 void *model_alloc(struct model *model, size_t size);
 struct bytes model_copy(struct model *model, struct bytes bytes);
+
+/* ---- waiters.c */
+/* Lets happen in the pools what is due by now; NULL: as expected. */
+const char *model_pass_time(struct model *model, int64_t now_ms);
+bool model_waits(const struct model *model, unsigned peer, uint32_t msgid);
+/* The connection is gone, and with it who waits on it. */
+void model_cancel(struct model *model, unsigned peer);
 
 /* ---- compare.c */
 int64_t record_expires_at(const struct record *record);

@@ -8,6 +8,20 @@
 /* What regenerate answers for a new id that is dead or destroyed. */
 #define TAKEN_BY_THE_DEAD "GONE"
 
+static bool fits_in_pool(struct model *model, unsigned namespace, const struct record *draft, bool is_forced,
+                         int64_t now_ms) {
+    return !draft->pool[0] || admit_to_pool(model, namespace, draft, is_forced, now_ms);
+}
+
+static void take_hold(struct pool_model *pool) {
+    if (pool->hold_count) memmove(pool->holds, pool->holds + 1, --pool->hold_count * sizeof pool->holds[0]);
+}
+
+static bool is_refused_with(const struct answer *answer, const char *code) {
+    struct mp_cursor cursor = mp_cursor_of(map_value(answer->error, "code"));
+    return cursor.at && bytes_equal(mp_read_bytes(&cursor), bytes_of_string(code));
+}
+
 bool do_create(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     const struct policy *policy = policy_of(model, call);
     unsigned namespace = model_namespace(model, call->namespace);
@@ -29,21 +43,40 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     if (call->data.is_given && !is_nil(call->data.value)) draft.data = call->data.value; /* nil is "not given" */
     set_blob(&draft.meta, &call->meta);
     set_timeouts(&draft, policy, call);
+    const char *pool = call->op == OP_POOL_ADD ? call->pool : call->in_pool.is_nil ? "" : call->in_pool.bytes;
+    if (pool[0]) {
+        enter_pool(model, call, &draft, pool);
+        if (call->usage_count.is_given) draft.seat->usage_count = (uint64_t)call->usage_count.value;
+        if (call->max_usage.is_given) draft.seat->max_usage = (uint64_t)call->max_usage.value;
+        draft.tags = call->op == OP_POOL_ADD && call->has_tags ? call->tags : 0;
+    }
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);
+    if (!fits_in_pool(model, namespace, &draft, call->force, now_ms)) {
+        if (is_refused_with(answer, "LIMIT")) return true; /* which of two limits is named is not laid down */
+        return expect_error(model, answer, "EXHAUSTED");
+    }
     if (!admit(model, namespace, NULL, &draft, call->id[0] ? call->id : UNKNOWN_ID, now_ms))
         return expect_error(model, answer, "LIMIT");
     if (!expect_ok(model, answer)) return false;
     if (!call->id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));
         struct bytes made = mp_read_bytes(&cursor);
-        if (made.size != 43) return complain(model, "an id of 43 characters should have been made");
-        memcpy(id, made.data, 43);
-        id[43] = 0;
+        size_t size = pool[0] ? 30 : 43;
+        if (made.size != size) return complain(model, "an id of %zu characters should have been made", size);
+        memcpy(id, made.data, size);
+        id[size] = 0;
         if (find(model, namespace, id)) return complain(model, "the id was made before");
         name_unknown(model, id);
     }
     struct record *record = publish(model, namespace, id, &draft, now_ms);
+    /* What is unusable from the start takes no place. */
+    if (pool[0] && seat_is_usable(model, record, now_ms)) take_hold(make_pool(model, namespace, pool));
     return expect_record(model, answer, record, id, call->fields, now_ms);
+}
+
+/* pool.add is a create in a pool, but for what it may bring along. */
+bool do_add(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
+    return do_create(model, call, now_ms, answer);
 }
 
 /* The living session that a read of this id sees: also through an old id in its grace. */

@@ -39,6 +39,7 @@ void name_unknown(struct model *model, const char *id);
  * stands; makes room where the policy says so. */
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
            const char *id, int64_t now_ms);
+bool admit_to_pool(struct model *model, unsigned namespace, const struct record *draft, bool is_forced, int64_t now_ms);
 /* Stores the draft under namespace and id. */
 struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
                        int64_t now_ms);
@@ -58,8 +59,42 @@ bool expect_version_error(struct model *model, const struct answer *answer, stru
 
 /* ---- status.c */
 bool do_status(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- pool.c: finding and judging */
+struct pool_model *find_pool(struct model *model, unsigned namespace, const char *name);
+/* What stands for the pool where it was never configured, too. */
+struct pool_model *make_pool(struct model *model, unsigned namespace, const char *name);
+bool seat_is_usable(const struct model *model, const struct record *record, int64_t now_ms);
+bool pool_has_place(struct model *model, const struct pool_model *pool, bool takes_hold, int64_t now_ms);
+struct seat *seat_new(struct model *model, const struct pool_policy *policy);
+/* The pool's lifetime and a seat, for a draft that enters it. */
+void enter_pool(struct model *model, const struct call *call, struct record *draft, const char *pool);
+void retire_seat(struct record *record, int64_t now_ms);
+void seat_cool(struct model *model, struct record *record, int64_t from);
+void lease_end(struct model *model, struct record *record, int64_t at);
+struct use *use_find(struct seat *seat, uint64_t number);
+bool do_pool_configure(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_pool_reset(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- acquire.c */
+/* What an acquire would get now. */
+enum offer { OFFER_NOTHING, OFFER_SESSION, OFFER_CREATE, OFFER_ASK };
+enum offer acquire_offer(struct model *model, const struct call *call, int64_t now_ms, struct record *const *taken,
+                         unsigned taken_count);
+/* Holds the answer of an acquire that is served now against what may be handed out, and hands it out. */
+bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_acquire(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- return.c */
+bool do_mark(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_release(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_renew(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- waiters.c */
+/* Serves those who wait and can be served. False: one should have been and was not, or otherwise. */
+bool serve_waiters(struct model *model, int64_t now_ms);
+/* Their namespace was dropped: they are told that nothing comes any more. */
+bool end_waiters(struct model *model, unsigned namespace);
 /* ---- one.c and many.c */
 bool do_create(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_add(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_get(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_get_many(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_take(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);

@@ -5,6 +5,7 @@
 #include "base/mp.h"
 #include "op/pool.h"
 #include "pair.h"
+#include "scenario/naive_engine.h"
 #include "support/json.h"
 #include "wire/codec.h"
 
@@ -84,19 +85,33 @@ static void leave(struct world *world, unsigned loop) {
     world->is_in_turn[loop] = false;
 }
 
+static void settle(struct world *world);
+
 /* Works off what is due on every loop. */
-static void reap_all(struct world *world) {
+static int64_t reap_loop(struct world *world, unsigned index) {
+    int64_t due;
+    world_enter(world, index);
+    for (int rounds = 0; (due = server_loop_advance(world->loops[index], world->now_ms, 1000)) <= world->now_ms;
+         rounds++) {
+        leave(world, index);
+        world_enter(world, index);
+        if (rounds > 10000) world_fail(world, "a loop is never done with what is due");
+        if (rounds > 10000) return INT64_MAX;
+    }
+    leave(world, index);
+    return due;
+}
+
+/* Answers when something will be due again. */
+static int64_t reap_all(struct world *world) {
+    int64_t next = INT64_MAX;
     for (unsigned i = 0; i < world->loop_count; i++) {
-        world_enter(world, i);
-        for (int rounds = 0; server_loop_advance(world->loops[i], world->now_ms, 1000) <= world->now_ms; rounds++) {
-            leave(world, i);
-            world_enter(world, i);
-            if (rounds > 10000) world_fail(world, "a loop is never done with what is due");
-            if (rounds > 10000) return;
-        }
-        leave(world, i);
+        int64_t due = reap_loop(world, i);
+        if (due < next) next = due;
     }
     world->model.reaped_until = world->now_ms;
+    settle(world);
+    return next;
 }
 
 /* ---------------------------------------------------------------- comparing */
@@ -144,61 +159,34 @@ static const char *compare(struct world *world, const struct sent *sent, const s
     return complaint;
 }
 
-/* Executes in the model the notifications that stand before the next answer. */
-static void skip_notifications(struct world *world, struct peer *peer, uint64_t until) {
-    while (peer->queue_begin != peer->queue_end) {
-        const struct sent *sent = &peer->queue[peer->queue_begin % QUEUE_MAX];
-        if (!sent->call->is_notification || sent->end_offset > until) return;
-        struct answer none = {BYTES_ABSENT, BYTES_ABSENT};
-        model_execute(&world->model, sent->call, world->now_ms, &none);
-        peer->queue_begin++;
-    }
-}
-
 static void add_stats(struct world *world, struct bytes stats) {
     world->totals->rereads += (uint64_t)integer_of(map_value(stats, "reread_total"));
     world->totals->pauses += (uint64_t)integer_of(map_value(stats, "pauses_total"));
     world->totals->replays += (uint64_t)integer_of(map_value(stats, "replays_total"));
 }
 
-static void take_answer(struct world *world, struct peer *peer, struct mp_cursor *cursor) {
-    const uint8_t *start = cursor->at;
-    uint32_t count = mp_read_array(cursor);
-    mp_read_int(cursor, 1, 1);
-    uint32_t msgid = (uint32_t)mp_read_int(cursor, 0, UINT32_MAX);
-    const uint8_t *behind = cursor->at;
-    struct answer answer;
-    answer.error = mp_read_value(cursor, MP_DEPTH_MAX);
-    answer.result = mp_read_value(cursor, MP_DEPTH_MAX);
-    if (cursor->error != MP_OK || count != 4) {
-        world_fail(world, "this is no answer");
-        return;
-    }
-    world_note_bytes(world, peer, "<", bytes_of(start, (size_t)(cursor->at - start)));
-    skip_notifications(world, peer, UINT64_MAX);
-    const struct sent *sent = &peer->queue[peer->queue_begin % QUEUE_MAX];
-    if (peer->queue_begin == peer->queue_end || sent->call->msgid != msgid) {
-        world_fail(world, "answers should come in the order of the requests, each once");
-        return;
-    }
-    peer->queue_begin++;
+/* Executes in the model what is not answered: a notification, or an acquire that waits from here on. */
+void world_execute(struct world *world, const struct sent *sent, struct peer *peer) {
+    struct answer none = {BYTES_ABSENT, BYTES_ABSENT};
+    world->model.asker = (unsigned)(peer - world->peers);
+    const char *complaint = model_execute(&world->model, sent->call, world->now_ms, &none);
+    if (complaint) world_note_bytes(world, peer, "which waits", sent->tail), world_fail(world, complaint);
+}
+
+void world_compare(struct world *world, struct peer *peer, const struct sent *sent, const struct received *received) {
+    struct answer answer = {received->error, received->result};
     world->totals->answers++;
+    world->model.asker = (unsigned)(peer - world->peers);
     if (sent->call->op == OP_SERVER_STATS) add_stats(world, answer.result);
-    const char *complaint = compare(world, sent, &answer, bytes_of(behind, (size_t)(cursor->at - behind)));
+    const char *complaint = compare(world, sent, &answer, received->both);
     if (complaint) world_note_bytes(world, peer, "which answers", sent->tail), world_fail(world, complaint);
 }
 
 /* Compares what the server has written since the last time. */
 static void take_answers(struct world *world, struct peer *peer) {
-    struct bytes output = conn_output(peer->conn);
-    struct mp_cursor cursor = mp_cursor_of(bytes_of(output.data + peer->parsed, output.size - peer->parsed));
-    while (cursor.at != cursor.end && !world->has_failed) take_answer(world, peer, &cursor);
-    peer->parsed = output.size;
-    if (peer->state == CONN_CLOSING) world_fail(world, "the server should not close this connection");
-    if (peer->state != CONN_READING || world->has_failed) return;
-    skip_notifications(world, peer, peer->fed);
-    if (peer->queue_begin != peer->queue_end && peer->queue[peer->queue_begin % QUEUE_MAX].end_offset <= peer->fed)
-        world_fail(world, "a whole request was not answered although the connection is reading");
+    run_woken(world);
+    inbox_collect(world, peer);
+    inbox_compare(world, peer);
 }
 
 /* ---------------------------------------------------------------- a connection's steps */
@@ -236,6 +224,21 @@ static void deliver(struct world *world, struct peer *peer, size_t size) {
     free(copy);
     take_answers(world, peer);
     if (peer->is_prompt && !world->has_failed) world_read_all(world, peer);
+    settle(world);
+}
+
+/* What happened on one connection may have answered those who wait on others. */
+static void settle(struct world *world) {
+    if (!world->has_pools || world->has_failed) return;
+    run_woken(world);
+    const char *complaint = model_pass_time(&world->model, world->now_ms);
+    if (complaint) world_fail(world, complaint);
+    for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {
+        struct peer *peer = &world->peers[i];
+        inbox_collect(world, peer);
+        inbox_compare(world, peer);
+        if (peer->is_prompt && !world->has_failed && conn_output(peer->conn).size) world_read_all(world, peer);
+    }
 }
 
 static void append(struct world *world, struct peer *peer, const struct call *call, struct bytes tail) {
@@ -300,8 +303,11 @@ static void open_peer(struct world *world, struct peer *peer) {
 static void replace_peer(struct world *world, struct peer *peer) {
     if (peer->state != CONN_READING) return;
     note(world, "%5u  conn %ld closes", world->step, (long)(peer - world->peers));
+    world_enter(world, peer->loop);
     conn_close(peer->conn);
+    model_cancel(&world->model, (unsigned)(peer - world->peers));
     open_peer(world, peer);
+    settle(world);
 }
 
 /* Sends one request and takes its answer at once. */
@@ -313,15 +319,25 @@ void world_ask(struct world *world, struct peer *peer, const struct call *call) 
 
 /* ---------------------------------------------------------------- the world's steps */
 
+/* Where there are pools, each moment at which something is due comes by itself, as it does in a server: who waits is
+ * served then, and what was retired is forgotten by the pool's timer alone. */
 static void pass_time(struct world *world) {
-    world->now_ms = draw_moment(world);
+    int64_t until = draw_moment(world);
+    while (world->has_pools && !world->has_failed) {
+        int64_t due = reap_all(world);
+        if (due > until) break;
+        world->now_ms = due;
+    }
+    world->now_ms = until;
+    if (world->has_pools && !world->has_failed) reap_all(world);
 }
 
 static void exact_step(struct world *world, struct peer *peer) {
     struct call call;
     world->now_ms++;
     if (of(world, 30)) pass_time(world);
-    if (of(world, 20)) reap_all(world);
+    if (of(world, 20) || world->has_pools) reap_all(world);
+    if (world->has_failed) return;
     draw_call(world, peer->default_namespace, false, &call);
     world_issue(world, peer, &call);
     deliver(world, peer, peer->outbox.size);
@@ -330,7 +346,7 @@ static void exact_step(struct world *world, struct peer *peer) {
 
 static void free_step(struct world *world, struct peer *peer) {
     struct call call;
-    if (of(world, 25)) {
+    if (of(world, 25) && !world->has_pools) {
         pair_step(world);
         return;
     }
@@ -350,6 +366,7 @@ static void free_step(struct world *world, struct peer *peer) {
         unsigned loop = (unsigned)below(world, world->loop_count);
         world_enter(world, loop);
         server_loop_advance(world->loops[loop], world->now_ms, 1 + (unsigned)below(world, 20));
+        settle(world);
     } else if (choice < 94) {
         reap_all(world);
     } else if (choice < 99) {
@@ -408,7 +425,7 @@ static void check_everything(struct world *world, struct peer *peer) {
 
 /* With all timers run, the engine's own books agree with the model and with themselves. */
 static void check_books(struct world *world, const struct world_options *options) {
-    if (world->has_failed) return;
+    if (world->has_failed || options->is_naive) return;
     reap_all(world);
     for (unsigned i = 0; i < world->loop_count; i++) leave(world, i);
     struct engine_stats stats;
@@ -430,10 +447,10 @@ static void world_random(void *context, void *out, size_t size) {
     for (size_t i = 0; i < size; i++) ((uint8_t *)out)[i] = (uint8_t)below(world, 256);
 }
 static void world_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
+    ((struct world *)context)->is_woken[loop_index] = true;
 }
 
-static void world_open(struct world *world) {
+static void world_open(struct world *world, const struct world_options *asked) {
     static const char *const names[NAMESPACES_MAX] = {"web", "api", "jobs", "old"};
     static const uint32_t marks[] = {200, 1000, 5000, 65536};
     world->chance = world->seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
@@ -450,7 +467,9 @@ static void world_open(struct world *world) {
                                     .policy_apply = policy_apply,
                                     .default_policy = &policy_defaults};
     pool_engine_options(&engine);
-    world->engine = memory_engine_open(&engine);
+    world->engine = asked->is_naive ? naive_engine_open(&engine) : memory_engine_open(&engine);
+    world->has_pools = of(world, 40) && (world->engine->vtable->features & ENGINE_POOLS);
+    world->totals->with_pools += world->has_pools;
     struct server_options options = {.loop_count = world->loop_count,
                                      .now_ms = START_MS,
                                      .engine = world->engine,
@@ -464,6 +483,8 @@ static void world_open(struct world *world) {
     for (unsigned i = 0; i < world->loop_count; i++) world->loops[i] = server_loop_open(world->server, i);
     for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
     model_open(&world->model);
+    world->model.pull = world_pull;
+    world->model.pull_context = world;
     world->saved = calloc(1, sizeof *world->saved);
     if (!world->saved) abort();
     world->model.namespace_count = 1 + (unsigned)below(world, NAMESPACES_MAX);
@@ -475,6 +496,7 @@ static void world_open(struct world *world) {
 
 static void world_close(struct world *world) {
     for (unsigned i = 0; i < world->peer_count; i++) {
+        world_enter(world, world->peers[i].loop);
         conn_close(world->peers[i].conn);
         buf_fini(&world->peers[i].outbox);
     }
@@ -499,7 +521,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     world->collides_sweeps = options->collides_sweeps;
     running = world;
     signal(SIGABRT, on_abort);
-    world_open(world);
+    world_open(world, options);
     struct peer *first = &world->peers[0];
     first->is_prompt = true;
     for (unsigned i = 0; i < world->model.namespace_count; i++) {

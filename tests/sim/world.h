@@ -26,6 +26,13 @@ struct sent {
     uint64_t end_offset; /* in the connection's stream */
 };
 
+/* An answer that has come and was not compared yet. */
+struct received {
+    uint32_t msgid;
+    bool is_taken;
+    struct bytes error, result, both; /* copied */
+};
+
 /* The client's side of a connection. */
 struct peer {
     struct conn *conn;
@@ -36,7 +43,9 @@ struct peer {
     uint64_t issued, fed; /* stream offsets */
     struct sent queue[QUEUE_MAX];
     unsigned queue_begin, queue_end;
-    size_t parsed; /* bytes of conn_output that were compared */
+    size_t parsed; /* bytes of conn_output that are in the inbox */
+    struct received inbox[QUEUE_MAX];
+    unsigned inbox_begin, inbox_end;
     enum conn_state state;
 };
 
@@ -58,9 +67,11 @@ struct world {
     struct server *server;
     struct server_loop *loops[LOOPS_MAX];
     bool is_in_turn[LOOPS_MAX];
+    bool is_woken[LOOPS_MAX]; /* env.wake was called for it */
     unsigned loop_count, peer_count;
     bool collides_sweeps;
-    bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
+    bool has_pools; /* then no two requests run at once */
+    bool is_exact;  /* one request at a time, each in a millisecond of its own: then eviction is predictable */
     struct peer peers[PEERS_MAX];
     struct model model;
     struct model *saved; /* the model before a pair of requests */
@@ -82,12 +93,15 @@ struct world_options {
     unsigned steps;
     bool is_verbose;      /* tells the transcript's end of a seed that went well, too */
     bool collides_sweeps; /* clears and purges a namespace in one millisecond, too */
+    bool is_naive;        /* on the naive engine */
     bool skips_check;     /* leaves out the engine's own check, where it hides what comes after it */
 };
 /* What the seeds have gone through so far. */
 struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
+    uint64_t with_pools;               /* worlds */
+    uint64_t granted;                  /* answers to those who waited for a hand-out */
     uint64_t interleaved;              /* pairs of requests of which one was interrupted by the other */
 };
 bool world_run(uint64_t seed, const struct world_options *options, struct world_totals *totals);
@@ -99,6 +113,20 @@ void world_ask(struct world *world, struct peer *peer, const struct call *call);
 void world_read_all(struct world *world, struct peer *peer);
 void world_note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes);
 void world_fail(struct world *world, const char *why);
+
+/* ---- inbox.c: answers that have come */
+/* Takes what the connection has been sent into its inbox. */
+void inbox_collect(struct world *world, struct peer *peer);
+/* Compares what stands in the inbox, in order; then nothing may be left that somebody should have been answered. */
+void inbox_compare(struct world *world, struct peer *peer);
+/* Runs the loops that the engine woke. */
+void run_woken(struct world *world);
+/* For the model: the answer of a request that waits, which must have come. */
+bool world_pull(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
+
+/* ---- world.c, for the inbox */
+void world_compare(struct world *world, struct peer *peer, const struct sent *sent, const struct received *received);
+void world_execute(struct world *world, const struct sent *sent, struct peer *peer);
 
 /* ---- draw.c: what is asked next, where the connection's default namespace is `default_namespace` */
 void draw_call(struct world *world, const char *default_namespace, bool may_notify, struct call *call);

@@ -3,9 +3,9 @@
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
  * groups); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
- * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the use
- * of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all of it
- * is consistent.
+ * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the
+ * use of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all
+ * of it is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, a shard's `pools.lock`, a loop's grants_lock,
@@ -377,6 +377,7 @@ struct update {
     bool is_internal;
     struct pool_claim *claim; /* of an acquire that makes a session; NULL: none */
     struct usage *usage;      /* where the usage goes of a session that is in a pool; NULL: nowhere */
+    bool has_usage;           /* of one that entered a pool: it is there already, as it entered */
     /* answered */
     struct error error;
     enum outcome outcome;

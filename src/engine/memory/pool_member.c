@@ -151,11 +151,22 @@ void pool_note(struct context *context, struct namespace *namespace, uint64_t ha
     visit_end(&visit);
 }
 
+/* The hash of the id under which the session's record stands, where `hash` may be that of an old id in its grace. */
+static uint64_t hash_of_record(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id) {
+    const struct record *record = record_find(context->engine, namespace, hash, id, NULL);
+    struct session view;
+    if (!record || !record_is_alias(record)) return hash;
+    record_view_bytes(record, &view);
+    return id_hash(context->engine, namespace, view.replaced_by);
+}
+
 void session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
                        struct usage *usage) {
     struct visit visit;
     session->usage = NULL;
-    if (!session->pool.data || !visit_begin(&visit, context, namespace, session->pool, false)) return;
+    if (!session->pool.data) return;
+    hash = hash_of_record(context, namespace, hash, session->id);
+    if (!visit_begin(&visit, context, namespace, session->pool, false)) return;
     const struct pool_entry *entry = pool_entry_of(visit.pool, hash, session->version);
     if (entry) {
         *usage = entry->usage;

@@ -165,6 +165,11 @@ static enum step update_replace(struct context *context, struct update *update, 
     attempt_release(attempt);
     places_settle(update->namespace, places);
     bool enters_pool = places->pool_entry != NULL;
+    /* As it enters: who waits may be handed it before the answer is written. */
+    if (enters_pool && update->usage && attempt->draft.usage) {
+        *update->usage = *attempt->draft.usage;
+        update->has_usage = true;
+    }
     pool_confirm(context, places);
     if (!enters_pool) pool_note(context, update->namespace, update->hash, fresh);
     if (old) {
@@ -313,7 +318,9 @@ void verb_update(struct context *context, struct verb *verb, struct namespace *n
     }
     update_run(context, &update);
     context->pool_policy = NULL;
-    if (update.is_found && update.outcome != OUTCOME_REMOVE && update.session->pool.data)
+    if (update.has_usage)
+        update.session->usage = update.usage;
+    else if (update.is_found && update.outcome != OUTCOME_REMOVE && update.session->pool.data)
         session_add_usage(context, update.namespace, update.hash, update.session, update.usage);
     verb->error = update.error;
     verb->outcome = update.outcome;
