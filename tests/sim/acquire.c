@@ -119,7 +119,7 @@ static bool hand_out(struct model *model, const struct call *call, struct record
         seat->leased_use = number;
         seat->leased_until = now_ms + call->lease.value;
     }
-    seat->order = ++model->orders;
+    seat->order = model->orders;
     seat->usage_count++;
     seat->last_used_at = now_ms;
     seat->is_spent = seat->usage_count >= seat->max_usage;
@@ -150,7 +150,12 @@ static struct record *make_session(struct model *model, const struct call *call,
     }
     enter_pool(model, &plain, &draft, call->pool);
     draft.tags = call->has_tags ? call->tags : 0;
-    return publish(model, namespace, id, &draft, now_ms);
+    if (model->made_at != now_ms) model->made_count = 0;
+    model->made_at = now_ms;
+    model->made_count++;
+    struct record *record = publish(model, namespace, id, &draft, now_ms);
+    record->version_floor = 0; /* others may have been written since it was made */
+    return record;
 }
 
 /* One hand-out of an answer. */
@@ -203,6 +208,7 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
         strategy_of(model, call) != POOL_STRATEGY_USE_UNTIL_FAILURE &&
         pool_has_place(model, pool_of(model, call), false, now_ms) && !may_make(model, call, now_ms))
         return expect_error(model, answer, "LIMIT");
+    model->orders++; /* those of one call come in no order */
     if (!expect_ok(model, answer)) return false;
     if (is_nil(answer->result)) return complain(model, "somebody should be handed out");
     struct mp_cursor cursor = mp_cursor_of(answer->result);

@@ -110,7 +110,9 @@ struct model {
     struct waiter waiters[WAITERS_MAX]; /* in the order in which they came */
     unsigned waiter_count;
     uint64_t orders, fence_max;
-    unsigned asker; /* whose request is executed */
+    int64_t made_at;    /* when a pool last made a session, */
+    int64_t made_count; /* and how many at that moment: for one who waits it is made at the end of the turn */
+    unsigned asker;     /* whose request is executed */
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
