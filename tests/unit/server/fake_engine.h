@@ -61,6 +61,11 @@ static inline void fake_store(struct fake_engine *fake, struct session *at, cons
     copy.client = fake_copy(fake, draft->client);
     copy.data = fake_copy(fake, draft->data);
     copy.meta = fake_copy(fake, draft->meta);
+    copy.pool = fake_copy(fake, draft->pool);
+    copy.tags = fake_copy(fake, draft->tags);
+    copy.token = fake_copy(fake, draft->token);
+    copy.bound = fake_copy(fake, draft->bound);
+    copy.usage = NULL; /* it lies in the rule's scratch, and nobody asks for it */
     copy.version = ++fake->version;
     *at = copy;
 }
