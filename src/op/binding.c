@@ -13,6 +13,7 @@ static const struct {
     {BINDING_ADDRESS, offsetof(struct binding, address), HASH_ADDRESS},
     {BINDING_DEVICE_KEY, offsetof(struct binding, device_key), HASH_DEVICE_KEY},
 };
+enum { ALL_MEMBERS = BINDING_USER_AGENT | BINDING_ADDRESS | BINDING_DEVICE_KEY };
 enum { MEMBER_COUNT = sizeof members / sizeof *members };
 
 static struct bytes member_of(const struct binding *binding, unsigned i) {
@@ -23,8 +24,14 @@ static uint32_t key_number(struct bytes bound) {
     return bound.data[2] | (uint32_t)bound.data[3] << 8 | (uint32_t)bound.data[4] << 16 | (uint32_t)bound.data[5] << 24;
 }
 
+/* In this form, and whole. */
+static bool is_whole(struct bytes bound) {
+    return bound.size > HEAD_SIZE && bound.data[0] == BINDING_FORM && !(bound.data[1] & ~ALL_MEMBERS) &&
+           bound.size == HEAD_SIZE + (size_t)__builtin_popcount(bound.data[1]) * HASH_SIZE;
+}
+
 uint64_t binding_bound(struct bytes bound) {
-    return bound.size >= HEAD_SIZE && bound.data[0] == BINDING_FORM ? bound.data[1] : 0;
+    return is_whole(bound) ? bound.data[1] : 0;
 }
 
 size_t binding_encode(const struct binding *binding, const struct keys *keys, uint8_t out[BINDING_SIZE_MAX]) {
@@ -45,7 +52,8 @@ size_t binding_encode(const struct binding *binding, const struct keys *keys, ui
 uint64_t binding_mismatches(struct bytes bound, const struct binding *presented, const struct keys *keys) {
     uint64_t stored = binding_bound(bound);
     unsigned wrong = 0;
-    if (!stored) return 0;
+    if (bound.size == 0) return 0;
+    if (!stored) return ALL_MEMBERS; /* what cannot be read fits nobody */
     const uint8_t *key = keys_token_key(keys, key_number(bound)), *at = bound.data + HEAD_SIZE;
     if (!key) return stored;
     for (unsigned i = 0; i < MEMBER_COUNT; i++) {

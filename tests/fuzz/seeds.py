@@ -7,6 +7,7 @@ decode    the vectors' requests
 exchange  the same as answers to requests of the exchange
 command   the scenarios' requests as lines
 json      the scenarios' params, both ways
+secrets   a key file without its hash, a stored token, a stored binding, and signed values
 """
 
 import json
@@ -113,6 +114,25 @@ def seeds():
         yield "command", method.replace(".", "_"), b"\0" + f"{method} {words}".encode()
         yield "json", method.replace(".", "_"), b"\0" + json.dumps(params).encode()
         yield "json", method.replace(".", "_") + "_encoded", b"\1" + pack(params)
+    yield from secrets()
+
+
+def binary(data):
+    return b"\xc4" + bytes([len(data)]) + data
+
+
+def secrets():
+    """What fuzz_secrets.c reads, in the forms of crypto/keys.c, op/token.c and op/binding.c."""
+    key = bytes(range(32))
+    body = b"\x97\1" + binary(key) + b"\0" + binary(b"") + binary(key) + binary(key * 6)
+    body += b"\x82" + pack("app") + b"\x92" + pack("old") + binary(b"new") + pack("web") + pack(["x"])
+    yield "secrets", "key_file", b"ksesskeys\1" + body
+    entry = bytes([1, 0, 0, 0, 1, 0, 0, 0]) + bytes(8) + key
+    yield "secrets", "token", b"t\1\2" + entry + entry
+    yield "secrets", "token_text", b"tid.with.dots.secret"
+    yield "secrets", "binding", b"b\1\7\1\0\0\0" + 3 * key
+    yield "secrets", "signed", b"s:abc.BpxCrWRpvZMh/wk/djl34N+m+VQEU7K/5WenLwJCgFU"
+    yield "secrets", "signed_encoded", b"s%3Aabc.BpxCrWRpvZMh%2Fwk%2Fdjl34N%2Bm%2BVQEU7K%2F5WenLwJCgFU"
 
 
 def one_of_each_method():
