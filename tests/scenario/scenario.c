@@ -40,25 +40,7 @@
 
 #include "base/mp.h"
 #include "naive_engine.h"
-#include "notices.h"
-#include "op/pool.h"
-#include "sessiond/engine.h"
-#include "sessiond/server.h"
-#include "value.h"
-#include "wire/codec.h"
-
-#define BASE_MS INT64_C(1767225600000)
-
-enum { CONN_MAX = 8, REPLY_MAX = 64, WAITING_MAX = 16, LOOPS = 2, ADVANCE_BUDGET = 1000 };
-
-struct mode {
-    const char *name;
-    bool is_reaping;    /* timers run at every `at` */
-    bool is_one_by_one; /* every request is a batch of its own */
-    bool is_bytewise;   /* every byte is a read of its own */
-    unsigned shard_bits;
-    struct engine *(*engine_open)(const struct engine_options *options);
-};
+#include "play.h"
 
 static const struct mode modes[] = {
     {"naive engine", false, false, false, 0, naive_engine_open},
@@ -66,267 +48,6 @@ static const struct mode modes[] = {
     {"one by one, timers run at every step", true, true, false, 1, memory_engine_open},
     {"byte by byte, timers run at every step", true, false, true, 4, memory_engine_open},
 };
-
-struct outstanding {
-    int line;
-    uint64_t msgid;
-    bool is_answered;
-    bool is_moved;      /* it waits, under a name */
-    struct buf message; /* the whole reply */
-};
-
-/* A request whose answer is looked at later. */
-struct waiting {
-    char name[32]; /* "": a free place */
-    struct outstanding request;
-};
-
-struct play {
-    const char *file;
-    int line;
-    const struct mode *mode;
-    struct env env;
-    uint64_t random_state;
-    struct engine *engine;
-    struct engine_limits engine_limits;
-    struct server *server;
-    struct server_limits limits;
-    struct server_loop *loops[LOOPS];
-    struct conn *conns[CONN_MAX];
-    bool is_stalled[CONN_MAX]; /* it takes nothing of what it is sent */
-    unsigned conn_index;
-    int64_t now_ms;
-    uint64_t msgid;
-    struct buf input; /* requests that were not fed yet */
-    struct outstanding all[REPLY_MAX];
-    unsigned count, looked_at; /* of `all` */
-    struct waiting waiting[WAITING_MAX];
-    bool is_well;         /* no answer came that could not be placed */
-    bool is_exact;        /* timers run at each moment at which something is due */
-    bool is_woken[LOOPS]; /* env.wake was called for it */
-    struct notices notices;
-    struct captures captures;
-    char place[300];
-};
-
-/* ---- trouble */
-
-static void fail(struct play *play, const char *what) {
-    printf("%s:%d: %s\n    (%s)\n", play->file, play->line, what, play->mode->name);
-}
-
-static void broken(struct play *play, const char *what) {
-    fprintf(stderr, "%s:%d: %s\n", play->file, play->line, what);
-    exit(2);
-}
-
-/* ---- the world */
-
-static void random_fill(void *context, void *out, size_t size) {
-    struct play *play = context;
-    for (size_t i = 0; i < size; i++) {
-        play->random_state ^= play->random_state << 13;
-        play->random_state ^= play->random_state >> 7;
-        play->random_state ^= play->random_state << 17;
-        ((uint8_t *)out)[i] = (uint8_t)(play->random_state >> 32);
-    }
-}
-
-static void wake(void *context, unsigned loop_index) {
-    ((struct play *)context)->is_woken[loop_index] = true;
-}
-
-static void play_open(struct play *play) {
-    play->random_state = 0x9e3779b97f4a7c15u;
-    play->env = (struct env){.context = play, .random = random_fill, .wake = wake};
-    play->now_ms = BASE_MS;
-    play->is_exact = play->mode->is_reaping;
-    play->is_well = true;
-    play->engine_limits = (struct engine_limits){.max_memory = 0, .max_namespaces = 1000};
-    play->limits = (struct server_limits){
-        .max_in_flight = 1024, .max_waiting = 1000, .output_mark = 1 << 20, .max_frame = LIMIT_MAX_FRAME, .op_id_memory = 1 << 20};
-    struct engine_options options = {.loop_count = LOOPS,
-                                     .shard_bits = play->mode->shard_bits,
-                                     .now_ms = BASE_MS,
-                                     .limits = play->engine_limits,
-                                     .env = &play->env,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply};
-    pool_engine_options(&options);
-    play->engine = play->mode->engine_open(&options);
-    play->server = server_open(&(struct server_options){
-        .loop_count = LOOPS, .now_ms = BASE_MS, .engine = play->engine, .env = &play->env, .limits = play->limits});
-    for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);
-}
-
-/* ---- bytes in, bytes out */
-
-static struct conn *conn_now(struct play *play) {
-    struct conn **conn = &play->conns[play->conn_index];
-    if (!*conn) *conn = conn_open(play->loops[play->conn_index % LOOPS], play->now_ms);
-    return *conn;
-}
-
-static bool file_under(struct outstanding *one, uint64_t msgid, struct bytes message) {
-    if (one->msgid != msgid || one->is_answered || one->is_moved) return false;
-    one->is_answered = true;
-    buf_append(&one->message, message.data, message.size);
-    return true;
-}
-
-/* Puts one reply to its request; false: nobody asked for it. */
-static bool file_reply(struct play *play, struct bytes message) {
-    struct mp_cursor cursor = mp_cursor_of(message);
-    mp_read_array(&cursor);
-    mp_read_int(&cursor, 1, 1);
-    uint64_t msgid = (uint64_t)mp_read_int(&cursor, 0, UINT32_MAX);
-    for (unsigned i = 0; i < play->count; i++)
-        if (file_under(&play->all[i], msgid, message)) return true;
-    for (unsigned i = 0; i < WAITING_MAX; i++)
-        if (play->waiting[i].name[0] && file_under(&play->waiting[i].request, msgid, message)) return true;
-    return false;
-}
-
-/* Puts a message where it is looked for. */
-static bool file_message(struct play *play, unsigned conn, struct bytes message) {
-    struct mp_cursor cursor = mp_cursor_of(message);
-    if (mp_read_array(&cursor) == 4 ? file_reply(play, message)
-                                    : notices_add(&play->notices, conn, play->line, message))
-        return true;
-    fail(play, "an answer came that nobody asked for, or a notification that is no event or one too many");
-    return false;
-}
-
-static bool take_output(struct play *play, unsigned index) {
-    struct conn *conn = play->conns[index];
-    if (play->is_stalled[index]) return true;
-    struct bytes output = conn_output(conn);
-    struct mp_cursor cursor = mp_cursor_of(output);
-    while (cursor.at < cursor.end) {
-        struct bytes message = value_read(&cursor);
-        if (cursor.error) {
-            fail(play, "the output holds no whole message");
-            return false;
-        }
-        if (!file_message(play, index, message)) return false;
-    }
-    conn_output_sent(conn, output.size);
-    return true;
-}
-
-/* Takes what the connections of a loop have to say although they were not fed. */
-static bool take_late_output(struct play *play, unsigned loop) {
-    bool is_well = true;
-    for (unsigned i = loop; i < CONN_MAX && is_well; i += LOOPS) {
-        struct conn *conn = play->conns[i];
-        if (conn && conn_output(conn).size) is_well = take_output(play, i);
-    }
-    return is_well;
-}
-
-/* Runs a loop's timers until nothing is due; answers when something will be. */
-static int64_t run_loop(struct play *play, unsigned index) {
-    int64_t next = play->now_ms;
-    server_loop_enter(play->loops[index]);
-    for (int rounds = 0; next <= play->now_ms; rounds++) {
-        play->is_woken[index] = false;
-        next = server_loop_advance(play->loops[index], play->now_ms, ADVANCE_BUDGET);
-        play->is_well = take_late_output(play, index) && play->is_well;
-        if (rounds == 100000) broken(play, "the timers find no end");
-    }
-    server_loop_leave(play->loops[index]);
-    play->is_well = take_late_output(play, index) && play->is_well;
-    return next;
-}
-
-/* Runs the loops that were woken, until none is. */
-static void run_woken(struct play *play) {
-    for (unsigned i = 0, rounds = 0; i < LOOPS; i++) {
-        if (!play->is_woken[i]) continue;
-        if (++rounds == 100000) broken(play, "the loops wake each other for ever");
-        run_loop(play, i);
-        i = UINT32_MAX; /* from the first one on */
-    }
-}
-
-/* Runs all timers; answers when the next one is due. */
-static int64_t run_timers(struct play *play) {
-    int64_t next = INT64_MAX;
-    for (unsigned i = 0; i < LOOPS; i++) {
-        int64_t due = run_loop(play, i);
-        if (due < next) next = due;
-    }
-    run_woken(play);
-    return next;
-}
-
-static bool feed(struct play *play, struct bytes piece) {
-    struct server_loop *loop = play->loops[play->conn_index % LOOPS];
-    struct conn *conn = conn_now(play);
-    server_loop_enter(loop);
-    enum conn_state state = conn_feed(conn, piece, play->now_ms);
-    bool is_well = take_output(play, play->conn_index);
-    while (is_well && state == CONN_PAUSED && !play->is_stalled[play->conn_index]) {
-        state = conn_resume(conn, play->now_ms);
-        is_well = take_output(play, play->conn_index);
-    }
-    server_loop_leave(loop);
-    return is_well && (run_woken(play), play->is_well);
-}
-
-/* Feeds what has gathered: in one piece, message by message, or byte by byte. */
-static bool flush(struct play *play) {
-    size_t at = 0;
-    bool is_well = true;
-    while (at < play->input.size && is_well) {
-        struct bytes rest = bytes_of(play->input.data + at, play->input.size - at);
-        struct mp_cursor cursor = mp_cursor_of(rest);
-        if (play->mode->is_bytewise && rest.size < 5000)
-            rest.size = 1;
-        else if (play->mode->is_one_by_one)
-            rest = value_read(&cursor);
-        is_well = feed(play, rest);
-        at += rest.size;
-    }
-    buf_clear(&play->input);
-    return is_well;
-}
-
-static void close_connection(struct play *play, unsigned index) {
-    if (!play->conns[index]) return;
-    server_loop_enter(play->loops[index % LOOPS]);
-    conn_close(play->conns[index]);
-    server_loop_leave(play->loops[index % LOOPS]);
-    play->conns[index] = NULL;
-    play->is_stalled[index] = false;
-}
-
-/* The connection takes all that it was sent while it was stalled, and what the server sends it then. */
-static bool read_all(struct play *play) {
-    struct server_loop *loop = play->loops[play->conn_index % LOOPS];
-    play->is_stalled[play->conn_index] = false;
-    server_loop_enter(loop);
-    bool is_well = take_output(play, play->conn_index);
-    conn_resume(conn_now(play), play->now_ms);
-    is_well = is_well && take_output(play, play->conn_index);
-    server_loop_leave(loop);
-    run_woken(play);
-    return is_well && play->is_well;
-}
-
-static void play_close(struct play *play) {
-    for (unsigned i = 0; i < CONN_MAX; i++) close_connection(play, i);
-    run_woken(play);
-    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
-    server_close(play->server);
-    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
-    play->engine->vtable->close(play->engine);
-    for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
-    for (unsigned i = 0; i < WAITING_MAX; i++) buf_fini(&play->waiting[i].request.message);
-    notices_clear(&play->notices);
-    captures_clear(&play->captures);
-    buf_fini(&play->input);
-}
 
 /* ---- lines */
 
@@ -339,7 +60,7 @@ static struct reading reading_of(struct play *play, const char *text) {
 static void write_request(struct play *play, const char *text, bool is_notification) {
     char method[64];
     int used = 0;
-    if (sscanf(text, " %63s%n", method, &used) != 1) broken(play, "expected a method");
+    if (sscanf(text, " %63s%n", method, &used) != 1) play_broken(play, "expected a method");
     if (strcmp(method, "watch.start") == 0 || strstr(text, "wait_ms")) play->is_exact = true;
     struct reading reading = reading_of(play, text + used);
     mp_write_array(&play->input, is_notification ? 3 : 4);
@@ -350,20 +71,20 @@ static void write_request(struct play *play, const char *text, bool is_notificat
         value_write(&reading, &play->input);
     else
         mp_write_array(&play->input, 0);
-    if (reading_has_more(&reading)) broken(play, "something stands behind the params");
+    if (reading_has_more(&reading)) play_broken(play, "something stands behind the params");
 }
 
 static void expect_reply(struct play *play) {
-    if (play->count == REPLY_MAX) broken(play, "too many requests without a look at their answers");
+    if (play->count == REPLY_MAX) play_broken(play, "too many requests without a look at their answers");
     play->all[play->count++] = (struct outstanding){.line = play->line, .msgid = play->msgid++, .message = BUF_EMPTY};
 }
 
 /* Every answer must be looked at, else a script could show nothing. */
 static bool settle(struct play *play) {
-    if (!flush(play)) return false;
+    if (!play_flush(play)) return false;
     if (play->looked_at < play->count) {
         play->line = play->all[play->looked_at].line;
-        fail(play, "nobody looked at the answer to this");
+        play_fail(play, "nobody looked at the answer to this");
         return false;
     }
     for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
@@ -374,7 +95,7 @@ static bool settle(struct play *play) {
 /* The parts of an answer that came; false: none did. */
 static bool open_reply(struct play *play, const struct outstanding *one, struct bytes *error, struct bytes *result) {
     if (!one->is_answered) {
-        fail(play, "no answer came");
+        play_fail(play, "no answer came");
         return false;
     }
     struct mp_cursor cursor = mp_cursor_of(buf_bytes(&one->message));
@@ -386,8 +107,8 @@ static bool open_reply(struct play *play, const struct outstanding *one, struct 
 
 /* The next request whose answer is to be looked at; NULL: something went wrong. */
 static struct outstanding *next_request(struct play *play) {
-    if (!flush(play)) return NULL;
-    if (play->looked_at == play->count) broken(play, "no request stands before this look");
+    if (!play_flush(play)) return NULL;
+    if (play->looked_at == play->count) play_broken(play, "no request stands before this look");
     return &play->all[play->looked_at++];
 }
 
@@ -407,7 +128,7 @@ static bool fail_with(struct play *play, const char *what, struct bytes value) {
     value_print(value, BASE_MS, &text);
     snprintf(message, sizeof(message), "%s %.*s", what, (int)text.size, text.data);
     buf_fini(&text);
-    fail(play, message);
+    play_fail(play, message);
     return false;
 }
 
@@ -418,10 +139,10 @@ static bool look_at_result(struct play *play, const char *pattern, const struct 
     if (!is_nil(error)) return fail_with(play, "expected a result, but an error came:", error);
     struct reading reading = reading_of(play, pattern);
     if (!value_match(&reading, result, why, sizeof(why))) {
-        fail(play, why);
+        play_fail(play, why);
         return false;
     }
-    if (reading_has_more(&reading)) broken(play, "something stands behind the pattern");
+    if (reading_has_more(&reading)) play_broken(play, "something stands behind the pattern");
     return true;
 }
 
@@ -429,7 +150,7 @@ static bool look_at_error(struct play *play, const char *text, const struct outs
     struct bytes error, result;
     char code[40], pattern[300], why[900];
     int used = 0;
-    if (sscanf(text, " %39s%n", code, &used) != 1) broken(play, "expected an error's code");
+    if (sscanf(text, " %39s%n", code, &used) != 1) play_broken(play, "expected an error's code");
     if (!one || !open_reply(play, one, &error, &result)) return false;
     if (is_nil(error)) return fail_with(play, "expected an error, but this came:", result);
     struct reading details = reading_of(play, text + used);
@@ -437,7 +158,7 @@ static bool look_at_error(struct play *play, const char *text, const struct outs
     struct reading reading = reading_of(play, pattern);
     bool fits = value_match(&reading, error, why, sizeof(why));
     if (fits && reading_has_more(&details)) fits = value_match(&details, error, why, sizeof(why));
-    if (!fits) fail(play, why);
+    if (!fits) play_fail(play, why);
     return fits;
 }
 
@@ -445,20 +166,20 @@ static bool look_at_error(struct play *play, const char *text, const struct outs
 
 static bool look_at_event(struct play *play, const char *pattern, bool is_next) {
     char why[900];
-    if (!flush(play)) return false;
+    if (!play_flush(play)) return false;
     struct reading reading = reading_of(play, pattern);
     if (!notices_look(&play->notices, play->conn_index, is_next, &reading, why, sizeof(why))) {
         const struct notice *rest = notices_rest(&play->notices, (int)play->conn_index);
-        if (!rest) return fail(play, "no event came that nobody has looked at"), false;
-        fail(play, why);
+        if (!rest) return play_fail(play, "no event came that nobody has looked at"), false;
+        play_fail(play, why);
         return fail_with(play, "the next event is", buf_bytes(&rest->map));
     }
-    if (reading_has_more(&reading)) broken(play, "something stands behind the pattern");
+    if (reading_has_more(&reading)) play_broken(play, "something stands behind the pattern");
     return true;
 }
 
 static bool look_at_no_event(struct play *play, int conn) {
-    if (!flush(play)) return false;
+    if (!play_flush(play)) return false;
     const struct notice *rest = notices_rest(&play->notices, conn);
     if (!rest) return true;
     if (conn < 0) play->line = rest->line;
@@ -476,14 +197,14 @@ static struct waiting *waiting_find(struct play *play, const char *name) {
 /* The next request has no answer yet, or the one of that name still has none. */
 static bool look_at_nothing(struct play *play, const char *text) {
     char name[32];
-    if (sscanf(text, " %31s", name) != 1) broken(play, "expected: waits NAME");
+    if (sscanf(text, " %31s", name) != 1) play_broken(play, "expected: waits NAME");
     struct waiting *waiting = waiting_find(play, name);
     struct outstanding *one = waiting ? &waiting->request : next_request(play);
     if (!one) return false;
     if (one->is_answered) return fail_with(play, "it should still wait, but this came:", buf_bytes(&one->message));
     if (waiting) return true;
     waiting = waiting_find(play, "");
-    if (!waiting) broken(play, "too many requests wait");
+    if (!waiting) play_broken(play, "too many requests wait");
     waiting->request = *one;
     strcpy(waiting->name, name);
     one->is_moved = true;
@@ -494,9 +215,9 @@ static bool look_at_waiting(struct play *play, const char *text) {
     char name[32], how;
     int used = 0;
     if (sscanf(text, " %31s %c%n", name, &how, &used) != 2 || (how != '<' && how != '!'))
-        broken(play, "expected: then NAME < pattern, or then NAME ! CODE pattern");
+        play_broken(play, "expected: then NAME < pattern, or then NAME ! CODE pattern");
     struct waiting *waiting = waiting_find(play, name);
-    if (!waiting) broken(play, "nobody waits under this name");
+    if (!waiting) play_broken(play, "nobody waits under this name");
     struct outstanding *one = &waiting->request;
     bool fits = how == '<' ? look_at_result(play, text + used, one) : look_at_error(play, text + used, one);
     buf_fini(&one->message);
@@ -531,7 +252,7 @@ static void count_line(const char *text, int64_t number, char *out, size_t size)
 static bool repeat(struct play *play, const char *text) {
     int times, used = 0;
     char how, line[2000];
-    if (sscanf(text, " %d %c%n", &times, &how, &used) != 2) broken(play, "expected: times N > method params");
+    if (sscanf(text, " %d %c%n", &times, &how, &used) != 2) play_broken(play, "expected: times N > method params");
     for (int i = 1; i <= times; i++) {
         if (play->count == REPLY_MAX && !settle(play)) return false;
         count_line(text + used, i, line, sizeof(line));
@@ -550,7 +271,7 @@ static bool repeat(struct play *play, const char *text) {
 static bool set_limit(struct play *play, const char *text) {
     char name[40];
     uint64_t value;
-    if (sscanf(text, " %39s %" SCNu64, name, &value) != 2) broken(play, "expected: limit NAME VALUE");
+    if (sscanf(text, " %39s %" SCNu64, name, &value) != 2) play_broken(play, "expected: limit NAME VALUE");
     if (strcmp(name, "max_memory") == 0)
         play->engine_limits.max_memory = value;
     else if (strcmp(name, "max_namespaces") == 0)
@@ -558,7 +279,7 @@ static bool set_limit(struct play *play, const char *text) {
     else if (strcmp(name, "output_mark") == 0)
         play->limits.output_mark = (uint32_t)value;
     else
-        broken(play, "no such limit");
+        play_broken(play, "no such limit");
     play->engine->vtable->set_limits(play->engine, &play->engine_limits);
     server_set_limits(play->server, &play->limits);
     return true;
@@ -566,14 +287,14 @@ static bool set_limit(struct play *play, const char *text) {
 
 static bool set_clock(struct play *play, const char *text) {
     int64_t now_ms = BASE_MS + strtoll(text, NULL, 10);
-    if (now_ms < play->now_ms) broken(play, "time does not run backwards");
+    if (now_ms < play->now_ms) play_broken(play, "time does not run backwards");
     while (play->is_exact) {
-        int64_t due = run_timers(play);
+        int64_t due = play_run_timers(play);
         if (due > now_ms || !play->is_well) break;
         play->now_ms = due;
     }
     play->now_ms = now_ms;
-    if (play->is_exact) run_timers(play);
+    if (play->is_exact) play_run_timers(play);
     return play->is_well;
 }
 
@@ -581,22 +302,22 @@ static bool play_command(struct play *play, const char *command, const char *res
     if (!settle(play)) return false;
     if (strcmp(command, "at") == 0) return set_clock(play, rest);
     if (strcmp(command, "times") == 0) return repeat(play, rest);
-    if (strcmp(command, "read") == 0) return read_all(play);
+    if (strcmp(command, "read") == 0) return play_read_all(play);
     if (strcmp(command, "limit") == 0) return set_limit(play, rest);
     if (strcmp(command, "tick") == 0)
-        run_timers(play);
+        play_run_timers(play);
     else if (strcmp(command, "conn") == 0)
         play->conn_index = (unsigned)strtoul(rest, NULL, 10) % CONN_MAX;
     else if (strcmp(command, "stall") == 0)
-        conn_now(play), play->is_stalled[play->conn_index] = true;
+        play_conn(play), play->is_stalled[play->conn_index] = true;
     else if (strcmp(command, "close") == 0)
-        close_connection(play, play->conn_index), run_woken(play);
+        play_close_connection(play, play->conn_index), play_run_woken(play);
     else if (strcmp(command, "then") == 0)
         return look_at_waiting(play, rest);
     else if (strcmp(command, "offset") == 0)
         server_set_clock_offset(play->server, strtoll(rest, NULL, 10));
     else
-        broken(play, "no such command");
+        play_broken(play, "no such command");
     return true;
 }
 
@@ -625,7 +346,7 @@ static bool play_file(const char *file, const struct mode *mode) {
     static char line[1 << 16];
     static struct play play;
     play = (struct play){.file = file, .mode = mode};
-    if (!stream) broken(&play, "cannot be read");
+    if (!stream) play_broken(&play, "cannot be read");
     play_open(&play);
     bool is_well = true;
     while (is_well && fgets(line, sizeof(line), stream)) {
