@@ -192,7 +192,7 @@ struct sessiond_cookie_attributes {
     const char *path; /* / where none is given */
     const char *domain; /* absent where none is given */
     int64_t expires_at; /* absent where neither this nor max_age_ms is given */
-    int64_t max_age_ms; /* wins over expires_at; counts from the request on */
+    int64_t max_age_ms; /* wins over expires_at; counts from the request on; 0 is none: the cookie ends with the browser */
     enum sessiond_bool http_only; /* true where it is not given */
     enum sessiond_cookie_secure secure; /* false where it is not given; auto: as is_secure of the call says */
     enum sessiond_same_site same_site; /* absent where it is not given; auto: none on a secure connection, else lax */

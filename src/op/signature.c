@@ -16,6 +16,7 @@ static void mac_text(struct bytes secret, struct bytes value, char out[HASH_TEXT
     uint8_t mac[HASH_SIZE];
     cipher_hmac(secret, value, mac);
     cipher_base64(mac, out);
+    cipher_wipe(mac, sizeof mac);
 }
 
 void signature_write(struct bytes secrets, struct bytes value, struct buf *out) {
@@ -32,6 +33,7 @@ void signature_write(struct bytes secrets, struct bytes value, struct buf *out) 
     memcpy(at, mac, sizeof mac);
     mp_write_str(out, bytes_of(text, (size_t)(at - text) + sizeof mac));
     cipher_wipe(text, sizeof text);
+    cipher_wipe(mac, sizeof mac);
 }
 
 /* ---------------------------------------------------------------- verifying */
@@ -53,6 +55,7 @@ static bool verify_raw(struct bytes secrets, struct bytes text, struct bytes *va
         unsigned is_it = cipher_is_equal(mac, presented, sizeof mac);
         found |= is_it << i;
     }
+    cipher_wipe(mac, sizeof mac); /* of a value that somebody else chose */
     found = cipher_reveal(found);
     if (!found) return false;
     *secret_index = (unsigned)__builtin_ctz(found);
