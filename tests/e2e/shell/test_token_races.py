@@ -1,5 +1,7 @@
 """Tokens while connections race each other, over sockets and on several loops. What is counted is printed."""
 
+import random
+
 import server
 from crowd import Crowd, code
 
@@ -102,6 +104,103 @@ class TokenRaces(Crowd):
             for messages in answers[1:]:
                 self.assertEqual({answer["error"] for answer in self.results(messages)}, {None})
         self.assert_ends_well(target)
+
+    def test_after_a_storm_whoever_lives_has_a_token_and_nobody_else_has(self):
+        target, clients = self.serve_crowd(8)
+        living = tokens = 0
+        for seed in range(16):
+            storm = Storm(seed)
+            clients[0].call("namespace.configure", storm.namespace, {
+                "hash_ids": seed % 2 == 1, "single_session": seed % 4 < 2, "max_sessions_per_user": seed % 3 and 4,
+                "session_limit_policy": "evict_oldest"})
+            for _ in range(6):
+                answers = self.at_once(clients, [storm.calls(40) for _ in clients])
+                for message in [message for mine in answers for message in mine]:
+                    self.assertIn(code(message), {None, "CONFLICT", "GONE"}, message)
+                    storm.learn(message[3])
+            valid = self.who_is_valid(clients[0], storm)
+            self.assertEqual(valid, self.who_lives(clients[0], storm, seed))
+            living += len(valid)
+            tokens += len(storm.tokens)
+        self.assertGreater(living, 20)
+        print(f"{tokens} tokens after 16 storms: {living} sessions live, and each has a token that is valid")
+        self.assert_ends_well(target)
+
+    def who_is_valid(self, client, storm):
+        calls = [["session.validate", storm.namespace, token, {"fields": [storm.name]}] for token in storm.tokens]
+        answers = self.results(self.at_once([client], [calls])[0])
+        known = {None, "invalid_token", "session_revoked", "session_expired"}
+        self.assertLessEqual({answer["error"] for answer in answers}, known)
+        return {answer["session"][storm.name] for answer in answers if answer["valid"]}
+
+    def who_lives(self, client, storm, seed):
+        """By the namespace, by its users and by its clients: the same sessions, and within their limits."""
+        def listed(**group):
+            names, cursor, is_over = [], None, False
+            while not is_over:
+                page = client.call("session.list", storm.namespace,
+                                   {**group, "limit": 1000, "fields": [storm.name], "cursor": cursor})
+                names += [one[storm.name] for one in page["sessions"]]
+                cursor = page["cursor"]
+                is_over = cursor is None
+            self.assertEqual(len(names), len(set(names)))
+            self.assertEqual(client.call("session.count", storm.namespace, group), len(names))
+            return set(names)
+        everybody = listed()
+        users, phones = ([listed(**{group: name}) for name in names]
+                         for group, names in (("user", storm.USERS), ("client", storm.PHONES)))
+        self.assertEqual(set().union(*users), everybody)
+        self.assertEqual(sum(len(names) for names in users), len(everybody))
+        self.assertEqual(set().union(*phones), everybody)
+        if seed % 3:
+            self.assertLessEqual(max(len(names) for names in users), 4)
+        if seed % 4 < 2:
+            self.assertLessEqual(max(len(names) for names in phones), 1)
+        return everybody
+
+
+class Storm:
+    """Calls at random on the tokens of one namespace, with those that were answered before."""
+
+    USERS = ["ann", "bob", "cid"]
+    PHONES = [f"phone-{number}" for number in range(12)]
+
+    def __init__(self, seed):
+        self.random = random.Random(seed)
+        self.namespace = f"storm-{seed}"
+        self.name = "handle" if seed % 2 else "id"  # of a session in a list
+        self.tokens = []
+
+    def learn(self, answer):
+        if isinstance(answer, dict) and "token" in answer:
+            self.tokens.append(answer["token"])
+
+    def calls(self, count):
+        return [self.one() for _ in range(count)]
+
+    def one(self):
+        pick = self.random.choice
+        if not self.tokens or self.random.random() < 0.2:
+            return ["session.create", self.namespace, {"token": True, "user": pick(self.USERS),
+                                                       "client": pick(self.PHONES)}]
+        token = pick(self.tokens[-40:])
+        id = token.rsplit(".", 1)[0]
+        if self.random.random() < 0.05:
+            return pick([["session.revoke_all", self.namespace, {"user": pick(self.USERS)}],
+                         ["client.destroy", self.namespace, pick(self.PHONES)]])
+        return pick([
+            ["session.validate", self.namespace, token, {"slide": True}],
+            ["session.validate", self.namespace, token],
+            ["session.rotate", self.namespace, token],
+            ["session.rotate", self.namespace, token],
+            ["session.rotate", self.namespace, token, {"grace_ms": 0}],
+            ["session.regenerate", self.namespace, id],
+            ["session.set", self.namespace, id, {"n": 1}, {"mode": "update", "user": pick(self.USERS),
+                                                          "client": pick(self.PHONES)}],
+            ["session.end", self.namespace, id],
+            ["session.destroy", self.namespace, id],
+            ["client.get", self.namespace, pick(self.PHONES)],
+        ])
 
 
 if __name__ == "__main__":
