@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "process.h"
+#include "sessiond/client_constants.h"
 
 static struct server server;
 static struct ran ran;
@@ -271,4 +272,48 @@ Test(cli, prints_events_as_lines_of_json) {
     CLI("--watch", "kinds=[\"touched\"]");
     cr_assert_eq(ran.code, 1);
     cr_assert(strstr(ran.err, "does not know"), "%s", ran.err);
+}
+
+Test(cli, helps_with_every_method_its_arguments_answer_and_example) {
+    static const char *const methods[] = {
+        SESSIOND_METHOD_SERVER_HELLO,   SESSIOND_METHOD_SESSION_GET,       SESSIOND_METHOD_SESSION_ACTIVATE,
+        SESSIOND_METHOD_SESSION_END,    SESSIOND_METHOD_SESSION_REPLACE,   SESSIOND_METHOD_SESSION_VALIDATE,
+        SESSIOND_METHOD_SESSION_ROTATE, SESSIOND_METHOD_CLIENT_GET,        SESSIOND_METHOD_CLIENT_ACTIVATE,
+        SESSIOND_METHOD_CLIENT_DESTROY, SESSIOND_METHOD_POOL_CONFIGURE,    SESSIOND_METHOD_POOL_ACQUIRE,
+        SESSIOND_METHOD_POOL_MARK,      SESSIOND_METHOD_POOL_RENEW,        SESSIOND_METHOD_POOL_LOAD,
+        SESSIOND_METHOD_COOKIE_SIGN,    SESSIOND_METHOD_COOKIE_HEADER,     SESSIOND_METHOD_WATCH_START,
+        SESSIOND_METHOD_WATCH_STOP,     SESSIOND_METHOD_NAMESPACE_DESCRIBE};
+    static struct ran all;
+    run_program(&all, NULL, SESSIOND_CLI, "help", NULL);
+    for (size_t i = 0; i < sizeof methods / sizeof *methods; i++) {
+        cr_assert(strstr(all.out, methods[i]), "%s is missing in: %s", methods[i], all.out);
+        run_program(&ran, NULL, SESSIOND_CLI, "help", methods[i], NULL);
+        cr_assert_eq(ran.code, 0, "%s", methods[i]);
+        cr_assert(strstr(ran.out, "Answers: ") && strstr(ran.out, "Example:"), "%s", ran.out);
+    }
+    run_program(&ran, NULL, SESSIOND_CLI, "help", "pool.acquire", NULL);
+    cr_assert(strstr(ran.out, "least_used") && strstr(ran.out, "lease_ms"), "%s", ran.out);
+    run_program(&ran, NULL, SESSIOND_CLI, "--help", NULL);
+    cr_assert(strstr(ran.out, "--watch"), "%s", ran.out);
+}
+
+Test(cli, does_requests_of_pools_tokens_and_cookies_in_json) {
+    CLI("pool.configure", "p", "{\"max_pool_size\": 1, \"blocked_status_codes\": [403]}");
+    cr_assert_eq(ran.code, 0, "%s", ran.err);
+    CLI("pool.add", "p", "id=p1", "tags=[\"de\"]", "max_error_score=1.5", "fields=[\"tags\", \"max_error_score\"]");
+    cr_assert_str_eq(ran.out, "{\"tags\": [\"de\"], \"max_error_score\": 1.5}", "%s", ran.err);
+    CLI("pool.acquire", "p", "create=never", "fields=[\"id\", \"use\"]");
+    cr_assert_str_eq(ran.out, "{\"id\": \"p1\", \"use\": 1}", "%s", ran.err);
+    CLI("pool.mark", "p1", "good", "use=1");
+    cr_assert_str_eq(ran.out, "{\"usage_count\": 1, \"error_score\": 0, \"usable\": true, \"retired\": false}", "%s",
+                     ran.err);
+    CLI("pool.mark", "p1", "403");
+    cr_assert(strstr(ran.out, "\"retired\": true"), "%s %s", ran.out, ran.err);
+    CLI("pool.acquire", "p", "create=never");
+    cr_assert_eq(ran.code, 1);
+    cr_assert(strstr(ran.err, "EXHAUSTED"), "%s", ran.err);
+    CLI("session.validate", "s1.made_up");
+    cr_assert_str_eq(ran.out, "{\"valid\": false, \"error\": \"invalid_token\", \"session\": null}", "%s", ran.err);
+    CLI("cookie.header", "v", "name=sid", "attributes={\"same_site\": \"lax\"}");
+    cr_assert_str_eq(ran.out, "\"sid=v; Path=/; HttpOnly; SameSite=Lax\"", "%s", ran.err);
 }
