@@ -210,7 +210,21 @@ void world_read_all(struct world *world, struct peer *peer) {
     while (!world->has_failed && (peer->state != CONN_READING || conn_output(peer->conn).size > 0));
 }
 
-static void deliver(struct world *world, struct peer *peer, size_t size) {
+/* Where somebody waits for a hand-out, a piece ends with the next whole message: what stands behind it in the same
+ * batch could end the session that was granted, before the grant is delivered. */
+static size_t piece_of(const struct world *world, const struct peer *peer, size_t size) {
+    bool has_waiting = world->model.waiter_count > 0;
+    uint64_t end = 0;
+    for (unsigned i = peer->queue_begin; i != peer->queue_end; i++) {
+        const struct sent *sent = &peer->queue[i % QUEUE_MAX];
+        if (sent->end_offset <= peer->fed) continue;
+        if (!end) end = sent->end_offset;
+        has_waiting |= sent->call->wait.is_given;
+    }
+    return has_waiting && end && end - peer->fed < size ? (size_t)(end - peer->fed) : size;
+}
+
+static void deliver_piece(struct world *world, struct peer *peer, size_t size) {
     if (peer->state == CONN_PAUSED && of(world, 80))
         return; /* a shell reads no more, but what it has read it may feed */
     world_enter(world, peer->loop);
@@ -239,6 +253,14 @@ static void settle(struct world *world) {
         inbox_compare(world, peer);
         if (peer->is_prompt && !world->has_failed && conn_output(peer->conn).size) world_read_all(world, peer);
     }
+}
+
+static void deliver(struct world *world, struct peer *peer, size_t size) {
+    do {
+        size_t piece = piece_of(world, peer, size);
+        deliver_piece(world, peer, piece);
+        size -= piece;
+    } while (size > 0 && peer->state == CONN_READING && !world->has_failed);
 }
 
 static void append(struct world *world, struct peer *peer, const struct call *call, struct bytes tail) {
