@@ -69,17 +69,22 @@ static const char *read_watcher(struct watcher *watcher) {
     return size > 0 ? take_messages(watcher) : NULL;
 }
 
+/* True if all is well. */
+static bool note(struct watchers *watchers, const char *problem) {
+    if (problem) atomic_store(&watchers->problem, problem);
+    return !problem;
+}
+
 static void *watchers_main(void *argument) {
     struct watchers *watchers = argument;
     struct epoll_event events[EVENTS_MAX];
+    /* Events may have come in one piece with the answer to watch.start. */
+    for (unsigned i = 0; i < watchers->count; i++)
+        if (!note(watchers, take_messages(&watchers->items[i]))) return NULL;
     while (!atomic_load(&watchers->must_stop)) {
         int count = epoll_wait(watchers->epoll_fd, events, EVENTS_MAX, LOOK_EVERY_MS);
-        for (int i = 0; i < count; i++) {
-            const char *problem = read_watcher(events[i].data.ptr);
-            if (!problem) continue;
-            atomic_store(&watchers->problem, problem);
-            return NULL;
-        }
+        for (int i = 0; i < count; i++)
+            if (!note(watchers, read_watcher(events[i].data.ptr))) return NULL;
     }
     return NULL;
 }
