@@ -470,7 +470,8 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
         call->op_id = 1 + below(world, of(world, 20) ? 4 : UINT64_C(1) << 53);
     /* What is made without being seen could not be known afterwards. */
     bool makes_id = ((call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD) && !call->id[0]) ||
-                    (call->op == OP_SESSION_REGENERATE && !call->new_id[0]) || call->op == OP_POOL_ACQUIRE;
+                    (call->op == OP_SESSION_REGENERATE && !call->new_id[0]) || call->op == OP_POOL_ACQUIRE ||
+                    call->op == OP_POOL_RESET;
     call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
 }
 

@@ -94,7 +94,7 @@ enum stands judge(const struct model *model, const struct record *record, int64_
     /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
     int64_t retired_at = record->seat ? record->seat->retired_at : 0, forgotten_at = retired_at + policy->retention_ms;
     bool is_living = status_is_living(record_status(record, now_ms));
-    if (retired_at && now_ms >= forgotten_at && (is_living || record_died_at(record, now_ms) >= forgotten_at))
+    if (retired_at && now_ms >= forgotten_at && (is_living || record_died_at(record, now_ms) > forgotten_at))
         return is_buried(retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);

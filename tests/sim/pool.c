@@ -187,7 +187,8 @@ bool do_pool_reset(struct model *model, const struct call *call, int64_t now_ms,
         if (is_of(record, pool->namespace, pool->name) && (stands == STANDS_ALIVE || stands == STANDS_DEAD))
             bury(record, now_ms);
     }
-    if (is_pool) pool->hold_count = 0;
+    /* A pool of which nothing but held places is left is one as well, or not. */
+    if (is_pool || !is_nil(answer->result)) pool->hold_count = 0;
     if (!serve_waiters(model, now_ms)) return false; /* before it was read again */
     /* A pool of which nothing is left may be known for a while. */
     if (!is_pool) return expect_ok(model, answer);
