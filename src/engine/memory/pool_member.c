@@ -50,9 +50,8 @@ bool pool_enter(struct context *context, const struct needs *needs, struct place
     struct usage usage = draft->usage ? *draft->usage : usage_of_policy(&visit.pool->policy);
     struct pool_entry *entry = pool_reserve(visit_memory(&visit), visit.pool, needs->hash, draft->tags, &usage);
     bool is_in = entry != NULL;
-    if (entry && needs->takes_pool_place && !usage_is_usable(&usage)) {
-        entry->hold_until = pool_hold_take(visit.pool); /* whoever asked has brought a session, such as it is */
-    } else if (entry && needs->takes_pool_place && !take_place(visit.pool, entry, places->claim, usage.is_forced)) {
+    if (entry && needs->takes_pool_place && usage_is_usable(&usage) &&
+        !take_place(visit.pool, entry, places->claim, usage.is_forced)) {
         *error = full_error(visit.pool);
         pool_remove(visit_memory(&visit), visit.pool, entry);
         is_in = false;
@@ -97,7 +96,7 @@ static void entry_inherit(struct visit *visit, struct pool_entry *entry, const s
     entry->is_spent = old->is_spent;
     old->uses = (struct uses){0};
     old->usage.lease_expires_at = 0;
-    old->is_alive = old->is_kept = false;
+    old->is_alive = false;
     if (!visit->pool->is_dropped) visit_settle(visit, old);
 }
 

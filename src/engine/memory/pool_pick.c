@@ -188,9 +188,10 @@ bool entry_mark(struct pool *pool, struct pool_entry *entry, struct mark_outcome
     return !was_retired && entry->usage.retired_at;
 }
 
-bool entry_release(struct pool *pool, struct pool_entry *entry, uint64_t use, int64_t now_ms) {
+bool entry_release(struct pool *pool, struct pool_entry *entry, uint64_t use, bool has_fence, int64_t now_ms) {
     bool is_leased = entry_is_leased(entry);
-    if (!use && is_leased) use = entry->lease_use;              /* without a lease nothing says which use is meant */
+    if (!use && is_leased) use = entry->lease_use;
+    if (!use && !has_fence) use = uses_last_open(&entry->uses);
     if (!use || !uses_is_open(&entry->uses, use)) return false; /* it has ended already */
     bool is_marked = !uses_is_unmarked(&entry->uses, use);
     if (is_leased && entry->lease_use == use) entry->usage.lease_expires_at = 0;

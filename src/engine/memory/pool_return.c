@@ -42,7 +42,7 @@ static void entry_return(struct visit *visit, struct verb *verb, struct pool_ent
             entry_mark(visit->pool, entry, verb->pool_return.outcome, verb->pool_return.extra_codes, use, now_ms);
         counter_add(&visit->context->loop->counters.marked, 1);
         break;
-    case RETURN_RELEASE: was_retired = entry_release(visit->pool, entry, use, now_ms); break;
+    case RETURN_RELEASE: was_retired = entry_release(visit->pool, entry, use, fence != 0, now_ms); break;
     case RETURN_RENEW:
         if (!entry_renew(verb, entry, now_ms)) return;
         break;
@@ -92,7 +92,7 @@ void verb_return(struct context *context, struct verb *verb, struct namespace *n
 static void answer_state(struct verb *verb, const struct pool *pool) {
     struct pool_state *state = &verb->pool_state;
     *state = (struct pool_state){.policy = pool->policy,
-                                 .exists = pool->has_policy || pool->kept_count > 0,
+                                 .exists = pool->has_policy || pool->entry_count > 0,
                                  .usable_count = pool->usable_count,
                                  .retired_count = pool->retired_count,
                                  .leased_count = pool->leased_count,

@@ -100,6 +100,14 @@ void uses_note_mark(struct uses *uses, uint64_t use) {
     if (use_place(uses, use, &word, &bit)) unmarked_words(uses)[word] &= ~bit;
 }
 
+uint64_t uses_last_open(const struct uses *uses) {
+    for (uint32_t i = uses->open_count ? word_count(uses) : 0; i-- > 0;) {
+        uint64_t word = open_words(uses)[i];
+        if (word) return uses->first + 64 * (uint64_t)i + 64 - (uint64_t)__builtin_clzll(word);
+    }
+    return 0;
+}
+
 void uses_fini(struct uses *uses, struct slab *slab) {
     if (uses->more) slab_free(slab, uses->more, 2 * uses->more_words * sizeof(uint64_t));
     uses->more = NULL;

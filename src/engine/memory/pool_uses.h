@@ -33,6 +33,8 @@ bool uses_is_unmarked(const struct uses *uses, uint64_t use);
 /* Each: nothing happens to one that is not so. */
 void uses_close(struct uses *uses, uint64_t use);
 void uses_note_mark(struct uses *uses, uint64_t use);
+/* The open one with the greatest number; 0: none. */
+uint64_t uses_last_open(const struct uses *uses);
 
 void uses_fini(struct uses *uses, struct slab *slab);
 

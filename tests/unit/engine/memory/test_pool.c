@@ -49,7 +49,7 @@ static struct pool_entry *add(uint64_t hash, struct bytes tags, uint64_t max_usa
     struct pool_entry *entry = pool_reserve(memory, pool, hash, tags, &usage);
     cr_assert(entry);
     entry->is_reserved = false;
-    entry->is_alive = entry->is_kept = true;
+    entry->is_alive = true;
     atomic_store(&entry->version, ++version);
     entry_settle(pool, entry, now_ms, RETENTION);
     return entry;
@@ -118,7 +118,7 @@ static void change_one(struct prng *prng) {
     case 0: entry_mark(pool, entry, (struct mark_outcome){MARK_BAD, 0}, NULL, use, now_ms); break;
     case 1:
     case 2: entry_mark(pool, entry, (struct mark_outcome){MARK_GOOD, 0}, NULL, use, now_ms); break;
-    case 3: entry_release(pool, entry, use, now_ms); break;
+    case 3: entry_release(pool, entry, use, false, now_ms); break;
     case 4: entry->is_aside = !entry->is_aside; break;
     case 5:
         pool_remove(memory, pool, entry);
@@ -221,6 +221,9 @@ Test(uses, follow_two_arrays_of_bits, .init = begin, .fini = end) {
             cr_assert_eq(uses_is_open(&uses, i), is_open[i], "use %llu", (unsigned long long)i);
             cr_assert_eq(uses_is_unmarked(&uses, i), is_unmarked[i]);
         }
+        uint64_t last = handed;
+        while (last && !is_open[last]) last--;
+        cr_assert_eq(uses_last_open(&uses), last);
     }
     cr_assert_not(uses_is_open(&uses, 0));
     cr_assert_not(uses_is_open(&uses, handed + 1));
@@ -245,5 +248,5 @@ Test(uses, take_a_number_back_with_its_use, .init = begin, .fini = end) {
     cr_assert_eq(uses_hand_out(&uses, &slab, 0), 2);
     uses_take_back(&uses, 1);
     cr_assert_eq(uses.handed, 2);
-    cr_assert(uses_is_open(&uses, 2) && !uses_is_open(&uses, 1));
+    cr_assert_eq(uses_last_open(&uses), 2);
 }
