@@ -439,6 +439,16 @@ static void forgets_a_retired_session_after_its_retention(struct world *world) {
                 ERROR_GONE); /* tombstone_ms of it is left */
 }
 
+static void counts_a_retired_session_that_expired_until_it_is_gone(struct world *world) {
+    contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_RETENTION_MS, 1000));
+    contract_put(world, "web", "a", (struct put){.pool = TEXT("p"), .idle_timeout_ms = 100});
+    pool_mark(world, "a", MARK_RETIRE, 0);
+    world->now_ms += 100;
+    CHECK_EQUAL(pool_info(world).retired_count, 1);
+    contract_end(world, "web", END_PURGE);
+    CHECK(!pool_info(world).exists);
+}
+
 static void forgets_by_its_own_clock(struct world *world) {
     contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_RETENTION_MS, 1000));
     pool_put(world, "a");
@@ -550,6 +560,7 @@ const struct contract_test pool_tests[] = {
     {"bounds open uses by max_concurrent", bounds_open_uses},
     {"keeps a session back for cooldown_ms", keeps_a_session_back_after_a_use},
     {"forgets a retired session after its retention", forgets_a_retired_session_after_its_retention},
+    {"counts a retired session that expired until it is gone", counts_a_retired_session_that_expired_until_it_is_gone},
     {"forgets also when nobody asks", forgets_by_its_own_clock},
     {"loses what clear, drop, destroy, revoke and remove end", ends_with_what_ends_its_sessions},
     {"takes a second life of an id as another session", takes_a_second_life_of_an_id_as_another_session},

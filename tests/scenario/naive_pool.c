@@ -120,7 +120,7 @@ void pool_state_fill(const struct naive *naive, struct space *space, struct byte
         bool is_usable = naive_seat_is_usable(space, entry, now_ms);
         state->exists = true;
         state->usable_count += is_usable;
-        state->retired_count += entry->seat->usage.retired_at != 0 && session_is_alive(&entry->session, now_ms);
+        state->retired_count += entry->seat->usage.retired_at != 0;
         state->leased_count += entry->seat->usage.lease_expires_at != 0 && session_is_alive(&entry->session, now_ms);
         state->cooling_count += is_usable && !entry->seat->usage.lease_expires_at && entry->seat->ready_at != 0;
     }

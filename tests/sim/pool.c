@@ -125,7 +125,7 @@ static struct counts count_pool(struct model *model, const struct pool_model *po
         if (stands != STANDS_ALIVE && stands != STANDS_DEAD) continue;
         counts.kept++;
         counts.usable += seat_is_usable(model, record, now_ms);
-        counts.retired += record->seat->retired_at != 0 && stands == STANDS_ALIVE;
+        counts.retired += record->seat->retired_at != 0; /* dead or alive, as long as it is kept */
         counts.leased += record->seat->leased_until != 0 && stands == STANDS_ALIVE;
     }
     for (unsigned i = 0; i < model->waiter_count; i++) {

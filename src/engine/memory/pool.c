@@ -221,19 +221,20 @@ static int64_t earlier(int64_t a, int64_t b) {
 
 void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, int64_t retention_ms) {
     const struct usage *usage = &entry->usage;
-    bool is_there = !entry->is_reserved && entry->is_alive && !entry->is_forgotten;
-    bool is_usable = is_there && !entry->is_spent && usage_is_usable(usage);
+    bool is_kept = !entry->is_reserved && entry->is_kept && !entry->is_forgotten;
+    bool is_usable = is_kept && entry->is_alive && !entry->is_spent && usage_is_usable(usage);
     bool is_leased = !entry->is_reserved && entry_is_leased(entry);
     bool is_busy = pool->policy.max_concurrent && entry->uses.open_count >= pool->policy.max_concurrent;
     bool is_cooling = is_usable && !is_leased && entry->ready_at > now_ms;
     set_count(&entry->holds_place, &pool->usable_count, is_usable);
     set_count(&entry->is_counted_leased, &pool->leased_count, is_leased && entry->is_alive);
     set_count(&entry->is_counted_cooling, &pool->cooling_count, is_cooling);
-    set_count(&entry->is_counted_retired, &pool->retired_count, is_there && usage->retired_at);
+    set_count(&entry->is_counted_retired, &pool->retired_count, is_kept && usage->retired_at);
+    set_count(&entry->is_counted_kept, &pool->kept_count, is_kept);
     set_ready(pool, entry, is_usable && !is_leased && !is_cooling && !is_busy && !entry->is_aside);
     int64_t due_at = INT64_MAX;
     if (!entry->is_reserved && !entry->is_forgotten) {
-        if (entry->is_alive) due_at = entry->deadline;
+        if (is_kept) due_at = entry->deadline;
         if (is_leased) due_at = earlier(due_at, usage->lease_expires_at);
         if (is_cooling) due_at = earlier(due_at, entry->ready_at);
         if (entry->is_alive && usage->retired_at) due_at = earlier(due_at, usage->retired_at + retention_ms);
@@ -248,6 +249,7 @@ void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry
     set_count(&entry->is_counted_leased, &pool->leased_count, false);
     set_count(&entry->is_counted_cooling, &pool->cooling_count, false);
     set_count(&entry->is_counted_retired, &pool->retired_count, false);
+    set_count(&entry->is_counted_kept, &pool->kept_count, false);
     set_ready(pool, entry, false);
     set_due(pool, entry, INT64_MAX);
     struct pool_entry **link = chain_of(pool, entry->hash);

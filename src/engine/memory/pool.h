@@ -57,11 +57,12 @@ struct pool_entry {
     bool takes_place;  /* while reserved: it counts against max_pool_size */
     bool has_left;     /* while reserved: its record has come and gone */
     bool is_alive;     /* its record is, as far as was seen */
+    bool is_kept;      /* its record is there for somebody to see: alive, or within its retention */
     bool is_spent;     /* it was handed out for the last time and waits for a mark, a release or the lease's end */
     bool is_aside;     /* handed out already by the acquire that is under way */
     bool is_forgotten; /* its retention is over; its record is being taken out */
     /* what entry_settle made of it */
-    bool holds_place, is_ready, is_counted_leased, is_counted_cooling, is_counted_retired;
+    bool holds_place, is_ready, is_counted_leased, is_counted_cooling, is_counted_retired, is_counted_kept;
 };
 
 struct pool {
@@ -80,11 +81,11 @@ struct pool {
     struct pool_lane *lanes;
     uint32_t lane_count;
     struct order due;
-    uint64_t epoch; /* of the namespace, as the entries know it */
+    uint64_t epoch, purge_version; /* of the namespace, as the entries know it */
     uint64_t serial, turn;
     struct prng prng;
     /* counts */
-    uint64_t usable_count, reserved_count, leased_count, cooling_count, retired_count;
+    uint64_t usable_count, reserved_count, leased_count, cooling_count, retired_count, kept_count;
     uint64_t creating_count; /* places of sessions that acquires are making */
     /* places held for callers that were answered CREATE_NEEDED: moments at which they lapse, the first first */
     int64_t *holds;

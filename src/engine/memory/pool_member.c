@@ -96,7 +96,7 @@ static void entry_inherit(struct visit *visit, struct pool_entry *entry, const s
     entry->is_spent = old->is_spent;
     old->uses = (struct uses){0};
     old->usage.lease_expires_at = 0;
-    old->is_alive = false;
+    old->is_alive = old->is_kept = false;
     if (!visit->pool->is_dropped) visit_settle(visit, old);
 }
 

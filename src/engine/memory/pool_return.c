@@ -92,7 +92,7 @@ void verb_return(struct context *context, struct verb *verb, struct namespace *n
 static void answer_state(struct verb *verb, const struct pool *pool) {
     struct pool_state *state = &verb->pool_state;
     *state = (struct pool_state){.policy = pool->policy,
-                                 .exists = pool->has_policy || pool->entry_count > 0,
+                                 .exists = pool->has_policy || pool->kept_count > 0,
                                  .usable_count = pool->usable_count,
                                  .retired_count = pool->retired_count,
                                  .leased_count = pool->leased_count,

@@ -48,6 +48,7 @@ static struct pool *table_put(struct context *context, struct pool_table *table,
     struct pool *pool = pool_new(memory, key->namespace, key->name, key->hash, &engine->default_pool_policy, seed);
     if (!pool) return NULL;
     pool->epoch = namespace_epoch(key->namespace);
+    pool->purge_version = atomic_load(&key->namespace->purge_version);
     size_t at = chain_at(table, key->hash);
     pool->next = table->chains[at];
     table->chains[at] = pool;
@@ -139,15 +140,15 @@ struct record *visit_look(struct visit *visit, struct pool_entry *entry) {
     struct record *record = entry_record(engine, visit->pool, entry);
     int64_t now_ms = visit->context->now_ms;
     entry->deadline = INT64_MAX;
-    entry->is_alive = false;
+    entry->is_alive = entry->is_kept = false;
     if (!record) return NULL;
     struct session view;
     uint64_t tombstone;
-    if (record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone) != JUDGED_ALIVE) return NULL;
-    int64_t deadline = session_deadline(&view);
-    entry->deadline = deadline ? deadline : INT64_MAX;
-    entry->is_alive = true;
-    return record;
+    enum judged judged = record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
+    entry->is_alive = judged == JUDGED_ALIVE;
+    entry->is_kept = judged == JUDGED_ALIVE || judged == JUDGED_DEAD;
+    if (entry->is_kept) entry->deadline = record_due(engine, record, judged, &view, now_ms);
+    return entry->is_alive ? record : NULL;
 }
 
 void visit_note_retired(struct visit *visit, const struct pool_entry *entry) {
@@ -166,7 +167,7 @@ void visit_note_forgotten(struct visit *visit, struct pool_entry *entry) {
 static void visit_due(struct visit *visit, struct pool_entry *entry) {
     struct usage *usage = &entry->usage;
     int64_t now_ms = visit->context->now_ms;
-    if (entry->is_alive && entry->deadline <= now_ms) visit_look(visit, entry);
+    if (entry->is_kept && entry->deadline <= now_ms) visit_look(visit, entry);
     if (entry_is_leased(entry) && usage->lease_expires_at <= now_ms) {
         int64_t ended_at = usage->lease_expires_at;
         counter_add(&visit->context->loop->counters.lease_expired, 1);
@@ -177,15 +178,17 @@ static void visit_due(struct visit *visit, struct pool_entry *entry) {
     visit_settle(visit, entry);
 }
 
-/* A clear outdates records without touching them: all entries have to be looked at again. */
+/* A clear or a purge outdates records without touching them: all entries have to be looked at again. */
 static void visit_follow_epoch(struct visit *visit) {
     struct pool *pool = visit->pool;
     uint64_t epoch = namespace_epoch(pool->namespace);
-    if (pool->epoch == epoch) return;
+    uint64_t purge_version = atomic_load_explicit(&pool->namespace->purge_version, memory_order_acquire);
+    if (pool->epoch == epoch && pool->purge_version == purge_version) return;
     pool->epoch = epoch;
+    pool->purge_version = purge_version;
     for (uint32_t i = 0; i < pool->chain_count; i++)
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) {
-            if (!entry->is_alive) continue;
+            if (!entry->is_kept) continue;
             entry->deadline = visit->context->now_ms;
             visit_settle(visit, entry);
         }

@@ -49,7 +49,7 @@ static struct pool_entry *add(uint64_t hash, struct bytes tags, uint64_t max_usa
     struct pool_entry *entry = pool_reserve(memory, pool, hash, tags, &usage);
     cr_assert(entry);
     entry->is_reserved = false;
-    entry->is_alive = true;
+    entry->is_alive = entry->is_kept = true;
     atomic_store(&entry->version, ++version);
     entry_settle(pool, entry, now_ms, RETENTION);
     return entry;
