@@ -158,6 +158,12 @@ static struct record *make_session(struct model *model, const struct call *call,
     return record;
 }
 
+static bool has_spent(struct record *const *taken, unsigned taken_count) {
+    for (unsigned i = 0; i < taken_count; i++)
+        if (taken[i]->seat->is_spent) return true;
+    return false;
+}
+
 /* One hand-out of an answer. */
 static bool serve_one(struct model *model, const struct call *call, int64_t now_ms, struct bytes encoded,
                       enum offer offer, struct record **taken, unsigned taken_count) {
@@ -165,8 +171,8 @@ static bool serve_one(struct model *model, const struct call *call, int64_t now_
     struct record *record;
     if (!take_id(model, encoded, id)) return false;
     record = find(model, model_namespace(model, call->namespace), id);
-    /* A place that is given up within the call may be free for the next one only. */
-    if (offer == OFFER_CREATE && !(record && taken_count > 0 && taken[taken_count - 1]->seat->is_spent)) {
+    /* A place that is given up within the call may be free for whoever comes next only. */
+    if (offer == OFFER_CREATE && !(record && has_spent(taken, taken_count))) {
         record = make_session(model, call, now_ms, id);
         if (!record) return false;
     } else {

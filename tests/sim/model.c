@@ -94,7 +94,8 @@ enum stands judge(const struct model *model, const struct record *record, int64_
     /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
     int64_t retired_at = record->seat ? record->seat->retired_at : 0, forgotten_at = retired_at + policy->retention_ms;
     bool is_living = status_is_living(record_status(record, now_ms));
-    if (retired_at && now_ms >= forgotten_at && (is_living || record_died_at(record, now_ms) > forgotten_at))
+    int64_t dead_since = record->dead_since ? record->dead_since : record_died_at(record, now_ms);
+    if (retired_at && now_ms >= forgotten_at && (is_living || dead_since > forgotten_at))
         return is_buried(retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
@@ -163,6 +164,8 @@ void note_write(struct model *model, struct record *record, int64_t now_ms) {
 
 void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
                 int64_t now_ms) {
+    bool was_dead = !status_is_living(record_status(record, now_ms));
+    if (was_dead && !record->dead_since) record->dead_since = record_died_at(record, now_ms);
     record->status = status;
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);

@@ -77,6 +77,7 @@ struct record {
     int64_t deadline; /* given by a caller; 0: none */
     enum status status;
     int64_t status_at;
+    int64_t dead_since; /* it was dead before its status was set; 0: it was not */
     char reason[32], replaced_by[ID_TEXT_MAX];
     uint64_t version; /* 0: not seen yet, but above version_floor */
     uint64_t version_floor;

@@ -90,6 +90,9 @@ static void ending_run(struct ending *ending) {
         [END_REVOKE] = STATUS_REVOKED, [END_REMOVE] = STATUS_REMOVED, [END_DESTROY] = STATUS_NONE};
     struct ending_kind kind = {.to = becomes[ending->verb->end_all.end], .reason = ending->verb->end_all.reason};
     ending->verb->scan_result.work = ending->member_count;
+    /* Before the first place is free: what is promised to those who wait stays held. */
+    if (ending->verb->end_all.end == END_DESTROY && ending->key.kind == GROUP_POOL)
+        pool_reset_holds(ending->context, ending->namespace, ending->key.name);
     for (uint32_t i = 0; i < ending->member_count; i++) {
         struct group_entry member = ending->members[i];
         if (ending->except_count &&
@@ -99,8 +102,6 @@ static void ending_run(struct ending *ending) {
         if (record && session_end(ending->context, ending->namespace, &ending->key, member.hash, record, &kind))
             ending->verb->scan_result.total++;
     }
-    if (ending->verb->end_all.end == END_DESTROY && ending->key.kind == GROUP_POOL)
-        pool_reset_holds(ending->context, ending->namespace, ending->key.name);
 }
 
 static void end_group(struct context *context, struct verb *verb, struct namespace *namespace) {
