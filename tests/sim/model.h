@@ -118,6 +118,7 @@ struct model {
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
     int64_t passed_until; /* what is due by then has happened in the pools */
+    bool is_lost;         /* a session was made that nobody was told of: the story ends here, and well */
     char complaint[512];
 };
 

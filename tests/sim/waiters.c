@@ -1,4 +1,5 @@
 /* Who waits for a hand-out in the model, and what happens in pools by itself. */
+#include "base/mp.h"
 #include "parts.h"
 #include "sessiond/session.h"
 
@@ -6,6 +7,16 @@
 
 static void forget(struct model *model, unsigned n) {
     memmove(&model->waiters[n], &model->waiters[n + 1], (--model->waiter_count - n) * sizeof model->waiters[0]);
+}
+
+/* What a connection that does not read would get is taken back. A session that was made for it stays. */
+static bool is_taken_back(struct model *model, const struct call *call, const struct answer *answer, int64_t now_ms) {
+    struct record *nobody[1] = {NULL};
+    if (!answer->error.data || is_nil(answer->error)) return false;
+    struct mp_cursor code = mp_cursor_of(map_value(answer->error, "code"));
+    if (!bytes_equal(mp_read_bytes(&code), BYTES_LITERAL("BUSY"))) return false;
+    model->is_lost = acquire_offer(model, call, now_ms, nobody, 0) == OFFER_CREATE;
+    return true;
 }
 
 /* The answer of one who waits, who is to be served now, or whose time is over. */
@@ -16,7 +27,9 @@ static bool answer_waiter(struct model *model, unsigned n, int64_t now_ms, bool 
     if (!model->pull(model->pull_context, waiter.peer, waiter.call->msgid, &answer))
         return complain(model, "request %u should %s", waiter.call->msgid,
                         is_over ? "have waited long enough" : "be served now");
-    return is_over ? expect_error(model, &answer, "EXHAUSTED") : acquire_serve(model, waiter.call, now_ms, &answer);
+    if (is_over) return expect_error(model, &answer, "EXHAUSTED");
+    if (is_taken_back(model, waiter.call, &answer, now_ms)) return !model->is_lost;
+    return acquire_serve(model, waiter.call, now_ms, &answer);
 }
 
 bool serve_waiters(struct model *model, int64_t now_ms) {

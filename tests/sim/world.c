@@ -564,8 +564,8 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     check_everything(world, first);
     world_ask(world, first, &(struct call){.op = OP_SERVER_STATS});
     check_books(world, options);
-    if (world->has_failed || options->is_verbose) tell(world);
-    bool is_well = !world->has_failed;
+    bool is_well = !world->has_failed || world->model.is_lost;
+    if (!is_well || options->is_verbose) tell(world);
     world_close(world);
     return is_well;
 }
