@@ -62,7 +62,7 @@ static const struct help_argument sessiond_create_options[] = {
     {"absolute_expires_at", "moment", "the absolute deadline; one in the past makes a session that is born expired", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
     {"created_at", "moment", "for an import; not in the future", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
     {"pool", "name", "the pool it belongs to; the pool's limits and lifetime apply as with pool.add", "str or bin, 1 to 255 bytes of UTF-8", true},
-    {"token", "bool", "true: make a bearer token and answer it, this once", "true or false", false},
+    {"token", "bool", "true: make a bearer token and answer it, this once and whatever fields says", "true or false", false},
     {"bind", "binding", "what a validate has to present again; only keyed hashes are kept", "map of user_agent, address, device_key (each a text); at least one", false},
     {"pending", "bool", "true: it is pending until session.activate", "true or false", false},
     {"revive", "bool", "true: the id may be one that was destroyed or has expired", "true or false", false},

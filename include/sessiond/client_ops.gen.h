@@ -312,7 +312,7 @@ struct sessiond_create_options {
     int64_t absolute_expires_at; /* the absolute deadline; one in the past makes a session that is born expired; SESSIOND_NIL clears it */
     int64_t created_at; /* for an import; not in the future; SESSIOND_NIL clears it */
     const char *pool; /* the pool it belongs to; the pool's limits and lifetime apply as with pool.add; SESSIOND_NIL_TEXT clears it */
-    enum sessiond_bool token; /* true: make a bearer token and answer it, this once */
+    enum sessiond_bool token; /* true: make a bearer token and answer it, this once and whatever fields says */
     struct sessiond_binding bind; /* what a validate has to present again; only keyed hashes are kept */
     enum sessiond_bool pending; /* true: it is pending until session.activate */
     enum sessiond_bool revive; /* true: the id may be one that was destroyed or has expired */

@@ -220,7 +220,8 @@ void request_write_record_with_token(const struct request *request, struct buf *
     uint8_t text[TOKEN_TEXT_MAX];
     struct record_extra extra = {.is_hashed = request->is_hashed, .id = request->shown_id};
     extra.token = token_text(request, request->is_hashed ? request->shown_id : session->id, text);
-    codec_write_record_with(out, session, &extra, request->fields, request->now_ms);
+    /* Whatever was chosen of the record: nobody can ask for the token again. */
+    codec_write_record_with(out, session, &extra, request->fields | FIELD_BIT(FIELD_TOKEN), request->now_ms);
     cipher_wipe(text, sizeof text);
 }
 

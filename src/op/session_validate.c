@@ -41,8 +41,10 @@ static enum outcome validate_rule(const struct update_input *input, struct sessi
     const struct args_session_validate *args = &request->args.session_validate;
     struct presented presented = verdict_look(request, args->token, input);
     struct binding binding = binding_of(args);
-    uint64_t mismatches = input->old ? binding_mismatches(input->old->bound, &binding, request->keys) : 0;
+    uint64_t mismatches = 0;
     (void)error;
+    /* Not for a wrong secret: the hashes would tell by their time that there is a session, and what it is bound to. */
+    if (verdict_has_secret(&presented)) mismatches = binding_mismatches(input->old->bound, &binding, request->keys);
     request->verdict = verdict_of(&presented, input, args->allow_pending, mismatches,
                                   input->policy->binding_policy == BINDING_POLICY_REPORT);
     if (presented.match == TOKEN_REUSED) return verdict_reuse(input, draft);

@@ -32,6 +32,10 @@ struct presented verdict_look(const struct request *request, struct bytes text, 
     return presented;
 }
 
+bool verdict_has_secret(const struct presented *presented) {
+    return presented->match == TOKEN_CURRENT || presented->match == TOKEN_GRACE;
+}
+
 static enum verdict mismatch_of(uint64_t mismatches) {
     if (mismatches & BINDING_USER_AGENT) return VERDICT_USER_AGENT;
     if (mismatches & BINDING_ADDRESS) return VERDICT_ADDRESS;
@@ -50,7 +54,7 @@ static enum verdict verdict_of_status(enum status status) {
 
 enum verdict verdict_of(const struct presented *presented, const struct update_input *input, bool allows_pending,
                         uint64_t mismatches, bool reports) {
-    if (presented->match != TOKEN_CURRENT && presented->match != TOKEN_GRACE) return VERDICT_INVALID_TOKEN;
+    if (!verdict_has_secret(presented)) return VERDICT_INVALID_TOKEN;
     enum status status = session_status(input->old, input->now_ms);
     if (status == STATUS_PENDING && !allows_pending) return VERDICT_PENDING;
     enum verdict mismatch = mismatch_of(mismatches), standing = verdict_of_status(status);

@@ -35,6 +35,9 @@ bool verdict_take_token(struct request *request, struct bytes namespace, struct 
 /* Looks which secret was presented. For rules. */
 struct presented verdict_look(const struct request *request, struct bytes text, const struct update_input *input);
 
+/* Whether it is a secret that lets in: only then may the answer, or its time, tell anything of the session. */
+bool verdict_has_secret(const struct presented *presented);
+
 /* Judges the session by its secret and its status. `mismatches`: members of its binding (BINDING_*), which are looked
  * at only if the secret is right; `reports`: a mismatch denies nothing. */
 enum verdict verdict_of(const struct presented *presented, const struct update_input *input, bool allows_pending,

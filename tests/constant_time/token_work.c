@@ -5,7 +5,8 @@
  *   token_work KIND COUNT       answers that kind COUNT times, for whoever counts instructions (work.py does)
  *
  * Kinds: unknown, plain (a session without a token), alive, pending, expired, revoked, destroyed, foreign (a good
- * secret of another session), malformed. In one process, without a socket; the clock stands still. */
+ * secret of another session), malformed, bound (to three things) and rotated (five secrets are remembered). In one
+ * process, without a socket; the clock stands still. */
 #include "base/mp.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
@@ -59,10 +60,22 @@ static struct buf head_of(const char *method) {
     return out;
 }
 
+static void write_binding(struct buf *request) {
+    mp_write_string(request, "bind");
+    mp_write_map(request, 3);
+    mp_write_string(request, "user_agent");
+    mp_write_string(request, "a browser");
+    mp_write_string(request, "address");
+    mp_write_string(request, "192.0.2.1");
+    mp_write_string(request, "device_key");
+    mp_write_string(request, "a key");
+}
+
 /* Makes a session; answers its token, with 43 characters of secret at its end. */
-static struct buf create(const char *id, bool has_token, bool is_pending, bool is_short) {
+static struct buf create(const char *id, bool has_token, bool is_pending, bool is_short, bool is_bound) {
     struct buf request = head_of("session.create"), token = BUF_EMPTY;
-    mp_write_map(&request, 4);
+    mp_write_map(&request, 4 + is_bound);
+    if (is_bound) write_binding(&request);
     mp_write_string(&request, "id");
     mp_write_string(&request, id);
     mp_write_string(&request, "token");
@@ -94,18 +107,36 @@ static struct buf validate_of(const char *id, struct bytes secret) {
     return request;
 }
 
-enum { KIND_COUNT = 9 };
-static const char *const kinds[KIND_COUNT] = {"unknown", "plain",     "alive",   "pending",  "expired",
-                                              "revoked", "destroyed", "foreign", "malformed"};
+/* Rotates a token four times, and gives its secret back to nobody. */
+static void rotate_often(const char *id, struct buf secret) {
+    for (int i = 0; i < 4; i++) {
+        char text[128];
+        struct buf request = head_of("session.rotate");
+        int size = snprintf(text, sizeof text, "%s.%.*s", id, (int)secret.size, (const char *)secret.data);
+        mp_write_str(&request, bytes_of(text, (size_t)size));
+        struct bytes answer = ask(buf_bytes(&request));
+        const char *at = memmem(answer.data, answer.size, text, strlen(id) + 1);
+        buf_clear(&secret);
+        buf_append(&secret, at + strlen(id) + 1, 43);
+        buf_fini(&request);
+    }
+    buf_fini(&secret);
+}
+
+enum { KIND_COUNT = 11 };
+static const char *const kinds[KIND_COUNT] = {"unknown",   "plain",   "alive",     "pending", "expired", "revoked",
+                                              "destroyed", "foreign", "malformed", "bound",   "rotated"};
 
 /* One request of each kind; ids of equal length, so that the requests are, too. */
 static void prepare(struct buf requests[KIND_COUNT]) {
     struct bytes wrong = BYTES_LITERAL("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
-    struct buf good = create("id-alive", true, false, false), destroyed = create("id-destr", true, false, false);
-    create("id-plain", false, false, false);
-    struct buf tokens[] = {create("id-pendi", true, true, false), create("id-expir", true, false, true),
-                           create("id-revok", true, false, false)};
+    struct buf good = create("id-alive", true, false, false, false);
+    struct buf destroyed = create("id-destr", true, false, false, false);
+    create("id-plain", false, false, false, false);
+    struct buf tokens[] = {create("id-pendi", true, true, false, false), create("id-expir", true, false, true, false),
+                           create("id-revok", true, false, false, false), create("id-bound", true, false, false, true)};
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) buf_fini(&tokens[i]);
+    rotate_often("id-rotat", create("id-rotat", true, false, false, false));
     call("session.revoke", "id-revok");
     call("session.destroy", "id-destr");
     now_ms += 10;
@@ -119,6 +150,8 @@ static void prepare(struct buf requests[KIND_COUNT]) {
     requests[7] = validate_of("id-plain", buf_bytes(&good));
     requests[8] = head_of("session.validate");
     mp_write_string(&requests[8], "no-dot-in-it-aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa");
+    requests[9] = validate_of("id-bound", wrong);
+    requests[10] = validate_of("id-rotat", wrong);
     buf_fini(&good);
     buf_fini(&destroyed);
 }
