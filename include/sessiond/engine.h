@@ -148,6 +148,7 @@ struct event {
         kind; /* EVENT_LAGGED: `missed` events were lost, of whatever kind and namespace; the rest is empty */
     struct bytes namespace;
     struct bytes id;
+    bool is_hashed;                          /* id is a handle: the namespace had hash_ids */
     struct bytes user, client, pool, reason; /* absent: none */
     struct bytes data;                       /* absent unless some watch of the loop wants data */
     uint64_t version;                        /* of the record after it, or of its tombstone */

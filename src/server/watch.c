@@ -30,11 +30,11 @@ struct watch {
 /* ---------------------------------------------------------------- writing */
 
 /* Writes a notification behind what is there already, and sees to it that the shell hears of it. */
-static void watch_write(struct watch *watch, const struct event *event, bool is_hashed) {
+static void watch_write(struct watch *watch, const struct event *event) {
     struct conn *conn = watch->conn;
     if (!conn->filling.data) loop_take_buffer(conn->loop, &conn->filling);
     size_t start = conn->filling.size;
-    struct event_extra extra = {watch->number, watch->seq, is_hashed, watch->wants_data};
+    struct event_extra extra = {watch->number, watch->seq, watch->wants_data};
     codec_write_event(&conn->filling, event, &extra);
     if (conn->filling.is_failed) conn->filling.size = start; /* conn_settle closes it */
     metric_add(&conn->loop->metrics, METRIC_EVENTS_SENT_TOTAL, 1);
@@ -48,7 +48,7 @@ static bool conn_is_full(const struct conn *conn) {
 static void watch_write_lagged(struct watch *watch) {
     struct event event = {.kind = EVENT_LAGGED, .missed = watch->missed};
     watch->missed = 0;
-    watch_write(watch, &event, false);
+    watch_write(watch, &event);
     metric_add(&watch->conn->loop->metrics, METRIC_LAGGED_TOTAL, 1);
 }
 
@@ -83,11 +83,6 @@ static bool watch_wants(const struct watch *watch, const struct event *event) {
            name_fits(watch->pool, event->pool);
 }
 
-static bool is_hashed(const struct server_loop *loop, struct bytes namespace) {
-    const struct policy *policy = loop->engine->vtable->policy(loop->engine, namespace);
-    return policy && policy->hash_ids;
-}
-
 static void watch_tell(struct watch *watch, const struct event *event) {
     struct conn *conn = watch->conn;
     if (conn->is_closing) return;
@@ -97,7 +92,7 @@ static void watch_tell(struct watch *watch, const struct event *event) {
     }
     if (watch->missed) watch_write_lagged(watch);
     watch->seq++;
-    watch_write(watch, event, is_hashed(conn->loop, event->namespace));
+    watch_write(watch, event);
 }
 
 /* Namespaces are few and bounded, so nobody gains by choosing names that meet in one bucket. */

@@ -63,7 +63,6 @@ extern const struct pool_policy pool_policy_defaults;
 /* What a notification says of an event beside what the event holds. */
 struct event_extra {
     uint64_t watch, seq;
-    bool is_hashed; /* the session's id is a handle, and is told as such */
     bool wants_data;
 };
 /* A whole notification. */

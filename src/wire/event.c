@@ -21,8 +21,8 @@ static uint32_t count_session_pairs(const struct event *event, bool has_data) {
            !bytes_is_absent(event->reason) + has_data;
 }
 
-static void write_session_pairs(struct buf *out, const struct event *event, bool is_hashed, bool has_data) {
-    pair_text(out, is_hashed ? "handle" : "id", event->id);
+static void write_session_pairs(struct buf *out, const struct event *event, bool has_data) {
+    pair_text(out, event->is_hashed ? "handle" : "id", event->id);
     pair_text(out, "user", event->user);
     pair_text(out, "client", event->client);
     pair_text(out, "pool", event->pool);
@@ -50,5 +50,5 @@ void codec_write_event(struct buf *out, const struct event *event, const struct 
     if (is_lagged)
         pair_uint(out, "missed", event->missed);
     else
-        write_session_pairs(out, event, extra->is_hashed, has_data);
+        write_session_pairs(out, event, has_data);
 }

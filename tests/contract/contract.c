@@ -12,12 +12,8 @@ static void test_random(void *context, void *out, size_t size) {
     (void)context;
     prng_fill(&entropy, out, size);
 }
-static void test_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
-    wakes++;
-}
-
-static void (*point_action)(struct world *world);
+/* What another loop is to do at a moment of the verb under test. */
+static void (*point_action)(struct world *world), (*wake_action)(struct world *world);
 static struct world *point_world;
 static unsigned point_number;
 
@@ -27,14 +23,28 @@ void contract_at_point(struct world *world, unsigned number, void (*action)(stru
     point_action = action;
 }
 
-static void test_point(void *context) {
-    (void)context;
-    if (!point_action || point_number-- > 0) return;
+void contract_at_wake(struct world *world, void (*action)(struct world *world)) {
+    point_world = world;
+    wake_action = action;
+}
+
+static void run_action(void (**place)(struct world *world)) {
     struct world other = *point_world;
-    void (*action)(struct world * world) = point_action;
-    point_action = NULL;
+    void (*action)(struct world * world) = *place;
+    *place = NULL;
     other.loop = 1 - other.loop;
     action(&other);
+}
+
+static void test_wake(void *context, unsigned loop_index) {
+    (void)context, (void)loop_index;
+    wakes++;
+    if (wake_action) run_action(&wake_action);
+}
+
+static void test_point(void *context) {
+    (void)context;
+    if (point_action && point_number-- == 0) run_action(&point_action);
 }
 static const struct env env = {.random = test_random, .wake = test_wake, .point = test_point};
 

@@ -62,6 +62,9 @@ unsigned contract_wakes(void);
  * NULL: not any more. */
 void contract_at_point(struct world *world, unsigned number, void (*action)(struct world *world));
 
+/* The same, the next time that the engine wakes a loop: that may be while a lock is held. */
+void contract_at_wake(struct world *world, void (*action)(struct world *world));
+
 /* ---- rules */
 
 struct put {

@@ -273,6 +273,38 @@ static void a_clear_is_told_as_it_is_swept_and_before_an_id_lives_again(struct w
     CHECK_EQUAL(heard.count, 0);
 }
 
+static void clear_web(struct world *other) {
+    contract_end(other, "web", END_CLEAR);
+}
+
+static void a_clear_that_comes_behind_a_write_is_told_behind_it(struct world *world) {
+    watch(world, 0, true, false);
+    put(world, "a", (struct put){.user = TEXT("ann")});
+    put(world, "b", (struct put){.user = TEXT("bob")});
+    contract_advance(world);
+    contract_at_wake(world, clear_web); /* it has its version then, and has told nothing yet */
+    uint64_t version = put(world, "a", (struct put){.status = STATUS_ENDED}).session.version;
+    contract_advance(world);
+    listen(world, 0);
+    CHECK_EQUAL(count_of("a"), 3);
+    CHECK_EQUAL(kind_of("a", 1), EVENT_ENDED);
+    CHECK_EQUAL(heard.all[find("a", 1)].version, version);
+    CHECK_EQUAL(kind_of("a", 2), EVENT_DESTROYED);
+    CHECK(heard.all[find("a", 2)].version > version);
+    CHECK_EQUAL(count_of("b"), 2);
+    put(world, "c", (struct put){.user = TEXT("cyd")});
+    world->now_ms += 3600000; /* no tombstone is left whose moment would come first */
+    contract_advance(world);
+    contract_at_wake(world, clear_web);
+    version = contract_remove(world, "web", "c").depends_on;
+    contract_at_wake(world, NULL);
+    contract_advance(world);
+    listen(world, 0);
+    CHECK_EQUAL(count_of("c"), 2);
+    CHECK_EQUAL(kind_of("c", 1), EVENT_DESTROYED);
+    CHECK_EQUAL(heard.all[find("c", 1)].version, version);
+}
+
 static void a_drop_and_a_purge_are_told_to_nobody(struct world *world) {
     watch(world, 0, true, false);
     put(world, "a", (struct put){.idle_timeout_ms = 100});
@@ -366,6 +398,7 @@ const struct contract_test event_tests[] = {
     {"a move is told of the old id and then of the new", a_move_is_told_of_the_old_id_and_then_of_the_new},
     {"a clear is told as it is swept, and before an id lives again",
      a_clear_is_told_as_it_is_swept_and_before_an_id_lives_again},
+    {"a clear that comes behind a write is told behind it", a_clear_that_comes_behind_a_write_is_told_behind_it},
     {"a drop and a purge are told to nobody", a_drop_and_a_purge_are_told_to_nobody},
     {"data comes to who wants it, if it fits", data_comes_to_who_wants_it_if_it_fits},
     {"each watching loop hears all and is woken", each_watching_loop_hears_all_and_is_woken},

@@ -19,6 +19,7 @@ void tell(struct naive *naive, const struct space *space, enum event_kind kind, 
                                  .pool = session->pool,
                                  .reason = session->reason,
                                  .data = wants_data ? session->data : BYTES_ABSENT,
+                                 .is_hashed = space->policy.hash_ids,
                                  .version = session->version,
                                  .at = at};
     naive->told->next = told;

@@ -150,6 +150,7 @@ static void put_after(struct context *context, struct shard *shard, const struct
                           .client = session->client,
                           .pool = session->pool,
                           .reason = session->reason,
+                          .is_hashed = namespace_policy(namespace)->hash_ids,
                           .version = version,
                           .at = at};
     if (atomic_load_explicit(&engine->watching_data, memory_order_relaxed)) event.data = session->data;
@@ -181,7 +182,7 @@ void event_expired(struct context *context, struct shard *shard, const struct re
               view.version, session_deadline(&view));
 }
 
-void event_settle(struct context *context, struct shard *shard, const struct record *record) {
+void event_settle(struct context *context, struct shard *shard, const struct record *record, uint64_t version) {
     struct namespace *namespace = namespace_of(context, record);
     if (!is_watched(context->engine) || record_is_alias(record) || namespace_is_dropped(namespace)) return;
     struct session view;
@@ -190,6 +191,7 @@ void event_settle(struct context *context, struct shard *shard, const struct rec
     record_judge(context->engine, record, active, &now_ms, &view, &tombstone);
     if (record->version <= namespace_epoch(namespace))
         cleared_by = namespace_cleared_by(namespace, record->version, &retention_ms);
+    if (cleared_by > version) cleared_by = UINT64_MAX;
     int64_t deadline = session_deadline(&view), seen_until = now_ms;
     if (cleared_by != UINT64_MAX && version_time(cleared_by) < seen_until) seen_until = version_time(cleared_by);
     if (status_is_living(view.status) && !(active & RECORD_MARK_REAPED) && deadline && deadline <= seen_until)
@@ -220,7 +222,7 @@ static void published_after(struct context *context, struct shard *shard, const 
     bool is_seen = sight->presence == PRESENCE_ALIVE || sight->presence == PRESENCE_DEAD;
     enum status from = is_seen ? session_status(&sight->view, sight->now_ms) : STATUS_NONE;
     struct session view;
-    if (sight->record) event_settle(context, shard, sight->record);
+    if (sight->record) event_settle(context, shard, sight->record, fresh->version);
     view_whole(context, fresh, &view);
     enum event_kind kind = kind_of_change(from, view.status);
     put_after(context, shard, namespace_of(context, fresh), kind, &view, view.version, context->now_ms, after);
@@ -238,7 +240,7 @@ void event_published(struct context *context, struct shard *shard, const struct 
 void event_removed(struct context *context, struct shard *shard, const struct record *record, uint64_t version) {
     if (!is_watched(context->engine) || record_is_alias(record)) return;
     struct session view;
-    event_settle(context, shard, record);
+    event_settle(context, shard, record, version);
     view_whole(context, record, &view);
     event_put(context, shard, namespace_of(context, record), EVENT_DESTROYED, &view, version, context->now_ms);
 }

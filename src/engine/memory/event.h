@@ -41,9 +41,10 @@ void event_put(struct context *context, struct shard *shard, const struct namesp
 /* A deadline has passed: to be called once, by whoever marks the record as reaped. */
 void event_expired(struct context *context, struct shard *shard, const struct record *record);
 
-/* What befell a record that nobody has told and nobody will: the deadline that has passed and was not reaped, the
- * clear. For a record that goes for good. */
-void event_settle(struct context *context, struct shard *shard, const struct record *record);
+/* What befell a record before it goes for good, and that nobody has told and nobody will: the deadline that has passed
+ * and was not reaped, the clear. `version` is that of the write which it makes room for: a clear above it comes behind
+ * that write. UINT64_MAX: there is no such write. */
+void event_settle(struct context *context, struct shard *shard, const struct record *record, uint64_t version);
 
 /* What publishing `fresh` in the place of what `sight` holds means for its id. */
 void event_published(struct context *context, struct shard *shard, const struct sight *sight,

@@ -10,7 +10,7 @@
 struct entry {
     uint32_t size; /* of the whole entry */
     uint8_t kind;
-    bool has_data, has_after;
+    bool has_data, has_after, is_hashed;
     uint8_t namespace_size;
     uint16_t id_size, user_size, client_size, pool_size;
     uint32_t data_size;
@@ -41,6 +41,7 @@ static struct entry entry_of(const struct event *event) {
     entry.pool_size = (uint16_t)event->pool.size;
     entry.reason_size = (uint16_t)event->reason.size;
     entry.has_data = event->data.data != NULL;
+    entry.is_hashed = event->is_hashed;
     entry.data_size = (uint32_t)event->data.size;
     entry.version = event->version;
     entry.at = event->at;
@@ -176,6 +177,7 @@ size_t event_entry_read(const uint8_t *from, struct event *event, struct event_a
     const uint8_t *at = from + sizeof(entry);
     memset(event, 0, sizeof(*event));
     event->kind = (enum event_kind)entry.kind;
+    event->is_hashed = entry.is_hashed;
     event->version = entry.version;
     event->at = entry.at;
     event->namespace = take_bytes(&at, entry.namespace_size);

@@ -235,7 +235,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
         _Atomic uint64_t *slot = table_slot_of(&shard->table, note->hash, record);
         if (slot) {
             if (!namespace_is_dropped(namespace)) shard_bury(context, namespace, shard, note->hash, tombstone);
-            event_settle(context, shard, record);
+            event_settle(context, shard, record, UINT64_MAX);
             shard_remove(context, shard, slot, record);
             table_trim(&shard->table, context->loop->index);
         }

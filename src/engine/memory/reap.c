@@ -33,7 +33,7 @@ static void reap_remove(struct context *context, struct shard *shard, struct tab
     struct namespace *namespace = record_terms(engine, record)->namespace;
     if (!namespace_is_dropped(namespace) && tombstone_counts(namespace, tombstone, context->now_ms))
         shard_bury(context, namespace, shard, id_hash(engine, namespace, record_id(record)), tombstone);
-    event_settle(context, shard, record);
+    event_settle(context, shard, record, UINT64_MAX);
     shard_remove(context, shard, walk->slot, record);
     if (record_has_groups(record))
         loop->leaving[loop->leaving_count++] = record;

@@ -25,12 +25,6 @@ static void engine_read_events(struct engine *self, unsigned loop_index, event_e
     engine.count = 0;
 }
 
-static const struct policy *engine_policy(struct engine *self, struct bytes namespace) {
-    static const struct policy hashed = {.hash_ids = true};
-    (void)self;
-    return bytes_equal(namespace, BYTES_LITERAL("hashed")) ? &hashed : NULL;
-}
-
 static void setup(void) {
     memset(&engine, 0, sizeof(engine));
     rig_open(&rig);
@@ -38,7 +32,6 @@ static void setup(void) {
     vtable.features |= ENGINE_EVENTS;
     vtable.watch = engine_watch;
     vtable.read_events = engine_read_events;
-    vtable.policy = engine_policy;
     rig.fake->engine.vtable = &vtable;
 }
 static void teardown(void) {
@@ -148,6 +141,7 @@ Test(watch, tells_handles_where_ids_are_hashed) {
     rig_expect(&rig, 1, "watch.start", "['hashed']", "[1, 1, null, {'watch': 1}]\n");
     struct event event = created;
     event.namespace = BYTES_LITERAL("hashed");
+    event.is_hashed = true;
     happen(event);
     end_turn();
     rig_expect_text(&rig, "[2, 'event', [{'watch': 1, 'seq': 1, 'kind': 'created', 'handle': 'a', 'at': 5, "

@@ -45,8 +45,8 @@ Test(event, leaves_out_what_it_has_not_and_data_that_nobody_asked_for) {
 }
 
 Test(event, tells_a_hashed_id_as_handle) {
-    struct event event = {.kind = EVENT_ENDED, .id = BYTES_LITERAL("h"), .version = 7, .at = NOW};
-    expect_event(event, (struct event_extra){.watch = 1, .seq = 1, .is_hashed = true},
+    struct event event = {.kind = EVENT_ENDED, .id = BYTES_LITERAL("h"), .is_hashed = true, .version = 7, .at = NOW};
+    expect_event(event, (struct event_extra){.watch = 1, .seq = 1},
                  "[2, 'event', [{'watch': 1, 'seq': 1, 'kind': 'ended', 'handle': 'h', 'at': 1767225600000, "
                  "'version': 7}]]");
 }
