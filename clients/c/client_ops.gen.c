@@ -378,6 +378,7 @@ static const struct argument sessiond_touch_arguments[] = {
     {"timeouts", ARGUMENT_MEMBERS, offsetof(struct sessiond_touch_options, timeouts), timeouts_arguments},
     {"absolute_expires_at", ARGUMENT_NUMBER, offsetof(struct sessiond_touch_options, absolute_expires_at), NULL},
     {"meta", ARGUMENT_VALUE, offsetof(struct sessiond_touch_options, meta), NULL},
+    {"extend", ARGUMENT_BOOL, offsetof(struct sessiond_touch_options, extend), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_touch_request(const char *namespace_name, const char *id, const struct sessiond_touch_options *options) {
@@ -769,6 +770,7 @@ int sessiond_validate(struct sessiond_client *client, const char *token, const s
 
 static const struct argument sessiond_rotate_arguments[] = {
     {"grace_ms", ARGUMENT_NUMBER, offsetof(struct sessiond_rotate_options, grace_ms), NULL},
+    {"extend", ARGUMENT_BOOL, offsetof(struct sessiond_rotate_options, extend), NULL},
     {"fields", ARGUMENT_FIELDS, offsetof(struct sessiond_rotate_options, fields), NULL},
     {NULL, ARGUMENT_END, 0, NULL},
 };

@@ -152,6 +152,7 @@ static const struct help_argument sessiond_touch_options[] = {
     {"timeouts", "timeouts", "new timeouts", "map of idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms (each a duration)", false},
     {"absolute_expires_at", "moment", "a new absolute deadline; nil takes the given one away", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
     {"meta", "map", "new meta", "a map, nested at most 128 deep, at most max_data bytes; kept and returned byte for byte", false},
+    {"extend", "bool", "true: the absolute deadline starts again too: absolute_timeout_ms from now, where there is one", "true or false", false},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -352,6 +353,7 @@ static const struct help_argument sessiond_rotate_params[] = {
 
 static const struct help_argument sessiond_rotate_options[] = {
     {"grace_ms", "duration", "default 10000, at most 60000", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
+    {"extend", "bool", "true: the absolute deadline starts again too: absolute_timeout_ms from now, where there is one", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
     {NULL, NULL, NULL, NULL, false},
 };

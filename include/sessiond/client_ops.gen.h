@@ -389,6 +389,7 @@ struct sessiond_touch_options {
     struct sessiond_timeouts timeouts; /* new timeouts */
     int64_t absolute_expires_at; /* a new absolute deadline; nil takes the given one away; SESSIOND_NIL clears it */
     struct sessiond_bytes meta; /* new meta; an encoded nil clears it */
+    enum sessiond_bool extend; /* true: the absolute deadline starts again too: absolute_timeout_ms from now, where there is one */
 };
 SESSIOND_API struct sessiond_request *sessiond_touch_request(const char *namespace_name, const char *id, const struct sessiond_touch_options *options);
 SESSIOND_API int sessiond_touch(struct sessiond_client *client, const char *id, const struct sessiond_touch_options *options, struct sessiond_written **result);
@@ -570,6 +571,7 @@ SESSIOND_API int sessiond_validate(struct sessiond_client *client, const char *t
  * NO_MEMORY. */
 struct sessiond_rotate_options {
     int64_t grace_ms; /* default 10000, at most 60000 */
+    enum sessiond_bool extend; /* true: the absolute deadline starts again too: absolute_timeout_ms from now, where there is one */
     uint64_t fields; /* which fields to answer; left out: all */
 };
 SESSIOND_API struct sessiond_request *sessiond_rotate_request(const char *namespace_name, const char *token, const struct sessiond_rotate_options *options);

@@ -597,6 +597,7 @@ struct args_session_touch {
     struct timeouts  timeouts;
     int64_t          absolute_expires_at;
     struct bytes     meta;
+    bool             extend;
     uint64_t         op_id;
 };
 enum {
@@ -605,7 +606,8 @@ enum {
     SESSION_TOUCH_TIMEOUTS = 1 << 2,
     SESSION_TOUCH_ABSOLUTE_EXPIRES_AT = 1 << 3,
     SESSION_TOUCH_META = 1 << 4,
-    SESSION_TOUCH_OP_ID = 1 << 5,
+    SESSION_TOUCH_EXTEND = 1 << 5,
+    SESSION_TOUCH_OP_ID = 1 << 6,
 };
 
 /* session.destroy. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -897,6 +899,7 @@ struct args_session_rotate {
     struct bytes namespace;
     struct bytes token;
     int64_t      grace_ms;
+    bool         extend;
     uint64_t     fields;
     uint64_t     op_id;
 };
@@ -904,8 +907,9 @@ enum {
     SESSION_ROTATE_NAMESPACE = 1 << 0,
     SESSION_ROTATE_TOKEN = 1 << 1,
     SESSION_ROTATE_GRACE_MS = 1 << 2,
-    SESSION_ROTATE_FIELDS = 1 << 3,
-    SESSION_ROTATE_OP_ID = 1 << 4,
+    SESSION_ROTATE_EXTEND = 1 << 3,
+    SESSION_ROTATE_FIELDS = 1 << 4,
+    SESSION_ROTATE_OP_ID = 1 << 5,
 };
 
 /* namespace.configure. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that

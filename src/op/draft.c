@@ -58,6 +58,12 @@ void draft_set_absolute_expires_at(struct session *draft, const struct policy *p
     if (!moment) draft->absolute_timeout_ms = capped(draft->absolute_timeout_ms, cap_ms);
 }
 
+void draft_extend(struct session *draft, const struct policy *policy, int64_t now_ms) {
+    if (!draft->absolute_timeout_ms) return;
+    int64_t moment = now_ms + draft->absolute_timeout_ms;
+    draft_set_absolute_expires_at(draft, policy, moment > MOMENT_MAX_MS ? MOMENT_MAX_MS : moment);
+}
+
 void draft_touch(struct session *draft, int64_t now_ms) {
     if (now_ms > draft->last_active_at) draft->last_active_at = now_ms;
 }

@@ -21,6 +21,10 @@ void draft_set_lifetime(struct session *draft, const struct policy *policy, int6
  * stand already. */
 void draft_set_absolute_expires_at(struct session *draft, const struct policy *policy, int64_t moment);
 
+/* Starts the absolute deadline again: absolute_timeout_ms from now, where there is one. created_at stays, and with it
+ * what a cap allows in all. */
+void draft_extend(struct session *draft, const struct policy *policy, int64_t now_ms);
+
 /* Notes activity: the idle deadline counts from now on, and never goes backwards. */
 void draft_touch(struct session *draft, int64_t now_ms);
 

@@ -2,7 +2,8 @@
  *
  * The new secret is derived from the old one, so that whoever repeats the call within the old one's grace (an answer
  * was lost, two tabs were faster than each other) is given the same. What is bound is not asked for: a validate does
- * that. The timeouts stay what they were. Any loop's thread. */
+ * that. The timeouts stay what they were, however often it is called: with extend the absolute one counts from now.
+ * Any loop's thread. */
 #include "op/draft.h"
 #include "op/op_table.gen.h"
 #include "op/verdict.h"
@@ -33,6 +34,7 @@ static enum outcome rotate_rule(const struct update_input *input, struct session
                  grace_end(args, input->now_ms));
     draft->token = bytes_of(request->token_buffer, token_encode(&presented.token, request->token_buffer));
     draft_touch(draft, input->now_ms);
+    if (args->extend) draft_extend(draft, input->policy, input->now_ms);
     return OUTCOME_REPLACE;
 }
 

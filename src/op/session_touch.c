@@ -17,6 +17,7 @@ static enum outcome touch_rule(const struct update_input *input, struct session 
         draft_set_absolute_expires_at(draft, input->policy, is_nil ? 0 : moment_of(request, args->absolute_expires_at));
     }
     draft_touch(draft, input->now_ms);
+    if (args->extend) draft_extend(draft, input->policy, input->now_ms);
     draft->is_touch = true;
     return OUTCOME_REPLACE;
 }
@@ -24,7 +25,10 @@ static enum outcome touch_rule(const struct update_input *input, struct session 
 enum op_step session_touch_begin(struct request *request) {
     const struct args_session_touch *args = &request->args.session_touch;
     struct verb *verb = request->verb;
-    if ((args->given & (SESSION_TOUCH_ABSOLUTE_EXPIRES_AT | SESSION_TOUCH_META)) || args->timeouts.given)
+    if (args->extend && (args->given & ~args->nil & SESSION_TOUCH_ABSOLUTE_EXPIRES_AT))
+        return request_refuse(request, ERROR_BAD_REQUEST, "Give either absolute_expires_at or extend.");
+    if ((args->given & (SESSION_TOUCH_ABSOLUTE_EXPIRES_AT | SESSION_TOUCH_META)) || args->timeouts.given ||
+        args->extend)
         return request_update_choice(request, args->namespace, &args->id, touch_rule);
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
     verb->kind = VERB_TOUCH;

@@ -158,7 +158,8 @@ static const struct argument session_touch_arguments[] = {
     {"timeouts", 8, ARGUMENT_TIMEOUTS, offsetof(struct args_session_touch, timeouts), UINT64_C(1) << 2, false, false},
     {"absolute_expires_at", 19, ARGUMENT_MOMENT, offsetof(struct args_session_touch, absolute_expires_at), UINT64_C(1) << 3, true, false},
     {"meta", 4, ARGUMENT_MAP, offsetof(struct args_session_touch, meta), UINT64_C(1) << 4, true, false},
-    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_touch, op_id), UINT64_C(1) << 5, false, false},
+    {"extend", 6, ARGUMENT_BOOL, offsetof(struct args_session_touch, extend), UINT64_C(1) << 5, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_touch, op_id), UINT64_C(1) << 6, false, false},
 };
 
 static const struct argument session_destroy_arguments[] = {
@@ -291,8 +292,9 @@ static const struct argument session_rotate_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_rotate, namespace), UINT64_C(1) << 0, false, true},
     {"token", 5, ARGUMENT_TEXT, offsetof(struct args_session_rotate, token), UINT64_C(1) << 1, false, true},
     {"grace_ms", 8, ARGUMENT_DURATION, offsetof(struct args_session_rotate, grace_ms), UINT64_C(1) << 2, false, false},
-    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_rotate, fields), UINT64_C(1) << 3, false, false},
-    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_rotate, op_id), UINT64_C(1) << 4, false, false},
+    {"extend", 6, ARGUMENT_BOOL, offsetof(struct args_session_rotate, extend), UINT64_C(1) << 3, false, false},
+    {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_rotate, fields), UINT64_C(1) << 4, false, false},
+    {"op_id", 5, ARGUMENT_UINT53, offsetof(struct args_session_rotate, op_id), UINT64_C(1) << 5, false, false},
 };
 
 static const struct argument namespace_configure_arguments[] = {
@@ -471,7 +473,7 @@ const struct op_shape op_shapes[OP_COUNT] = {
     [OP_SESSION_TAKE] = {session_take_arguments, 2, 4, sizeof(struct args_session_take)},
     [OP_SESSION_SET] = {session_set_arguments, 3, 11, sizeof(struct args_session_set)},
     [OP_SESSION_PATCH] = {session_patch_arguments, 2, 10, sizeof(struct args_session_patch)},
-    [OP_SESSION_TOUCH] = {session_touch_arguments, 2, 6, sizeof(struct args_session_touch)},
+    [OP_SESSION_TOUCH] = {session_touch_arguments, 2, 7, sizeof(struct args_session_touch)},
     [OP_SESSION_DESTROY] = {session_destroy_arguments, 2, 3, sizeof(struct args_session_destroy)},
     [OP_SESSION_REGENERATE] = {session_regenerate_arguments, 2, 9, sizeof(struct args_session_regenerate)},
     [OP_SESSION_EXPIRE] = {session_expire_arguments, 2, 5, sizeof(struct args_session_expire)},
@@ -487,7 +489,7 @@ const struct op_shape op_shapes[OP_COUNT] = {
     [OP_SESSION_ABANDON] = {session_abandon_arguments, 2, 5, sizeof(struct args_session_abandon)},
     [OP_SESSION_REPLACE] = {session_replace_arguments, 2, 6, sizeof(struct args_session_replace)},
     [OP_SESSION_VALIDATE] = {session_validate_arguments, 2, 8, sizeof(struct args_session_validate)},
-    [OP_SESSION_ROTATE] = {session_rotate_arguments, 2, 5, sizeof(struct args_session_rotate)},
+    [OP_SESSION_ROTATE] = {session_rotate_arguments, 2, 6, sizeof(struct args_session_rotate)},
     [OP_NAMESPACE_CONFIGURE] = {namespace_configure_arguments, 2, 3, sizeof(struct args_namespace_configure)},
     [OP_NAMESPACE_DESCRIBE] = {namespace_describe_arguments, 1, 1, sizeof(struct args_namespace_describe)},
     [OP_NAMESPACE_LIST] = {NULL, 0, 0, sizeof(struct args_namespace_list)},

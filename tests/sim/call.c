@@ -234,6 +234,7 @@ static void write_options(struct options *options, const struct call *call) {
     option_bool(options, "create", call->create, true);
     option_bool(options, "keep_data", call->drops_data, false);
     option_bool(options, "restart_lifetime", call->restarts, true);
+    option_bool(options, "extend", call->extends, true);
     option_string(options, "new_id", call->new_id);
     option_text(options, "user", &call->user);
     option_text(options, "client", &call->client);

@@ -44,7 +44,7 @@ struct call {
     enum set_mode mode;
     bool has_version;
     uint64_t version;
-    bool touch, include_dead, revive, create, drops_data, restarts;
+    bool touch, include_dead, revive, create, drops_data, restarts, extends;
     uint64_t fields; /* 0: not given */
     char ids[IDS_MAX][ID_TEXT_MAX];
     unsigned id_count;

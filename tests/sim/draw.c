@@ -373,6 +373,7 @@ static void draw_arguments(struct world *world, struct call *call) {
         draw_timeouts(world, call, 30);
         draw_number(world, &call->deadline, 20, draw_deadline(world));
         draw_blob(world, &call->meta, 30);
+        call->extends = of(world, 20);
         break;
     case OP_SESSION_REPLACE:
         if (of(world, 95)) draw_id(world, call->namespace, call->by);

@@ -205,7 +205,9 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
     struct record *record;
     enum stands stands = look(model, call, now_ms, &record);
     bool is_plain = !call->idle.is_given && !call->absolute.is_given && !call->abandon.is_given &&
-                    !call->deadline.is_given && !call->meta.is_given;
+                    !call->deadline.is_given && !call->meta.is_given && !call->extends;
+    if (call->extends && call->deadline.is_given && !call->deadline.is_nil)
+        return expect_error(model, answer, "BAD_REQUEST");
     if (stands == STANDS_NOTHING) return expect_nil(model, answer);
     if (stands != STANDS_ALIVE) return expect_gone(model, answer, record, stands, now_ms);
     if (is_plain) {
@@ -217,6 +219,8 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
     set_timeouts(record, policy_of(model, call), call);
     set_deadline_given(record, policy_of(model, call), &call->deadline);
     set_blob(&record->meta, &call->meta);
+    if (call->extends && record->absolute_ms)
+        set_deadline(record, policy_of(model, call), now_ms + record->absolute_ms);
     record->last_active_at = now_ms;
     note_write(model, record, now_ms);
     return expect_deadline(model, answer, record, false);
