@@ -578,7 +578,7 @@ static const struct help_argument sessiond_cookie_sign_options[] = {
 
 static const struct help_argument sessiond_cookie_unsign_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"value", "text", "s: and so on", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"value", "cookie", "s: and so on", "str or bin, 0 to 4,096 bytes of UTF-8", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
@@ -588,7 +588,7 @@ static const struct help_argument sessiond_cookie_unsign_options[] = {
 
 static const struct help_argument sessiond_cookie_header_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"value", "text", "the value; it is URL-encoded here, and not signed", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"value", "cookie", "the value; it is URL-encoded here, and not signed", "str or bin, 0 to 4,096 bytes of UTF-8", true},
     {NULL, NULL, NULL, NULL, false},
 };
 

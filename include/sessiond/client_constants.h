@@ -11,6 +11,7 @@
 #define SESSIOND_LIMIT_MAX_ID 255LL /* bytes of an id, a user or a client */
 #define SESSIOND_LIMIT_MAX_NAMESPACE 64LL /* bytes of a namespace's name */
 #define SESSIOND_LIMIT_MAX_TEXT 1024LL /* bytes of a text argument */
+#define SESSIOND_LIMIT_MAX_COOKIE 4096LL /* bytes of a cookie's value; what cookie.sign makes of the longest text fits, also URL-encoded */
 #define SESSIOND_LIMIT_MAX_IDS 1000LL /* ids in one request */
 #define SESSIOND_LIMIT_MAX_KEYS 1000LL /* keys in one clause of a patch */
 #define SESSIOND_LIMIT_MAX_LIST 1000LL /* sessions in one page of a list */

@@ -13,6 +13,7 @@
 #define LIMIT_MAX_ID INT64_C(255) /* bytes of an id, a user or a client */
 #define LIMIT_MAX_NAMESPACE INT64_C(64) /* bytes of a namespace's name */
 #define LIMIT_MAX_TEXT INT64_C(1024) /* bytes of a text argument */
+#define LIMIT_MAX_COOKIE INT64_C(4096) /* bytes of a cookie's value; what cookie.sign makes of the longest text fits, also URL-encoded */
 #define LIMIT_MAX_IDS INT64_C(1000) /* ids in one request */
 #define LIMIT_MAX_KEYS INT64_C(1000) /* keys in one clause of a patch */
 #define LIMIT_MAX_LIST INT64_C(1000) /* sessions in one page of a list */

@@ -34,7 +34,7 @@ enum op_step cookie_unsign_begin(struct request *request) {
 
 void cookie_unsign_end(struct request *request, struct buf *out) {
     const struct args_cookie_unsign *args = &request->args.cookie_unsign;
-    uint8_t room[LIMIT_MAX_TEXT];
+    uint8_t room[LIMIT_MAX_COOKIE];
     struct bytes value;
     unsigned secret_index;
     if (!signature_verify(secrets_of(request, args->namespace), args->value, bytes_of(room, sizeof room), &value,

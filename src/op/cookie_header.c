@@ -45,9 +45,29 @@ static bool is_name(const struct cookie_text *name) {
     return name->size > 0;
 }
 
+static bool is_letter_or_digit(char byte) {
+    return (byte >= '0' && byte <= '9') || ((byte | 0x20) >= 'a' && (byte | 0x20) <= 'z');
+}
+
+/* Labels of letters, digits and inner hyphens, with dots between them and perhaps before. A browser drops a cookie of
+ * any other domain, and its user sees that nobody stays logged in. */
+static bool is_domain(const struct cookie_text *domain) {
+    char before = '.';
+    for (unsigned i = domain->text[0] == '.'; i < domain->size; i++) {
+        char byte = domain->text[i];
+        if (byte != '.' && byte != '-' && !is_letter_or_digit(byte)) return false;
+        if (!is_letter_or_digit(byte) && before == '.') return false; /* a label that begins so */
+        if (byte == '.' && before == '-') return false;
+        before = byte;
+    }
+    return is_letter_or_digit(before);
+}
+
 const char *cookie_attributes_refusal(const struct cookie_attributes *attributes) {
     if (has(attributes, COOKIE_ATTRIBUTES_NAME) && !is_name(&attributes->name))
         return "A cookie's name is at least one letter, digit or one of !#$%&'*+-.^_`|~; choose another name.";
+    if (has(attributes, COOKIE_ATTRIBUTES_DOMAIN) && attributes->domain.size && !is_domain(&attributes->domain))
+        return "A cookie's domain is letters, digits, dots and inner hyphens; give one like example.org, or none.";
     return NULL;
 }
 

@@ -7,8 +7,9 @@
 
 static const char prefix[] = {'s', ':'};
 
-/* What an encoded cookie may hold when it is decoded: a text of the largest size, with its signature. */
-enum { SIGNED_SIZE_MAX = LIMIT_MAX_TEXT };
+/* Whatever is signed here can be verified here, also when every byte of it has been URL-encoded. */
+enum { SIGNED_SIZE_MAX = sizeof prefix + LIMIT_MAX_TEXT + 1 + HASH_TEXT_SIZE };
+_Static_assert(3 * SIGNED_SIZE_MAX <= LIMIT_MAX_COOKIE, "the longest signed value is a cookie, encoded too");
 
 /* ---------------------------------------------------------------- signing */
 
@@ -22,7 +23,7 @@ static void mac_text(struct bytes secret, struct bytes value, char out[HASH_TEXT
 void signature_write(struct bytes secrets, struct bytes value, struct buf *out) {
     struct mp_cursor cursor = mp_cursor_of(secrets);
     char mac[HASH_TEXT_SIZE];
-    uint8_t text[sizeof prefix + LIMIT_MAX_TEXT + 1 + HASH_TEXT_SIZE], *at = text;
+    uint8_t text[SIGNED_SIZE_MAX], *at = text;
     mp_read_array(&cursor);
     mac_text(mp_read_bytes(&cursor), value, mac);
     memcpy(at, prefix, sizeof prefix);
@@ -87,7 +88,7 @@ static bool url_decode(struct bytes text, uint8_t *out, size_t *size) {
 
 bool signature_verify(struct bytes secrets, struct bytes signed_value, struct bytes room, struct bytes *value,
                       unsigned *secret_index) {
-    uint8_t decoded[SIGNED_SIZE_MAX];
+    uint8_t decoded[LIMIT_MAX_COOKIE];
     size_t size;
     if (signed_value.size > sizeof decoded) return false;
     if (verify_raw(secrets, signed_value, value, secret_index)) return true;

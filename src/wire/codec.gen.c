@@ -436,12 +436,12 @@ static const struct argument cookie_sign_arguments[] = {
 
 static const struct argument cookie_unsign_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_cookie_unsign, namespace), UINT64_C(1) << 0, false, true},
-    {"value", 5, ARGUMENT_TEXT, offsetof(struct args_cookie_unsign, value), UINT64_C(1) << 1, false, true},
+    {"value", 5, ARGUMENT_COOKIE, offsetof(struct args_cookie_unsign, value), UINT64_C(1) << 1, false, true},
 };
 
 static const struct argument cookie_header_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_cookie_header, namespace), UINT64_C(1) << 0, false, true},
-    {"value", 5, ARGUMENT_TEXT, offsetof(struct args_cookie_header, value), UINT64_C(1) << 1, false, true},
+    {"value", 5, ARGUMENT_COOKIE, offsetof(struct args_cookie_header, value), UINT64_C(1) << 1, false, true},
     {"attributes", 10, ARGUMENT_COOKIE_ATTRIBUTES, offsetof(struct args_cookie_header, attributes), UINT64_C(1) << 2, false, false},
     {"is_secure", 9, ARGUMENT_BOOL, offsetof(struct args_cookie_header, is_secure), UINT64_C(1) << 3, false, false},
     {"name", 4, ARGUMENT_COOKIE_TEXT, offsetof(struct args_cookie_header, name), UINT64_C(1) << 4, false, false},
@@ -822,6 +822,7 @@ const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_ID] = "str or bin, 1 to 255 bytes of UTF-8",
     [ARGUMENT_NAME] = "str or bin, 1 to 255 bytes of UTF-8",
     [ARGUMENT_TEXT] = "str or bin, 0 to 1,024 bytes of UTF-8",
+    [ARGUMENT_COOKIE] = "str or bin, 0 to 4,096 bytes of UTF-8",
     [ARGUMENT_VALUE] = "any MessagePack value, nested at most 128 deep, at most max_data bytes",
     [ARGUMENT_MAP] = "a map, nested at most 128 deep, at most max_data bytes",
     [ARGUMENT_IDS] = "array of id, at most max_ids elements",
@@ -867,6 +868,7 @@ const struct limit_info limit_infos[] = {
     {"max_id", LIMIT_MAX_ID},
     {"max_namespace", LIMIT_MAX_NAMESPACE},
     {"max_text", LIMIT_MAX_TEXT},
+    {"max_cookie", LIMIT_MAX_COOKIE},
     {"max_ids", LIMIT_MAX_IDS},
     {"max_keys", LIMIT_MAX_KEYS},
     {"max_list", LIMIT_MAX_LIST},
@@ -883,4 +885,4 @@ const struct limit_info limit_infos[] = {
     {"max_duration_ms", LIMIT_MAX_DURATION_MS},
     {"op_id_keep_ms", LIMIT_OP_ID_KEEP_MS},
 };
-const size_t limit_count = 20;
+const size_t limit_count = 21;

@@ -7,6 +7,7 @@ enum argument_type {
     ARGUMENT_ID,
     ARGUMENT_NAME,
     ARGUMENT_TEXT,
+    ARGUMENT_COOKIE,
     ARGUMENT_VALUE,
     ARGUMENT_MAP,
     ARGUMENT_IDS,

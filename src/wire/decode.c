@@ -264,7 +264,7 @@ static bool read_id_choice(struct reading *reading, enum id_kind kind, const cha
     if (!is_key || !bytes_equal(found, bytes_of(key, strlen(key))))
         return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is a map other than {%s: str}", key);
     out->kind = kind;
-    return read_text(reading, -1, 1, kind == ID_COOKIE ? LIMIT_MAX_TEXT : LIMIT_MAX_ID, &out->text);
+    return read_text(reading, -1, 1, kind == ID_COOKIE ? LIMIT_MAX_COOKIE : LIMIT_MAX_ID, &out->text);
 }
 
 static bool read_tags(struct reading *reading, struct bytes *out) {
@@ -517,6 +517,7 @@ static bool read_argument(struct reading *reading, void *place) {
     case ARGUMENT_ID:
     case ARGUMENT_NAME: return read_text(reading, -1, 1, LIMIT_MAX_ID, place);
     case ARGUMENT_TEXT: return read_text(reading, -1, 0, LIMIT_MAX_TEXT, place);
+    case ARGUMENT_COOKIE: return read_text(reading, -1, 0, LIMIT_MAX_COOKIE, place);
     case ARGUMENT_VALUE: return read_value(reading, place);
     case ARGUMENT_MAP: return read_map_value(reading, place);
     case ARGUMENT_IDS: return read_ids(reading, place);

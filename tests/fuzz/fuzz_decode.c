@@ -54,7 +54,7 @@ static bool check_map(struct bytes input, const struct argument *argument, const
 static void check_id(struct bytes input, const struct id_choice *id, enum id_kind other) {
     REQUIRE(id->kind == ID_PLAIN || id->kind == other);
     check_borrowed(input, id->text);
-    REQUIRE(!id->text.data || (id->text.size > 0 && id->text.size <= LIMIT_MAX_TEXT && utf8_is_valid(id->text)));
+    REQUIRE(!id->text.data || (id->text.size > 0 && id->text.size <= LIMIT_MAX_COOKIE && utf8_is_valid(id->text)));
 }
 
 static void check_outcome(const struct mark_outcome *outcome) {
@@ -98,9 +98,10 @@ static void check_argument(struct bytes input, const struct argument *argument, 
     case ARGUMENT_ID:
     case ARGUMENT_NAME:
     case ARGUMENT_TEXT:
+    case ARGUMENT_COOKIE:
         memcpy(&bytes, place, sizeof bytes);
         check_borrowed(input, bytes);
-        if (bytes.data) REQUIRE(utf8_is_valid(bytes) && bytes.size <= LIMIT_MAX_TEXT);
+        if (bytes.data) REQUIRE(utf8_is_valid(bytes) && bytes.size <= LIMIT_MAX_COOKIE);
         break;
     case ARGUMENT_VALUE:
     case ARGUMENT_MAP:
