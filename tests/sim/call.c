@@ -85,6 +85,9 @@ static void option_names(struct options *options, const char *name, uint64_t bit
 static const char *name_of_field(unsigned field) {
     return field_name((enum field)field);
 }
+static const char *name_of_event(unsigned kind) {
+    return event_name((enum event_kind)kind);
+}
 static const char *name_of_status(unsigned status) {
     return status_name((enum status)status);
 }
@@ -260,6 +263,9 @@ static void write_options(struct options *options, const struct call *call) {
     if (!bytes_is_absent(call->cursor)) option_name(options, "cursor"), mp_write_str(&options->body, call->cursor);
     if (call->op == OP_CLIENT_ACTIVATE) option_string(options, "session", call->id);
     option_pool(options, call);
+    option_names(options, "kinds", call->kinds, name_of_event);
+    option_bool(options, "data", call->wants_data, true);
+    option_uint(options, "watch", call->watch > 0, call->watch);
     option_uint(options, "op_id", call->op_id != 0, call->op_id);
 }
 

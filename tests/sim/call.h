@@ -80,6 +80,9 @@ struct call {
     struct number usage_count, max_usage; /* never nil */
     bool force;
     struct bytes cursor; /* of session.list */
+    /* watches */
+    uint64_t kinds, watch; /* 0: not given */
+    bool wants_data;
 };
 
 /* Appends the request. `chance` chooses among encodings that mean the same: str or bin, integer or integral float, name

@@ -6,11 +6,12 @@
 
 static void push(struct world *world, struct peer *peer, struct bytes message) {
     struct mp_cursor cursor = mp_cursor_of(message);
-    struct received *received = &peer->inbox[peer->inbox_end++ % QUEUE_MAX];
-    if (mp_read_array(&cursor) != 4) {
-        world_fail(world, "this is no answer");
+    if (mp_read_array(&cursor) == 3) {
+        hear_keep(world, peer, message);
         return;
     }
+    struct received *received = &peer->inbox[peer->inbox_end++ % QUEUE_MAX];
+    if (message.data[0] != 0x94) world_fail(world, "this is no answer");
     mp_read_int(&cursor, 1, 1);
     received->is_taken = false;
     received->msgid = (uint32_t)mp_read_int(&cursor, 0, UINT32_MAX);

@@ -55,13 +55,16 @@ int main(int argc, char **argv) {
     if (!run_file(&settings, &totals)) return 1;
     for (uint64_t i = 0; i < settings.count; i++)
         if (!world_run(settings.first + i, &settings.world, &totals)) return 1;
-    printf("%llu seeds, %llu answers, all as the model says; %llu pauses, %llu reads put off, %llu remembered answers, "
-           "%llu pairs at once, %llu waited and were served\n",
-           (unsigned long long)settings.count, (unsigned long long)totals.answers, (unsigned long long)totals.pauses,
-           (unsigned long long)totals.rereads, (unsigned long long)totals.replays,
-           (unsigned long long)totals.interleaved, (unsigned long long)totals.granted);
+    printf(
+        "%llu seeds, %llu answers, all as the model says; %llu pauses, %llu reads put off, %llu remembered answers, "
+        "%llu pairs at once, %llu events heard, %llu missed, %llu lives known by them, %llu waited and were served\n",
+        (unsigned long long)settings.count, (unsigned long long)totals.answers, (unsigned long long)totals.pauses,
+        (unsigned long long)totals.rereads, (unsigned long long)totals.replays, (unsigned long long)totals.interleaved,
+        (unsigned long long)totals.heard, (unsigned long long)totals.lagged, (unsigned long long)totals.lives,
+        (unsigned long long)totals.granted);
     /* A pass that never went these ways has shown nothing about them. */
     bool is_thorough = totals.answers && totals.pauses && totals.rereads && totals.replays &&
-                       (totals.interleaved || settings.world.is_naive) && (totals.granted || !totals.with_pools);
+                       (totals.interleaved || settings.world.is_naive) && (totals.granted || !totals.with_pools) &&
+                       totals.heard && totals.lagged && totals.lives;
     return is_thorough || settings.count < 100 ? 0 : 1;
 }

@@ -156,7 +156,7 @@ bool do_clear(struct model *model, const struct call *call, int64_t now_ms, cons
         struct record *record = &model->records[i];
         if (record->namespace != namespace || record->kind == KIND_TOMBSTONE) continue;
         enum stands stands = judge(model, record, now_ms);
-        if (stands == STANDS_ALIVE || stands == STANDS_DEAD || stands == STANDS_ALIAS) bury(record, now_ms);
+        if (stands == STANDS_ALIVE || stands == STANDS_DEAD || stands == STANDS_ALIAS) bury(model, record, now_ms);
     }
     if (!answer->error.data) return true;
     int64_t got = integer_of(answer->result);
@@ -174,10 +174,10 @@ bool do_purge(struct model *model, const struct call *call, int64_t now_ms, cons
 }
 
 bool do_drop(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
-    (void)now_ms;
     unsigned namespace = model_namespace(model, call->namespace);
     struct namespace_model *dropped = &model->namespaces[namespace];
     enum existence existence = dropped->existence;
+    told_drop(model, namespace, now_ms);
     for (unsigned i = 0; i < model->record_count; i++)
         if (model->records[i].namespace == namespace) {
             model->records[i].kind = KIND_TOMBSTONE;

@@ -149,28 +149,48 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which) {
 
 /* ---------------------------------------------------------------- changing */
 
-void bury(struct record *record, int64_t now_ms) {
+void entomb(struct record *record, int64_t now_ms) {
     record->kind = KIND_TOMBSTONE;
     record->buried_at = now_ms;
 }
 
+void bury(struct model *model, struct record *record, int64_t now_ms) {
+    if (record->kind == KIND_RECORD) told_add(model, record, EVENT_DESTROYED, now_ms);
+    entomb(record, now_ms);
+}
+
 /* It was written now, with a version that may not have been shown. */
-void note_write(struct model *model, struct record *record, int64_t now_ms) {
+void note_write(struct model *model, struct record *record, enum event_kind kind, int64_t now_ms) {
+    record->writes++;
+    record->is_deadline_told = false;
     record->version = 0;
     record->version_floor = model->version_max;
     record->written_at = now_ms;
     record->outlives_purge = true;
+    told_write(model, record, kind, now_ms);
+}
+
+static enum event_kind kind_of_status(enum status status) {
+    switch (status) {
+    case STATUS_ACTIVE: return EVENT_ACTIVATED;
+    case STATUS_ENDED: return EVENT_ENDED;
+    case STATUS_REMOVED: return EVENT_REMOVED;
+    case STATUS_REVOKED: return EVENT_REVOKED;
+    case STATUS_ABANDONED: return EVENT_ABANDONED;
+    default: return EVENT_REPLACED;
+    }
 }
 
 void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
                 int64_t now_ms) {
+    told_deadline(model, record, now_ms);
     bool was_dead = !status_is_living(record_status(record, now_ms));
     if (was_dead && !record->dead_since) record->dead_since = record_died_at(record, now_ms);
     record->status = status;
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);
     strcpy(record->replaced_by, by);
-    note_write(model, record, now_ms);
+    note_write(model, record, kind_of_status(status), now_ms);
 }
 
 static int64_t cap(int64_t timeout_ms, int64_t max_ms) {
@@ -294,21 +314,33 @@ bool admit_to_pool(struct model *model, unsigned namespace, const struct record 
 struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
                        int64_t now_ms) {
     struct record *record = find_or_add(model, namespace, id);
+    bool was_alive = record->writes > 0 && is_alive(model, record, now_ms);
+    unsigned writes = record->writes;
+    if (writes > 0) told_deadline(model, record, now_ms);
     *record = *draft;
+    record->writes = writes;
     record->namespace = namespace;
     strcpy(record->id, id);
     model->namespaces[namespace].existence = EXISTS_YES;
-    note_write(model, record, now_ms);
+    note_write(model, record, was_alive ? EVENT_UPDATED : EVENT_CREATED, now_ms);
     return record;
 }
 
 /* ---------------------------------------------------------------- all of them */
+
+static bool expect_watch(struct model *model, const struct answer *answer) {
+    if (!expect_ok(model, answer)) return false;
+    return integer_of(map_value(answer->result, "watch")) == (int64_t)model->watch_number ||
+           complain(model, "the watch should be number %llu", (unsigned long long)model->watch_number);
+}
 
 static bool execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     switch (call->op) {
     case OP_SERVER_HELLO: return expect_ok(model, answer);
     case OP_SERVER_PING: return expect_ok(model, answer);
     case OP_SERVER_STATS: return expect_ok(model, answer);
+    case OP_WATCH_START: return expect_watch(model, answer);
+    case OP_WATCH_STOP: return expect_bool(model, answer, true);
     case OP_SESSION_CREATE: return do_create(model, call, now_ms, answer);
     case OP_POOL_CONFIGURE:
     case OP_POOL_INFO: return do_pool_configure(model, call, now_ms, answer);

@@ -15,6 +15,7 @@
 #define WAITERS_MAX    256
 #define USES_MAX       128
 #define HOLDS_MAX      64
+#define TOLD_MAX       16384
 
 enum kind { KIND_RECORD, KIND_TOMBSTONE, KIND_ALIAS };
 
@@ -82,6 +83,8 @@ struct record {
     uint64_t version; /* 0: not seen yet, but above version_floor */
     uint64_t version_floor;
     bool outlives_purge; /* written after the namespace's last purge */
+    unsigned writes;     /* how often it was written */
+    bool is_deadline_told;
 };
 
 enum existence { EXISTS_NO, EXISTS_MAYBE, EXISTS_YES };
@@ -92,7 +95,22 @@ struct namespace_model {
     struct policy policy;
     int64_t purged_at;     /* dead at or before this are forgotten; 0: never purged */
     int64_t swept_at;      /* last cleared or purged; 0: never */
+    unsigned dropped_told; /* so much had been told when it was last dropped */
     unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
+};
+
+/* What whoever watches has to hear. */
+struct told {
+    unsigned namespace;
+    char id[ID_TEXT_MAX];
+    enum event_kind kind;
+    char user[16], client[16], pool[16], reason[32];
+    struct bytes data;
+    int64_t at;
+    unsigned record, writes; /* of which record, and how often it had been written */
+    uint64_t version;        /* 0: not known then */
+    unsigned after;          /* one plus the number of what must be heard before; 0: nothing */
+    bool is_optional;
 };
 
 struct arena;
@@ -101,8 +119,11 @@ struct answer;
 struct model {
     struct namespace_model namespaces[NAMESPACES_MAX];
     unsigned namespace_count;
+    unsigned told_count;
+    unsigned told_settled; /* so much had happened when all was worked off last */
     struct record records[RECORDS_MAX];
     unsigned record_count;
+    struct told told[TOLD_MAX];
     uint64_t version_max; /* newest that was seen */
     int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
     struct arena *arena;
@@ -117,8 +138,9 @@ struct model {
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
-    int64_t passed_until; /* what is due by then has happened in the pools */
-    bool is_lost;         /* a session was made that nobody was told of: the story ends here, and well */
+    uint64_t watch_number; /* of the watch that is about to start or stop */
+    int64_t passed_until;  /* what is due by then has happened in the pools */
+    bool is_lost;          /* a session was made that nobody was told of: the story ends here, and well */
     char complaint[512];
 };
 
@@ -149,6 +171,10 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which);
 /* Memory that lives as long as the model. */
 void *model_alloc(struct model *model, size_t size);
 struct bytes model_copy(struct model *model, struct bytes bytes);
+
+/* ---- told.c */
+/* Writes down the deadlines that have passed. */
+void told_pass(struct model *model, int64_t now_ms);
 
 /* ---- waiters.c */
 /* Lets happen in the pools what is due by now; NULL: as expected. */

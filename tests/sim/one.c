@@ -130,14 +130,14 @@ bool do_take(struct model *model, const struct call *call, int64_t now_ms, const
     struct record *record;
     if (look(model, call, now_ms, &record) != STANDS_ALIVE) return expect_nil(model, answer);
     bool is_expected = expect_record(model, answer, record, call->id, call->fields, now_ms);
-    bury(record, now_ms);
+    bury(model, record, now_ms);
     return is_expected;
 }
 
 bool do_destroy(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct record *record;
     enum stands stands = look(model, call, now_ms, &record);
-    if (stands == STANDS_ALIVE || stands == STANDS_DEAD) bury(record, now_ms);
+    if (stands == STANDS_ALIVE || stands == STANDS_DEAD) bury(model, record, now_ms);
     return expect_bool(model, answer, stands == STANDS_ALIVE);
 }
 
@@ -222,7 +222,7 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
     if (call->extends && record->absolute_ms)
         set_deadline(record, policy_of(model, call), now_ms + record->absolute_ms);
     record->last_active_at = now_ms;
-    note_write(model, record, now_ms);
+    note_write(model, record, EVENT_UPDATED, now_ms);
     return expect_deadline(model, answer, record, false);
 }
 
@@ -239,7 +239,7 @@ bool do_expire(struct model *model, const struct call *call, int64_t now_ms, con
     } else {
         set_deadline_given(record, policy_of(model, call), &call->deadline);
     }
-    note_write(model, record, now_ms);
+    note_write(model, record, EVENT_UPDATED, now_ms);
     return expect_deadline(model, answer, record, false);
 }
 
@@ -274,9 +274,11 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
         memcpy(new_id, made.data, 43);
         new_id[43] = 0;
     }
+    unsigned before = told_add(model, record, EVENT_REGENERATED, now_ms);
     struct record *moved = publish(model, namespace, new_id, &draft, now_ms);
+    model->told[model->told_count - 1].after = before;
     record = find(model, namespace, call->id);
-    bury(record, now_ms);
+    entomb(record, now_ms);
     if (call->grace.is_given && !call->grace.is_nil && call->grace.value > 0) {
         record->kind = KIND_ALIAS;
         record->alias_until = now_ms + call->grace.value;

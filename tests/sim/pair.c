@@ -88,9 +88,14 @@ static void compare_pair(struct world *world, struct peer *peers[2], const struc
     world_fail(world, both);
 }
 
-static bool is_at_rest(const struct peer *peer) {
+bool world_is_at_rest(const struct peer *peer) {
     return peer->is_prompt && peer->queue_begin == peer->queue_end && peer->outbox.size == 0 &&
            peer->state == CONN_READING && conn_output(peer->conn).size == 0;
+}
+
+/* Events would stand among the answers. */
+static bool may_pair(const struct peer *peer) {
+    return world_is_at_rest(peer) && !peer->watch_number;
 }
 
 /* Two connections at rest, on two loops. */
@@ -98,7 +103,7 @@ static bool choose_two(struct world *world, struct peer *peers[2]) {
     peers[0] = &world->peers[chance_below(&world->chance, world->peer_count)];
     for (unsigned i = 0; i < world->peer_count; i++) {
         peers[1] = &world->peers[i];
-        if (peers[0]->loop != peers[1]->loop && is_at_rest(peers[0]) && is_at_rest(peers[1])) return true;
+        if (peers[0]->loop != peers[1]->loop && may_pair(peers[0]) && may_pair(peers[1])) return true;
     }
     return false;
 }

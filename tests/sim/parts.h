@@ -21,8 +21,10 @@ enum stands judge(const struct model *model, const struct record *record, int64_
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record);
 bool is_alive(const struct model *model, const struct record *record, int64_t now_ms);
 /* ---- model.c: changes of a record; what is given replaces, nil clears */
-void bury(struct record *record, int64_t now_ms);
-void note_write(struct model *model, struct record *record, int64_t now_ms);
+void bury(struct model *model, struct record *record, int64_t now_ms);
+/* The same, where what happened is told otherwise. */
+void entomb(struct record *record, int64_t now_ms);
+void note_write(struct model *model, struct record *record, enum event_kind kind, int64_t now_ms);
 void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
                 int64_t now_ms);
 void set_timeouts(struct record *record, const struct policy *policy, const struct call *call);
@@ -44,6 +46,14 @@ bool admit_to_pool(struct model *model, unsigned namespace, const struct record 
 struct record *publish(struct model *model, unsigned namespace, const char *id, const struct record *draft,
                        int64_t now_ms);
 const struct policy *policy_of(const struct model *model, const struct call *call);
+/* ---- told.c: what has to be heard */
+/* The record's deadline, if it has passed and was not told. */
+void told_deadline(struct model *model, struct record *record, int64_t now_ms);
+/* What befell the record by now, a deadline that passed before included. Answers one plus its number. */
+unsigned told_add(struct model *model, struct record *record, enum event_kind kind, int64_t now_ms);
+void told_write(struct model *model, const struct record *record, enum event_kind kind, int64_t at);
+/* The namespace goes: before its records do. */
+void told_drop(struct model *model, unsigned namespace, int64_t now_ms);
 /* ---- expect.c */
 bool expect_ok(struct model *model, const struct answer *answer);
 bool expect_nil(struct model *model, const struct answer *answer);
@@ -68,7 +78,7 @@ bool pool_has_place(struct model *model, const struct pool_model *pool, bool tak
 struct seat *seat_new(struct model *model, const struct pool_policy *policy);
 /* The pool's lifetime and a seat, for a draft that enters it. */
 void enter_pool(struct model *model, const struct call *call, struct record *draft, const char *pool);
-void retire_seat(struct record *record, int64_t now_ms);
+void retire_seat(struct model *model, struct record *record, int64_t now_ms);
 void seat_cool(struct model *model, struct record *record, int64_t from);
 void lease_end(struct model *model, struct record *record, int64_t at);
 struct use *use_find(struct seat *seat, uint64_t number);

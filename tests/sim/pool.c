@@ -63,12 +63,14 @@ void enter_pool(struct model *model, const struct call *call, struct record *dra
     set_timeouts(draft, policy, &own);
 }
 
-void retire_seat(struct record *record, int64_t now_ms) {
+void retire_seat(struct model *model, struct record *record, int64_t now_ms) {
     struct seat *seat = record->seat;
     if (seat->retired_at) return;
     seat->retired_at = now_ms;
     seat->score += seat->max_score;
     seat->usage_count++;
+    enum stands stands = judge(model, record, now_ms);
+    if (stands == STANDS_ALIVE || stands == STANDS_DEAD) told_add(model, record, EVENT_RETIRED, now_ms);
 }
 
 void seat_cool(struct model *model, struct record *record, int64_t from) {
@@ -89,7 +91,7 @@ void lease_end(struct model *model, struct record *record, int64_t at) {
     seat->leased_until = 0;
     use->is_open = false;
     seat_cool(model, record, at);
-    if (seat->is_spent) retire_seat(record, at);
+    if (seat->is_spent) retire_seat(model, record, at);
 }
 
 /* ---------------------------------------------------------------- the pool as a whole */
@@ -185,7 +187,7 @@ bool do_pool_reset(struct model *model, const struct call *call, int64_t now_ms,
         struct record *record = &model->records[i];
         enum stands stands = judge(model, record, now_ms);
         if (is_of(record, pool->namespace, pool->name) && (stands == STANDS_ALIVE || stands == STANDS_DEAD))
-            bury(record, now_ms);
+            bury(model, record, now_ms);
     }
     /* A pool of which nothing but held places is left is one as well, or not. */
     if (is_pool || !is_nil(answer->result)) pool->hold_count = 0;

@@ -73,7 +73,8 @@ bool do_mark(struct model *model, const struct call *call, int64_t now_ms, const
         if (!seat->leased_until || seat->leased_use != use->number) use->is_open = false;
     }
     seat_cool(model, record, now_ms);
-    if (!counts || is_worn(seat) || seat->is_spent || !is_alive(model, record, now_ms)) retire_seat(record, now_ms);
+    if (!counts || is_worn(seat) || seat->is_spent || !is_alive(model, record, now_ms))
+        retire_seat(model, record, now_ms);
     return expect_marked(model, record, now_ms, answer);
 }
 
@@ -106,7 +107,7 @@ bool do_release(struct model *model, const struct call *call, int64_t now_ms, co
     }
     use->is_open = false;
     use->is_marked = true; /* it was given back: a mark that comes after all is one more use */
-    if (seat->is_spent) retire_seat(record, now_ms);
+    if (seat->is_spent) retire_seat(model, record, now_ms);
     return expect_true(model, answer);
 }
 

@@ -111,7 +111,24 @@ static int64_t reap_all(struct world *world) {
     }
     world->model.reaped_until = world->now_ms;
     settle(world);
+    if (world->has_watches) hear_settled(world);
     return next;
+}
+
+void world_settle_all(struct world *world) {
+    reap_all(world);
+}
+
+void world_tell_events(struct world *world) {
+    for (unsigned i = 0; i < world->loop_count; i++) {
+        world_enter(world, i);
+        leave(world, i);
+    }
+    for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {
+        struct peer *peer = &world->peers[i];
+        inbox_collect(world, peer);
+        if (peer->is_prompt && conn_output(peer->conn).size > 0) world_read_all(world, peer);
+    }
 }
 
 /* ---------------------------------------------------------------- comparing */
@@ -192,6 +209,7 @@ static void take_answers(struct world *world, struct peer *peer) {
 /* ---------------------------------------------------------------- a connection's steps */
 
 static void read_answers(struct world *world, struct peer *peer, size_t size) {
+    inbox_collect(world, peer); /* events may have come with the turn's end */
     if (of(world, 30) && size == conn_output(peer->conn).size && size > 0) {
         conn_output_fly(peer->conn);
         conn_output_landed(peer->conn);
@@ -328,6 +346,7 @@ static void replace_peer(struct world *world, struct peer *peer) {
     world_enter(world, peer->loop);
     conn_close(peer->conn);
     model_cancel(&world->model, (unsigned)(peer - world->peers));
+    hear_close(world, (unsigned)(peer - world->peers));
     open_peer(world, peer);
     settle(world);
 }
@@ -504,6 +523,8 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->server = server_open(&options);
     for (unsigned i = 0; i < world->loop_count; i++) world->loops[i] = server_loop_open(world->server, i);
     for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
+    world->watch_chance = world->seed * UINT64_C(0xd1342543de82ef95) + 7;
+    world->has_watches = world->peer_count > 1 && chance_of(&world->watch_chance, 40);
     model_open(&world->model);
     world->model.pull = world_pull;
     world->model.pull_context = world;
@@ -553,6 +574,8 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     }
     for (world->step = 1; world->step <= options->steps && !world->has_failed; world->step++) {
         struct peer *peer = &world->peers[below(world, world->peer_count)];
+        hear_step(world);
+        if (world->has_failed) break;
         world->is_exact ? exact_step(world, peer) : free_step(world, peer);
     }
     for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {

@@ -19,6 +19,35 @@
 
 struct world_totals;
 
+#define WATCHES_MAX 6
+#define LIVES_MAX   1024
+#define KEPT_MAX    8192
+
+/* What a watch has said of one session last. */
+struct heard_life {
+    char id[ID_TEXT_MAX];
+    bool is_known, is_alive, is_retired;
+    unsigned told; /* number of the event */
+};
+
+enum heard { HEARD_NOT, HEARD, HEARD_PASSED /* missed, or never sent */ };
+
+/* A watch of one of the connections. */
+struct watch {
+    bool is_on, wants_data;
+    unsigned peer, namespace;
+    uint64_t number;                     /* among those of the connection */
+    uint64_t kinds;                      /* EVENT_BIT of each */
+    char user[16], client[16], pool[16]; /* "": any */
+    unsigned from;                       /* what the model had written down before it */
+    uint64_t seq, missed;
+    uint8_t heard[TOLD_MAX]; /* of each that the model has written down: enum heard */
+    struct heard_life lives[LIVES_MAX];
+    unsigned life_count;
+    struct bytes kept[KEPT_MAX]; /* events that have come and were not compared yet */
+    unsigned kept_count;
+};
+
 /* A request on its way, or executed and not compared yet. */
 struct sent {
     const struct call *call;
@@ -47,6 +76,7 @@ struct peer {
     struct received inbox[QUEUE_MAX];
     unsigned inbox_begin, inbox_end;
     enum conn_state state;
+    uint64_t watch_number; /* of its newest watch */
 };
 
 /* An answer that the server has to remember. */
@@ -71,7 +101,11 @@ struct world {
     unsigned loop_count, peer_count;
     bool collides_sweeps;
     bool has_pools; /* then no two requests run at once */
-    bool is_exact;  /* one request at a time, each in a millisecond of its own: then eviction is predictable */
+    bool has_watches;
+    uint64_t watch_chance;
+    struct watch watches[WATCHES_MAX];
+    unsigned watch_count;
+    bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
     struct peer peers[PEERS_MAX];
     struct model model;
     struct model *saved; /* the model before a pair of requests */
@@ -101,6 +135,8 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t heard, lagged;            /* events; and how many were missed by slow readers */
+    uint64_t lives;                    /* sessions of which a watch knew whether they lived */
     uint64_t granted;                  /* answers to those who waited for a hand-out */
     uint64_t interleaved;              /* pairs of requests of which one was interrupted by the other */
 };
@@ -113,6 +149,20 @@ void world_ask(struct world *world, struct peer *peer, const struct call *call);
 void world_read_all(struct world *world, struct peer *peer);
 void world_note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes);
 void world_fail(struct world *world, const char *why);
+
+void world_settle_all(struct world *world);  /* works off all that is due */
+void world_tell_events(struct world *world); /* lets every loop write its events, and takes them */
+bool world_is_at_rest(const struct peer *peer);
+
+/* ---- hear.c: events */
+/* Keeps a notification that has come. */
+void hear_keep(struct world *world, struct peer *peer, struct bytes message);
+/* All that was due has been worked off: what has come is compared, and nothing may be missing. */
+void hear_settled(struct world *world);
+/* The connection is gone, and its watches with it. */
+void hear_close(struct world *world, unsigned peer);
+/* Starts or stops a watch, now and then. */
+void hear_step(struct world *world);
 
 /* ---- inbox.c: answers that have come */
 /* Takes what the connection has been sent into its inbox. */
