@@ -137,8 +137,10 @@ static bool allow(struct naive *naive, struct space *space, const struct session
     if (!session_is_alive(draft, now_ms)) return true;
     if (policy->max_sessions && !old && count_living(space, GROUP_NONE, BYTES_ABSENT, now_ms) >= policy->max_sessions)
         return refuse(error, ERROR_LIMIT, "The namespace has as many sessions as it may.", policy->max_sessions);
+    bool evicts = policy->session_limit_policy != SESSION_LIMIT_POLICY_REJECT;
+    if (evicts && !allow_pool(naive, space, old, draft, now_ms, error)) return false;
     if (!allow_user(naive, space, old, draft, now_ms, error)) return false;
-    if (!allow_pool(naive, space, old, draft, now_ms, error)) return false;
+    if (!evicts && !allow_pool(naive, space, old, draft, now_ms, error)) return false;
     replace_on_client(naive, space, old, draft, now_ms);
     return true;
 }

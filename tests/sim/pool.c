@@ -144,10 +144,10 @@ static bool expect_count(struct model *model, struct bytes map, const char *name
 }
 
 /* Those that are made for who waits may be on their way. */
-static bool expect_usable(struct model *model, struct bytes map, int64_t expected, int64_t now_ms) {
-    int64_t got = integer_of(map_value(map, "usable_count"));
+static bool expect_made(struct model *model, struct bytes map, const char *name, int64_t expected, int64_t now_ms) {
+    int64_t got = integer_of(map_value(map, name));
     int64_t least = expected - (model->made_at == now_ms ? model->made_count : 0);
-    return (got >= least && got <= expected) || expect_count(model, map, "usable_count", expected);
+    return (got >= least && got <= expected) || expect_count(model, map, name, expected);
 }
 
 static bool expect_state(struct model *model, struct pool_model *pool, int64_t now_ms, const struct answer *answer) {
@@ -161,9 +161,9 @@ static bool expect_state(struct model *model, struct pool_model *pool, int64_t n
     bool is_equal = bytes_equal(buf_bytes(&policy), map_value(answer->result, "policy"));
     buf_fini(&policy);
     if (!is_equal) return complain(model, "the pool's policy is another");
-    return expect_usable(model, answer->result, counts.usable, now_ms) &&
+    return expect_made(model, answer->result, "usable_count", counts.usable, now_ms) &&
            expect_count(model, answer->result, "retired_count", counts.retired) &&
-           expect_count(model, answer->result, "leased_count", counts.leased) &&
+           expect_made(model, answer->result, "leased_count", counts.leased, now_ms) &&
            expect_count(model, answer->result, "held_count", counts.held) &&
            expect_count(model, answer->result, "waiting_count", counts.waiting);
 }
@@ -208,7 +208,7 @@ bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms,
     if (!expect_ok(model, answer)) return false;
     if (is_nil(answer->result))
         return (!pool->is_configured && !counts.kept) || complain(model, "there is such a pool");
-    if (!expect_usable(model, answer->result, counts.usable, now_ms)) return false;
+    if (!expect_made(model, answer->result, "usable_count", counts.usable, now_ms)) return false;
     if (!expect_count(model, answer->result, "retired_count", counts.retired)) return false;
     struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "sessions"));
     uint32_t count = mp_read_array(&cursor);

@@ -39,6 +39,8 @@ bool serve_waiters(struct model *model, int64_t now_ms) {
             i++;
         else if (!answer_waiter(model, i, now_ms, false))
             return false;
+        else
+            i = 0; /* a session that was made for this one may be what an earlier one waits for */
     }
     return true;
 }

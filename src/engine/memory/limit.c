@@ -297,8 +297,10 @@ bool places_match(const struct places *places, const struct needs *needs) {
 }
 
 bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
-    /* The client last, since its limit never refuses but ends another session: what is refused has replaced nothing. */
-    static const unsigned order[GROUPS_MAX] = {0, 2, 1};
+    /* Those last whose limit never refuses but ends another session: what is refused has ended nobody. */
+    static const unsigned orders[2][GROUPS_MAX] = {{0, 2, 1}, {2, 0, 1}};
+    bool evicts = needs->is_limited[0] && !limit_of(needs, 0).is_strict;
+    const unsigned *order = orders[evicts];
     bool is_given = take_bytes(context, needs, places, error) && take_session(context, needs, places, error);
     for (unsigned i = 0; is_given && i < GROUPS_MAX; i++)
         if (needs->groups[order[i]].data)

@@ -171,7 +171,7 @@ class PoolRaces(Crowd):
                 break
         usable = [one for one in sessions if one["status"] == "active" and not one.get("retired")
                   and one["usage_count"] < one["max_usage_count"] and one["error_score"] < one["max_error_score"]]
-        retired = [one for one in sessions if one["status"] == "active" and one.get("retired")]
+        retired = [one for one in sessions if one.get("retired")]  # dead or alive, as long as it is kept
         self.assertEqual(info["usable_count"], len(usable), info)
         self.assertEqual(info["retired_count"], len(retired), info)
         self.assertEqual(len({one["id"] for one in sessions}), len(sessions))
