@@ -5,7 +5,7 @@ gen.py calls these; each takes the schema and answers the text of one file."""
 from schema import BANNER, constant, live
 
 TEXT, VALUE, NUMBER = "TEXT", "VALUE", "NUMBER"
-KINDS = {"namespace": TEXT, "id": TEXT, "name": TEXT, "text": TEXT, "cookie": TEXT,
+KINDS = {"namespace": TEXT, "id": TEXT, "name": TEXT, "text": TEXT, "cookie": TEXT, "presented": TEXT,
          "id_or_handle": TEXT, "id_or_cookie": TEXT, "cookie_text": TEXT,
          "value": VALUE, "map": VALUE, "deltas": VALUE, "records": VALUE,
          "ids": "TEXTS", "keys": "TEXTS", "tags": "TEXTS", "secrets": "TEXTS", "bool": "BOOL",

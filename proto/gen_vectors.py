@@ -50,7 +50,7 @@ def bits(rows, key, names):
 def decoded(schema, row, value):
     """An argument as the runner prints it; the rules are those of the types, not those of the C decoder."""
     kind = row["type"]
-    if kind in ("namespace", "id", "name", "text", "cookie", "cookie_text"):
+    if kind in ("namespace", "id", "name", "text", "presented", "cookie", "cookie_text"):
         return f"bytes {value.encode().hex()}"
     if kind in ("value", "map", "ids", "keys", "deltas", "tags", "records", "secrets"):
         return f"bytes {pack(value).hex()}"

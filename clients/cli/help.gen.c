@@ -63,7 +63,7 @@ static const struct help_argument sessiond_create_options[] = {
     {"created_at", "moment", "for an import; not in the future", "integer milliseconds since the Unix epoch, within the years -9999 to 9999; an integral float64 counts as an integer", false},
     {"pool", "name", "the pool it belongs to; the pool's limits and lifetime apply as with pool.add", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"token", "bool", "true: make a bearer token and answer it, this once and whatever fields says", "true or false", false},
-    {"bind", "binding", "what a validate has to present again; only keyed hashes are kept", "map of user_agent, address, device_key (each a text); at least one", false},
+    {"bind", "binding", "what a validate has to present again; only keyed hashes are kept", "map of user_agent, address, device_key (each of any size and bytes); at least one", false},
     {"pending", "bool", "true: it is pending until session.activate", "true or false", false},
     {"revive", "bool", "true: the id may be one that was destroyed or has expired", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
@@ -331,14 +331,14 @@ static const struct help_argument sessiond_replace_options[] = {
 
 static const struct help_argument sessiond_validate_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"token", "text", "<id>.<secret>", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"token", "presented", "<id>.<secret>", "str or bin of any size and bytes", true},
     {NULL, NULL, NULL, NULL, false},
 };
 
 static const struct help_argument sessiond_validate_options[] = {
-    {"user_agent", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
-    {"address", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
-    {"device_key", "text", "compared with the one bound", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"user_agent", "presented", "compared with the one bound", "str or bin of any size and bytes", true},
+    {"address", "presented", "compared with the one bound", "str or bin of any size and bytes", true},
+    {"device_key", "presented", "compared with the one bound", "str or bin of any size and bytes", true},
     {"slide", "bool", "true: touch the session; the namespace may say so for all", "true or false", false},
     {"allow_pending", "bool", "true: a pending session is valid too", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
@@ -347,7 +347,7 @@ static const struct help_argument sessiond_validate_options[] = {
 
 static const struct help_argument sessiond_rotate_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
-    {"token", "text", "<id>.<secret>", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"token", "presented", "<id>.<secret>", "str or bin of any size and bytes", true},
     {NULL, NULL, NULL, NULL, false},
 };
 

@@ -179,7 +179,7 @@ struct sessiond_timeouts {
     int64_t abandon_timeout_ms; /* an untouched session is abandoned after this; 0 is never */
 };
 
-/* Map of user_agent, address, device_key (each a text); at least one. */
+/* Map of user_agent, address, device_key (each of any size and bytes); at least one. */
 struct sessiond_binding {
     const char *user_agent; /* as the client's User-Agent header says it */
     const char *address; /* the client's address, or the part of it that is to stay the same */

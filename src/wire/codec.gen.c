@@ -11,9 +11,9 @@ const struct argument timeouts_members[] = {
 const unsigned timeouts_member_count = 3;
 
 const struct argument binding_members[] = {
-    {"user_agent", 10, ARGUMENT_TEXT, offsetof(struct binding, user_agent), UINT64_C(1) << 0, true, false},
-    {"address", 7, ARGUMENT_TEXT, offsetof(struct binding, address), UINT64_C(1) << 1, true, false},
-    {"device_key", 10, ARGUMENT_TEXT, offsetof(struct binding, device_key), UINT64_C(1) << 2, true, false},
+    {"user_agent", 10, ARGUMENT_PRESENTED, offsetof(struct binding, user_agent), UINT64_C(1) << 0, true, false},
+    {"address", 7, ARGUMENT_PRESENTED, offsetof(struct binding, address), UINT64_C(1) << 1, true, false},
+    {"device_key", 10, ARGUMENT_PRESENTED, offsetof(struct binding, device_key), UINT64_C(1) << 2, true, false},
 };
 const unsigned binding_member_count = 3;
 
@@ -279,10 +279,10 @@ static const struct argument session_replace_arguments[] = {
 
 static const struct argument session_validate_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_validate, namespace), UINT64_C(1) << 0, false, true},
-    {"token", 5, ARGUMENT_TEXT, offsetof(struct args_session_validate, token), UINT64_C(1) << 1, false, true},
-    {"user_agent", 10, ARGUMENT_TEXT, offsetof(struct args_session_validate, user_agent), UINT64_C(1) << 2, false, false},
-    {"address", 7, ARGUMENT_TEXT, offsetof(struct args_session_validate, address), UINT64_C(1) << 3, false, false},
-    {"device_key", 10, ARGUMENT_TEXT, offsetof(struct args_session_validate, device_key), UINT64_C(1) << 4, false, false},
+    {"token", 5, ARGUMENT_PRESENTED, offsetof(struct args_session_validate, token), UINT64_C(1) << 1, false, true},
+    {"user_agent", 10, ARGUMENT_PRESENTED, offsetof(struct args_session_validate, user_agent), UINT64_C(1) << 2, false, false},
+    {"address", 7, ARGUMENT_PRESENTED, offsetof(struct args_session_validate, address), UINT64_C(1) << 3, false, false},
+    {"device_key", 10, ARGUMENT_PRESENTED, offsetof(struct args_session_validate, device_key), UINT64_C(1) << 4, false, false},
     {"slide", 5, ARGUMENT_BOOL, offsetof(struct args_session_validate, slide), UINT64_C(1) << 5, false, false},
     {"allow_pending", 13, ARGUMENT_BOOL, offsetof(struct args_session_validate, allow_pending), UINT64_C(1) << 6, false, false},
     {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_validate, fields), UINT64_C(1) << 7, false, false},
@@ -290,7 +290,7 @@ static const struct argument session_validate_arguments[] = {
 
 static const struct argument session_rotate_arguments[] = {
     {"namespace", 9, ARGUMENT_NAMESPACE, offsetof(struct args_session_rotate, namespace), UINT64_C(1) << 0, false, true},
-    {"token", 5, ARGUMENT_TEXT, offsetof(struct args_session_rotate, token), UINT64_C(1) << 1, false, true},
+    {"token", 5, ARGUMENT_PRESENTED, offsetof(struct args_session_rotate, token), UINT64_C(1) << 1, false, true},
     {"grace_ms", 8, ARGUMENT_DURATION, offsetof(struct args_session_rotate, grace_ms), UINT64_C(1) << 2, false, false},
     {"extend", 6, ARGUMENT_BOOL, offsetof(struct args_session_rotate, extend), UINT64_C(1) << 3, false, false},
     {"fields", 6, ARGUMENT_FIELDS, offsetof(struct args_session_rotate, fields), UINT64_C(1) << 4, false, false},
@@ -823,6 +823,7 @@ const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_NAME] = "str or bin, 1 to 255 bytes of UTF-8",
     [ARGUMENT_TEXT] = "str or bin, 0 to 1,024 bytes of UTF-8",
     [ARGUMENT_COOKIE] = "str or bin, 0 to 4,096 bytes of UTF-8",
+    [ARGUMENT_PRESENTED] = "str or bin of any size and bytes",
     [ARGUMENT_VALUE] = "any MessagePack value, nested at most 128 deep, at most max_data bytes",
     [ARGUMENT_MAP] = "a map, nested at most 128 deep, at most max_data bytes",
     [ARGUMENT_IDS] = "array of id, at most max_ids elements",
@@ -856,7 +857,7 @@ const char *const argument_accepts[ARGUMENT_TYPE_COUNT] = {
     [ARGUMENT_SAME_SITE] = "true (strict), false (absent), \"strict\", \"lax\", \"none\" or \"auto\"",
     [ARGUMENT_COOKIE_PRIORITY] = "one of low, medium, high",
     [ARGUMENT_COOKIE_TEXT] = "str or bin, 0 to 255 printable ASCII characters",
-    [ARGUMENT_BINDING] = "map of user_agent, address, device_key (each a text)",
+    [ARGUMENT_BINDING] = "map of user_agent, address, device_key (each of any size and bytes)",
     [ARGUMENT_COOKIE_ATTRIBUTES] = "map of name, path, domain, expires_at, max_age_ms, http_only, secure, same_site, priority, partitioned",
     [ARGUMENT_POOL_POLICY] = "map of the pool policy's entries, each as its own row says",
     [ARGUMENT_POLICY] = "map of the policy's entries, each as its own row says",

@@ -250,6 +250,16 @@ static bool read_choice(struct reading *reading, enum argument_type type, void *
 
 /* ---- what a choice is made of */
 
+/* Whatever a visitor sent: nothing about it is the caller's mistake. */
+static bool read_presented(struct reading *reading, struct bytes *out) {
+    enum mp_type type = mp_peek(&reading->cursor);
+    if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
+    struct bytes presented = mp_read_bytes(&reading->cursor);
+    if (!is_read(reading)) return false;
+    *out = presented;
+    return true;
+}
+
 /* An id, or the map {key: text}. */
 static bool read_id_choice(struct reading *reading, enum id_kind kind, const char *key, struct id_choice *out) {
     if (mp_peek(&reading->cursor) != MP_MAP) {
@@ -518,6 +528,7 @@ static bool read_argument(struct reading *reading, void *place) {
     case ARGUMENT_NAME: return read_text(reading, -1, 1, LIMIT_MAX_ID, place);
     case ARGUMENT_TEXT: return read_text(reading, -1, 0, LIMIT_MAX_TEXT, place);
     case ARGUMENT_COOKIE: return read_text(reading, -1, 0, LIMIT_MAX_COOKIE, place);
+    case ARGUMENT_PRESENTED: return read_presented(reading, place);
     case ARGUMENT_VALUE: return read_value(reading, place);
     case ARGUMENT_MAP: return read_map_value(reading, place);
     case ARGUMENT_IDS: return read_ids(reading, place);

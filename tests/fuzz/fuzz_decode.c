@@ -103,6 +103,10 @@ static void check_argument(struct bytes input, const struct argument *argument, 
         check_borrowed(input, bytes);
         if (bytes.data) REQUIRE(utf8_is_valid(bytes) && bytes.size <= LIMIT_MAX_COOKIE);
         break;
+    case ARGUMENT_PRESENTED:
+        memcpy(&bytes, place, sizeof bytes);
+        check_borrowed(input, bytes);
+        break;
     case ARGUMENT_VALUE:
     case ARGUMENT_MAP:
     case ARGUMENT_IDS:

@@ -128,6 +128,7 @@ static void print_argument(FILE *out, const struct argument *argument, const cha
     case ARGUMENT_ID:
     case ARGUMENT_NAME:
     case ARGUMENT_TEXT:
+    case ARGUMENT_PRESENTED:
     case ARGUMENT_COOKIE:
     case ARGUMENT_VALUE:
     case ARGUMENT_MAP:

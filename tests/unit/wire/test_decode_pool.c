@@ -221,7 +221,7 @@ Test(decode_pool, reads_bindings_secrets_records_and_kinds_of_events) {
 #define TAKES_HANDLE                                                                                                   \
     "; it takes an id (str or bin, 1 to 255 bytes of UTF-8), or the map {handle: str} in a namespace with hash_ids."
 #define TAKES_COOKIE "; it takes an id (str or bin, 1 to 255 bytes of UTF-8), or the map {cookie: str}."
-#define TAKES_BIND   "; it takes map of user_agent, address, device_key (each a text)."
+#define TAKES_BIND   "; it takes map of user_agent, address, device_key (each of any size and bytes)."
 #define TAKES_KINDS  "; it takes an event's name, or an array of them."
 #define TAKES_SECRET "; it takes array of 1 to 8 secrets, str or bin of 1 to 256 bytes, the newest first."
 
@@ -277,7 +277,7 @@ Test(decode_pool, refuses_a_binding_to_nothing) {
     expect_problem(BIND, "'::1'", "session.create: bind is a str" TAKES_BIND);
     expect_problem(BIND, "{'addres': 'x'}", "session.create: there is no option \"bind.addres\".");
     expect_problem(BIND, "{'address': 5}",
-                   "session.create: bind.address is an integer; it takes str or bin, 0 to 1,024 bytes of UTF-8.");
+                   "session.create: bind.address is an integer; it takes str or bin of any size and bytes.");
 }
 
 Test(decode_pool, refuses_kinds_of_events_that_are_none) {
