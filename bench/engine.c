@@ -1,35 +1,16 @@
 /* What the memory engine costs a verb, without sockets: nanoseconds, bytes a session, and how a million deadlines in
  * one second are worked off. One loop. Argument: sessions, a million without one. */
-#include "sessiond/engine.h"
-#include "base/prng.h"
+#include "micro.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { ID = 43, DATA = 300, BATCH_MAX = 64 };
-#define START INT64_C(1767225600000)
 
 static struct engine *engine;
 static int64_t now_ms = START;
 static uint8_t data[DATA];
 static unsigned long sessions;
-
-static void bench_random(void *context, void *out, size_t size) {
-    static struct prng prng = {7};
-    (void)context;
-    prng_fill(&prng, out, size);
-}
-static void bench_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
-}
-static const struct env env = {.random = bench_random, .wake = bench_wake};
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static int64_t idle_timeout_ms = 3600000;
 static bool has_user;

@@ -2,37 +2,20 @@
  * hundred watches on another. One thread plays both loops and takes their times apart; what a hundred watches seem to
  * add for who writes is the cache that telling them has emptied. Argument: sets, 100,000 without one. */
 #include "base/mp.h"
-#include "base/prng.h"
 #include "sessiond/server.h"
 #include "wire/codec.h"
 
+#include "micro.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { SESSIONS = 10000, DATA = 300, PACKET = 64, PACKETS_A_TURN = 8, CONNS = 8, WRITER = 0, TELLER = 1 };
-#define START INT64_C(1767225600000)
-
-static void bench_random(void *context, void *out, size_t size) {
-    static struct prng prng = {7};
-    (void)context;
-    prng_fill(&prng, out, size);
-}
-static void bench_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
-}
-static const struct env env = {.random = bench_random, .wake = bench_wake};
 
 static struct engine *engine;
 static struct server *server;
 static struct server_loop *loops[2];
 static struct conn *writer, *tellers[CONNS];
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void core_open(void) {
     engine = memory_engine_open(&(struct engine_options){.loop_count = 2, .now_ms = START, .env = &env});

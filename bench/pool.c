@@ -1,33 +1,14 @@
 /* What a pool costs without sockets: nanoseconds of an acquire, of a mark, and of both with a lease, for each strategy
  * at 1,000 and 100,000 sessions of 300 bytes. One loop; each verb in a submit of its own, as a crawler sends them. */
-#include "base/prng.h"
-#include "sessiond/engine.h"
+#include "micro.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 enum { DATA = 300, ROUNDS = 400000 };
-#define START INT64_C(1767225600000)
 
 static struct engine *engine;
 static uint8_t data[DATA];
-
-static void bench_random(void *context, void *out, size_t size) {
-    static struct prng prng = {7};
-    (void)context;
-    prng_fill(&prng, out, size);
-}
-static void bench_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
-}
-static const struct env env = {.random = bench_random, .wake = bench_wake};
-
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static size_t make_id(void *context, char *id) {
     static unsigned long made;

@@ -1,407 +1,17 @@
 /* Requests: the bytes of one MessagePack-RPC message to typed arguments, after the schema's tables.
  *
- * One walk over the message, values checked as they are met, nothing copied but numbers. A reader that returns false
- * has either filled the error (the request is refused) or left the cursor with MP_TRUNCATED (more bytes are needed) or
- * MP_MALFORMED (never MessagePack). A refused message is walked once more, to its end, by the scan: only a message that
- * is whole may be refused, and what stands behind it still counts. Pure but for the sentence's buffer; any thread. */
+ * One walk over the message, values checked as they are met (reading.h), nothing copied but numbers. A refused message
+ * is walked once more, to its end, by the scan: only a message that is whole may be refused, and what stands behind it
+ * still counts. Pure but for the sentence's buffer; any thread. */
 #include "wire/codec.h"
 
 #include <assert.h>
-#include <math.h>
 
-#include "base/utf8.h"
-#include "wire/refusal.h"
-#include "wire/tables.h"
+#include "wire/reading.h"
 
 /* Moments are within the years -9999 to 9999 (proleptic Gregorian). */
 #define MOMENT_MIN_MS INT64_C(-377705116800000)
 #define MOMENT_MAX_MS INT64_C(253402300799999)
-#define UINT53_MAX    ((INT64_C(1) << 53) - 1)
-
-/* One request being read. */
-struct reading {
-    struct mp_cursor cursor;
-    struct subject subject;
-};
-
-/* ---- what can be wrong with one value */
-
-/* No value stands there to be refused: the bytes end, or it is 0xc1. Nothing is said then, since a message that comes
- * in pieces passes here once for each piece. */
-static bool is_lacking(struct reading *reading, enum mp_type type) {
-    if (type != MP_END && type != MP_NEVER) return false;
-    reading->cursor.error = type == MP_END ? MP_TRUNCATED : MP_MALFORMED;
-    return true;
-}
-
-/* The value is of another type than its argument takes. */
-static bool refuse_type(struct reading *reading) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (is_lacking(reading, type)) return false;
-    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is %s", refusal_type_name(type));
-}
-
-/* After a read: was it refused for its form? A text or container that is not all there is no refusal. */
-static bool is_read(const struct reading *reading) {
-    return reading->cursor.error == MP_OK;
-}
-
-/* The name of an element in sentences: "ids[3]"; the argument itself where index is below 0. */
-static bool refuse_text(struct reading *reading, int64_t index, const char *problem, int64_t limit) {
-    if (index < 0) return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, limit, "%s", problem);
-    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, limit, "element %lld %s", (long long)index, problem);
-}
-
-/* A text of `min` to `max` bytes of UTF-8. */
-static inline bool read_text(struct reading *reading, int64_t index, size_t min, size_t max, struct bytes *out) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
-    struct bytes text = mp_read_bytes(&reading->cursor);
-    if (!is_read(reading)) return false;
-    if (text.size < min) return refuse_text(reading, index, "is empty", -1);
-    if (text.size > max) return refuse_text(reading, index, "is too long", (int64_t)max);
-    if (!utf8_is_valid(text)) return refuse_text(reading, index, "is not valid UTF-8", -1);
-    *out = text;
-    return true;
-}
-
-/* Why the number at `at` is none of min to max. */
-static bool refuse_number(struct reading *reading, int64_t min, int64_t max) {
-    struct mp_cursor again = reading->cursor;
-    again.error = MP_OK;
-    double value = mp_read_double(&again);
-    const char *problem = isnan(value)            ? "is not a number (NaN)"
-                          : isinf(value)          ? "is infinite"
-                          : value < 0 && min == 0 ? "is negative"
-                          : value < (double)min   ? "is too small"
-                          : value > (double)max   ? "is too large"
-                                                  : "is not a whole number";
-    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "%s", problem);
-}
-
-static bool read_number(struct reading *reading, int64_t min, int64_t max, int64_t *out) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_INTEGER && type != MP_FLOAT) return refuse_type(reading);
-    int64_t value = mp_read_int(&reading->cursor, min, max);
-    if (reading->cursor.error == MP_RANGE) return refuse_number(reading, min, max);
-    *out = value;
-    return is_read(reading);
-}
-
-static bool read_bool(struct reading *reading, bool *out) {
-    if (mp_peek(&reading->cursor) != MP_BOOL) return refuse_type(reading);
-    *out = mp_read_bool(&reading->cursor);
-    return true;
-}
-
-/* ---- values that are handed out as they stand */
-
-static bool read_value(struct reading *reading, struct bytes *out) {
-    struct bytes value = mp_read_value(&reading->cursor, LIMIT_MAX_DATA_DEPTH);
-    if (reading->cursor.error == MP_DEEP) {
-        return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, LIMIT_MAX_DATA_DEPTH, "is nested too deep");
-    }
-    if (!is_read(reading)) return false;
-    if (value.size > LIMIT_MAX_DATA) {
-        return refuse_argument(&reading->subject, ERROR_TOO_BIG, LIMIT_MAX_DATA, "has %zu bytes", value.size);
-    }
-    *out = value;
-    return true;
-}
-
-static bool read_map_value(struct reading *reading, struct bytes *out) {
-    if (mp_peek(&reading->cursor) != MP_MAP) return refuse_type(reading);
-    return read_value(reading, out);
-}
-
-/* The head of an array (or map) of at most `limit` elements (or pairs). */
-static bool read_count(struct reading *reading, enum mp_type type, uint32_t limit, uint32_t *count) {
-    if (mp_peek(&reading->cursor) != type) return refuse_type(reading);
-    *count = type == MP_ARRAY ? mp_read_array(&reading->cursor) : mp_read_map(&reading->cursor);
-    if (!is_read(reading)) return false;
-    if (*count > limit)
-        return refuse_argument(&reading->subject, ERROR_TOO_BIG, limit, "has %u elements", (unsigned)*count);
-    return true;
-}
-
-static bool read_ids(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_IDS, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes id;
-        if (!read_text(reading, i, 1, LIMIT_MAX_ID, &id)) return false;
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-/* Keys of data: bytes, whatever they are. Data is kept byte for byte, so a key in it need not be UTF-8. */
-static bool read_key(struct reading *reading) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
-    mp_read_bytes(&reading->cursor);
-    return is_read(reading);
-}
-
-static bool read_keys(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_KEYS, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!read_key(reading)) return false;
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-static bool read_deltas(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_MAP, LIMIT_MAX_KEYS, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        if (!read_key(reading)) return false;
-        enum mp_type type = mp_peek(&reading->cursor);
-        if (type != MP_INTEGER && type != MP_FLOAT) return refuse_type(reading);
-        double delta = mp_read_double(&reading->cursor);
-        if (!is_read(reading)) return false;
-        if (!isfinite(delta))
-            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "has a number that is not finite");
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-/* ---- words: names of fields, statuses and choices */
-
-/* The number of the word; -1: it is none of them. */
-static int word_find(const struct word *words, unsigned count, struct bytes text) {
-    for (unsigned i = 0; i < count; i++) {
-        if (words[i].text && words[i].size == text.size && memcmp(words[i].text, text.data, text.size) == 0)
-            return (int)i;
-    }
-    return -1;
-}
-
-/* Reads one word of the list; *out is its number. */
-static bool read_word(struct reading *reading, const struct word *words, unsigned count, int *out) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
-    struct bytes text = mp_read_bytes(&reading->cursor);
-    if (!is_read(reading)) return false;
-    *out = word_find(words, count, text);
-    if (*out >= 0) return true;
-    return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "does not know \"%s\"", refusal_quote(text).text);
-}
-
-/* An array of words as bits. More elements than there are words would only repeat some. */
-static bool read_words(struct reading *reading, const struct word *words, unsigned count, uint64_t *out) {
-    uint32_t elements = 0;
-    if (!read_count(reading, MP_ARRAY, UINT32_MAX, &elements)) return false;
-    if (elements > count)
-        return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "has more elements than there are names");
-    uint64_t bits = 0;
-    for (uint32_t i = 0; i < elements; i++) {
-        int number = 0;
-        if (!read_word(reading, words, count, &number)) return false;
-        bits |= UINT64_C(1) << number;
-    }
-    *out = bits;
-    return true;
-}
-
-static bool read_statuses(struct reading *reading, uint64_t *out) {
-    if (mp_peek(&reading->cursor) == MP_ARRAY) {
-        if (!read_words(reading, status_words, STATUS_END, out)) return false;
-        return *out != 0 || refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is empty");
-    }
-    struct mp_cursor ahead = reading->cursor;
-    enum mp_type type = mp_peek(&ahead);
-    if ((type == MP_STR || type == MP_BIN) && bytes_equal(mp_read_bytes(&ahead), BYTES_LITERAL("any"))) {
-        reading->cursor = ahead;
-        *out = STATUSES_KNOWN;
-        return true;
-    }
-    int number = 0;
-    if (!read_word(reading, status_words, STATUS_END, &number)) return false;
-    *out = STATUS_BIT(number);
-    return true;
-}
-
-static bool read_events(struct reading *reading, uint64_t *out) {
-    if (mp_peek(&reading->cursor) == MP_ARRAY) {
-        if (!read_words(reading, event_words, EVENT_END, out)) return false;
-        return *out != 0 || refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is empty");
-    }
-    int number = 0;
-    if (!read_word(reading, event_words, EVENT_END, &number)) return false;
-    *out = EVENT_BIT(number);
-    return true;
-}
-
-static bool read_choice(struct reading *reading, enum argument_type type, void *out) {
-    int number = 0;
-    if (!read_word(reading, argument_words[type].words, argument_words[type].count, &number)) return false;
-    unsigned value = (unsigned)number;
-    _Static_assert(sizeof(enum set_mode) == sizeof value, "the schema's choices are enums of this size");
-    memcpy(out, &value, sizeof value);
-    return true;
-}
-
-/* ---- what a choice is made of */
-
-/* Whatever a visitor sent: nothing about it is the caller's mistake. */
-static bool read_presented(struct reading *reading, struct bytes *out) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
-    struct bytes presented = mp_read_bytes(&reading->cursor);
-    if (!is_read(reading)) return false;
-    *out = presented;
-    return true;
-}
-
-/* An id, or the map {key: text}. */
-static bool read_id_choice(struct reading *reading, enum id_kind kind, const char *key, struct id_choice *out) {
-    if (mp_peek(&reading->cursor) != MP_MAP) {
-        out->kind = ID_PLAIN;
-        return read_text(reading, -1, 1, LIMIT_MAX_ID, &out->text);
-    }
-    uint32_t count = mp_read_map(&reading->cursor);
-    if (!is_read(reading)) return false;
-    bool is_key = count == 1 && (mp_peek(&reading->cursor) == MP_STR || mp_peek(&reading->cursor) == MP_BIN);
-    struct bytes found = is_key ? mp_read_bytes(&reading->cursor) : BYTES_ABSENT;
-    if (reading->cursor.error == MP_TRUNCATED) return false;
-    if (!is_key || !bytes_equal(found, bytes_of(key, strlen(key))))
-        return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is a map other than {%s: str}", key);
-    out->kind = kind;
-    return read_text(reading, -1, 1, kind == ID_COOKIE ? LIMIT_MAX_COOKIE : LIMIT_MAX_ID, &out->text);
-}
-
-static bool read_tags(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_TAGS, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes tag;
-        if (!read_text(reading, i, 1, TAG_SIZE_MAX, &tag)) return false;
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-static bool read_score(struct reading *reading, double *out) {
-    enum mp_type type = mp_peek(&reading->cursor);
-    if (type != MP_INTEGER && type != MP_FLOAT) return refuse_type(reading);
-    struct mp_cursor before = reading->cursor;
-    double value = mp_read_double(&reading->cursor);
-    if (!is_read(reading)) return false;
-    if (value >= 0 && value <= (double)UINT53_MAX) {
-        *out = value;
-        return true;
-    }
-    reading->cursor = before;
-    return refuse_number(reading, 0, UINT53_MAX);
-}
-
-static bool read_status_codes(struct reading *reading, struct status_codes *out) {
-    uint32_t count = 0;
-    memset(out, 0, sizeof(*out));
-    if (!read_count(reading, MP_ARRAY, STATUS_CODES_MAX, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        int64_t code;
-        if (!read_number(reading, STATUS_CODE_FIRST, STATUS_CODE_END - 1, &code)) return false;
-        out->bits[code / 64] |= UINT64_C(1) << (code % 64);
-    }
-    return true;
-}
-
-static bool read_mark_outcome(struct reading *reading, struct mark_outcome *out) {
-    static const struct word words[] = {
-        [MARK_GOOD] = {"good", 4}, [MARK_BAD] = {"bad", 3}, [MARK_RETIRE] = {"retire", 6}};
-    enum mp_type type = mp_peek(&reading->cursor);
-    int number = MARK_STATUS_CODE;
-    int64_t code = 0;
-    bool is_word = type == MP_STR || type == MP_BIN;
-    if (is_word ? !read_word(reading, words, MARK_STATUS_CODE, &number)
-                : !read_number(reading, STATUS_CODE_FIRST, STATUS_CODE_END - 1, &code))
-        return false;
-    *out = (struct mark_outcome){(enum mark_kind)number, (uint32_t)code};
-    return true;
-}
-
-static bool read_records(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_ARRAY, LIMIT_MAX_LIST, &count)) return false;
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes record;
-        if (!read_map_value(reading, &record)) return false;
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-static bool read_secrets(struct reading *reading, struct bytes *out) {
-    const uint8_t *begin = reading->cursor.at;
-    uint32_t count = 0;
-    if (!read_count(reading, MP_ARRAY, SECRETS_MAX, &count)) return false;
-    if (count == 0) return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is empty");
-    for (uint32_t i = 0; i < count; i++) {
-        enum mp_type type = mp_peek(&reading->cursor);
-        if (type != MP_STR && type != MP_BIN) return refuse_type(reading);
-        struct bytes secret = mp_read_bytes(&reading->cursor);
-        if (!is_read(reading)) return false;
-        if (secret.size < 1 || secret.size > SECRET_SIZE_MAX)
-            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, SECRET_SIZE_MAX,
-                                   "has a secret that is empty or too long");
-    }
-    *out = bytes_of(begin, (size_t)(reading->cursor.at - begin));
-    return true;
-}
-
-static bool read_cookie_secure(struct reading *reading, enum cookie_secure *out) {
-    static const struct word words[] = {[COOKIE_SECURE_AUTO] = {"auto", 4}};
-    int number = 0;
-    bool is_true = false;
-    if (mp_peek(&reading->cursor) == MP_BOOL) {
-        if (!read_bool(reading, &is_true)) return false;
-        number = is_true ? COOKIE_SECURE_TRUE : COOKIE_SECURE_FALSE;
-    } else if (!read_word(reading, words, COOKIE_SECURE_AUTO + 1, &number)) {
-        return false;
-    }
-    *out = (enum cookie_secure)number;
-    return true;
-}
-
-static bool read_same_site(struct reading *reading, enum same_site *out) {
-    static const struct word words[] = {[SAME_SITE_STRICT] = {"strict", 6},
-                                        [SAME_SITE_LAX] = {"lax", 3},
-                                        [SAME_SITE_NONE] = {"none", 4},
-                                        [SAME_SITE_AUTO] = {"auto", 4}};
-    int number = 0;
-    bool is_true = false;
-    if (mp_peek(&reading->cursor) == MP_BOOL) {
-        if (!read_bool(reading, &is_true)) return false;
-        number = is_true ? SAME_SITE_STRICT : SAME_SITE_ABSENT;
-    } else if (!read_word(reading, words, SAME_SITE_AUTO + 1, &number)) {
-        return false;
-    }
-    *out = (enum same_site)number;
-    return true;
-}
-
-/* What stands in a header must not end it: printable ASCII, and no semicolon. */
-static bool read_cookie_text(struct reading *reading, struct cookie_text *out) {
-    struct bytes text = BYTES_ABSENT;
-    if (!read_text(reading, -1, 0, sizeof(out->text), &text)) return false;
-    for (size_t i = 0; i < text.size; i++)
-        if (text.data[i] < 0x20 || text.data[i] > 0x7e || text.data[i] == ';')
-            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1,
-                                   "has a character that cannot stand in a cookie");
-    out->size = (uint8_t)text.size;
-    if (text.size) memcpy(out->text, text.data, text.size);
-    return true;
-}
 
 /* ---- maps of arguments: options, timeouts, a policy */
 
@@ -427,13 +37,13 @@ static const struct argument *argument_find(const struct argument_map *map, stru
 static const struct argument *read_argument_name(struct reading *reading, const struct argument_map *map) {
     enum mp_type type = mp_peek(&reading->cursor);
     if (type != MP_STR && type != MP_BIN) {
-        if (!is_lacking(reading, type))
+        if (!reading_is_lacking(reading, type))
             refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the name of an option is a str, here it is %s",
                            refusal_type_name(type));
         return NULL;
     }
     struct bytes key = mp_read_bytes(&reading->cursor);
-    if (!is_read(reading)) return NULL;
+    if (!reading_is_fine(reading)) return NULL;
     const struct argument *argument = argument_find(map, key);
     if (!argument)
         refuse_request(&reading->subject, ERROR_BAD_REQUEST, "there is no option \"%s%s\"", reading->subject.within,
@@ -473,9 +83,9 @@ static bool read_argument_map(struct reading *reading, const struct argument_map
             return true;
         }
     }
-    if (mp_peek(&reading->cursor) != MP_MAP) return refuse_type(reading);
+    if (mp_peek(&reading->cursor) != MP_MAP) return reading_refuse_type(reading);
     uint32_t count = mp_read_map(&reading->cursor);
-    return is_read(reading) && read_argument_pairs(reading, map, count);
+    return reading_is_fine(reading) && read_argument_pairs(reading, map, count);
 }
 
 /* A map of arguments that is itself an argument: its members are named with `within` before them. */
@@ -523,24 +133,24 @@ static bool read_policy(struct reading *reading, struct policy_change *out) {
 
 static bool read_argument(struct reading *reading, void *place) {
     switch ((enum argument_type)reading->subject.argument->type) {
-    case ARGUMENT_NAMESPACE: return read_text(reading, -1, 1, LIMIT_MAX_NAMESPACE, place);
+    case ARGUMENT_NAMESPACE: return reading_text(reading, -1, 1, LIMIT_MAX_NAMESPACE, place);
     case ARGUMENT_ID:
-    case ARGUMENT_NAME: return read_text(reading, -1, 1, LIMIT_MAX_ID, place);
-    case ARGUMENT_TEXT: return read_text(reading, -1, 0, LIMIT_MAX_TEXT, place);
-    case ARGUMENT_COOKIE: return read_text(reading, -1, 0, LIMIT_MAX_COOKIE, place);
-    case ARGUMENT_PRESENTED: return read_presented(reading, place);
-    case ARGUMENT_VALUE: return read_value(reading, place);
-    case ARGUMENT_MAP: return read_map_value(reading, place);
-    case ARGUMENT_IDS: return read_ids(reading, place);
-    case ARGUMENT_KEYS: return read_keys(reading, place);
-    case ARGUMENT_DELTAS: return read_deltas(reading, place);
-    case ARGUMENT_BOOL: return read_bool(reading, place);
+    case ARGUMENT_NAME: return reading_text(reading, -1, 1, LIMIT_MAX_ID, place);
+    case ARGUMENT_TEXT: return reading_text(reading, -1, 0, LIMIT_MAX_TEXT, place);
+    case ARGUMENT_COOKIE: return reading_text(reading, -1, 0, LIMIT_MAX_COOKIE, place);
+    case ARGUMENT_PRESENTED: return reading_presented(reading, place);
+    case ARGUMENT_VALUE: return reading_value(reading, place);
+    case ARGUMENT_MAP: return reading_map_value(reading, place);
+    case ARGUMENT_IDS: return reading_ids(reading, place);
+    case ARGUMENT_KEYS: return reading_keys(reading, place);
+    case ARGUMENT_DELTAS: return reading_deltas(reading, place);
+    case ARGUMENT_BOOL: return reading_bool(reading, place);
     case ARGUMENT_UINT53:
-    case ARGUMENT_COUNT: return read_number(reading, 0, UINT53_MAX, place);
-    case ARGUMENT_DURATION: return read_number(reading, 0, LIMIT_MAX_DURATION_MS, place);
-    case ARGUMENT_MOMENT: return read_number(reading, MOMENT_MIN_MS, MOMENT_MAX_MS, place);
-    case ARGUMENT_FIELDS: return read_words(reading, field_words, FIELD_END, place);
-    case ARGUMENT_STATUSES: return read_statuses(reading, place);
+    case ARGUMENT_COUNT: return reading_number(reading, 0, UINT53_MAX, place);
+    case ARGUMENT_DURATION: return reading_number(reading, 0, LIMIT_MAX_DURATION_MS, place);
+    case ARGUMENT_MOMENT: return reading_number(reading, MOMENT_MIN_MS, MOMENT_MAX_MS, place);
+    case ARGUMENT_FIELDS: return reading_words(reading, field_words, FIELD_END, place);
+    case ARGUMENT_STATUSES: return reading_statuses(reading, place);
     case ARGUMENT_SET_MODE:
     case ARGUMENT_PATCH_TARGET:
     case ARGUMENT_LIST_ORDER:
@@ -548,24 +158,24 @@ static bool read_argument(struct reading *reading, void *place) {
     case ARGUMENT_POOL_CREATE:
     case ARGUMENT_BINDING_POLICY:
     case ARGUMENT_COOKIE_PRIORITY:
-    case ARGUMENT_SESSION_LIMIT_POLICY: return read_choice(reading, reading->subject.argument->type, place);
+    case ARGUMENT_SESSION_LIMIT_POLICY: return reading_choice(reading, reading->subject.argument->type, place);
     case ARGUMENT_TIMEOUTS: return read_timeouts(reading, place);
     case ARGUMENT_POLICY: return read_policy(reading, place);
     case ARGUMENT_POOL_POLICY: return read_pool_policy(reading, place);
     case ARGUMENT_BINDING: return read_binding(reading, place);
     case ARGUMENT_COOKIE_ATTRIBUTES: return read_cookie_attributes(reading, place);
-    case ARGUMENT_EVENT_KINDS: return read_events(reading, place);
-    case ARGUMENT_ID_OR_HANDLE: return read_id_choice(reading, ID_HANDLE, "handle", place);
-    case ARGUMENT_ID_OR_COOKIE: return read_id_choice(reading, ID_COOKIE, "cookie", place);
-    case ARGUMENT_TAGS: return read_tags(reading, place);
-    case ARGUMENT_SCORE: return read_score(reading, place);
-    case ARGUMENT_STATUS_CODES: return read_status_codes(reading, place);
-    case ARGUMENT_MARK_OUTCOME: return read_mark_outcome(reading, place);
-    case ARGUMENT_RECORDS: return read_records(reading, place);
-    case ARGUMENT_SECRETS: return read_secrets(reading, place);
-    case ARGUMENT_COOKIE_SECURE: return read_cookie_secure(reading, place);
-    case ARGUMENT_SAME_SITE: return read_same_site(reading, place);
-    case ARGUMENT_COOKIE_TEXT: return read_cookie_text(reading, place);
+    case ARGUMENT_EVENT_KINDS: return reading_events(reading, place);
+    case ARGUMENT_ID_OR_HANDLE: return reading_id_choice(reading, ID_HANDLE, "handle", place);
+    case ARGUMENT_ID_OR_COOKIE: return reading_id_choice(reading, ID_COOKIE, "cookie", place);
+    case ARGUMENT_TAGS: return reading_tags(reading, place);
+    case ARGUMENT_SCORE: return reading_score(reading, place);
+    case ARGUMENT_STATUS_CODES: return reading_status_codes(reading, place);
+    case ARGUMENT_MARK_OUTCOME: return reading_mark_outcome(reading, place);
+    case ARGUMENT_RECORDS: return reading_records(reading, place);
+    case ARGUMENT_SECRETS: return reading_secrets(reading, place);
+    case ARGUMENT_COOKIE_SECURE: return reading_cookie_secure(reading, place);
+    case ARGUMENT_SAME_SITE: return reading_same_site(reading, place);
+    case ARGUMENT_COOKIE_TEXT: return reading_cookie_text(reading, place);
     case ARGUMENT_TYPE_COUNT: break;
     }
     assert(!"an argument of a type that the schema does not have");
@@ -582,11 +192,13 @@ static inline bool read_positional(struct reading *reading, const struct argumen
         return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is nil and must be given");
     }
     char *place = (char *)args + argument->offset;
+    bool is_choice = argument->type == ARGUMENT_ID_OR_COOKIE || argument->type == ARGUMENT_ID_OR_HANDLE;
     /* What nearly every request begins with stands before the switch. */
-    if (argument->type == ARGUMENT_ID) {
-        if (!read_text(reading, -1, 1, LIMIT_MAX_ID, (struct bytes *)(void *)place)) return false;
+    if (argument->type == ARGUMENT_ID || (is_choice && mp_peek(&reading->cursor) != MP_MAP)) {
+        if (is_choice) ((struct id_choice *)(void *)place)->kind = ID_PLAIN;
+        if (!reading_text(reading, -1, 1, LIMIT_MAX_ID, (struct bytes *)(void *)place)) return false;
     } else if (argument->type == ARGUMENT_NAMESPACE) {
-        if (!read_text(reading, -1, 1, LIMIT_MAX_NAMESPACE, (struct bytes *)(void *)place)) return false;
+        if (!reading_text(reading, -1, 1, LIMIT_MAX_NAMESPACE, (struct bytes *)(void *)place)) return false;
     } else if (!read_argument(reading, place)) {
         return false;
     }
@@ -597,7 +209,7 @@ static inline bool read_positional(struct reading *reading, const struct argumen
 static bool read_options(struct reading *reading, const struct op_shape *shape, union op_args *args) {
     if (mp_read_nil(&reading->cursor)) return true;
     enum mp_type type = mp_peek(&reading->cursor);
-    if (is_lacking(reading, type)) return false;
+    if (reading_is_lacking(reading, type)) return false;
     if (type != MP_MAP && type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the options are a map, here they are %s",
                               refusal_type_name(type));
@@ -614,12 +226,12 @@ static bool read_params(struct reading *reading, union op_args *args) {
     const struct op_shape *shape = &op_shapes[reading->subject.op];
     memset(args, 0, shape->args_size);
     enum mp_type type = mp_peek(&reading->cursor);
-    if (is_lacking(reading, type)) return false;
+    if (reading_is_lacking(reading, type)) return false;
     if (type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "params is an array of the arguments, here it is %s", refusal_type_name(type));
     uint32_t count = mp_read_array(&reading->cursor);
-    if (!is_read(reading)) return false;
+    if (!reading_is_fine(reading)) return false;
     if (count < shape->positional_count)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the argument %s is missing",
                               shape->arguments[count].name);
@@ -650,7 +262,7 @@ static bool read_method_number(struct reading *reading) {
         reading->cursor.error = MP_OK;
         number = -1;
     }
-    if (!is_read(reading)) return false;
+    if (!reading_is_fine(reading)) return false;
     unsigned found = number >= 0 && number < wire_id_end ? ops_by_wire_id[number] : 0;
     if (!found)
         return refuse_request(&reading->subject, ERROR_UNKNOWN_METHOD,
@@ -662,13 +274,13 @@ static bool read_method_number(struct reading *reading) {
 static inline bool read_method(struct reading *reading, struct frame *frame) {
     enum mp_type type = mp_peek(&reading->cursor);
     if (type == MP_INTEGER || type == MP_FLOAT) return read_method_number(reading);
-    if (is_lacking(reading, type)) return false;
+    if (reading_is_lacking(reading, type)) return false;
     if (type != MP_STR && type != MP_BIN)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "The method is a name like \"session.get\" or its number, here it is %s",
                               refusal_type_name(type));
     frame->method = mp_read_bytes(&reading->cursor);
-    if (!is_read(reading)) return false;
+    if (!reading_is_fine(reading)) return false;
     reading->subject.op = method_find(frame->method);
     if (reading->subject.op != OP_COUNT) return true;
     return refuse_request(&reading->subject, ERROR_UNKNOWN_METHOD,

@@ -3,26 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "live.h"
 #include "mp_text.h"
-#include "process.h"
 #include "sessiond/client_async.h"
 
-static struct server server;
-static struct sessiond_client *client;
-
-static void setup(void) {
-    server_start(&server);
-    cr_assert_eq(sessiond_client_open(server.url, NULL, &client), 0, "%s", sessiond_client_error(client)->message);
-}
-
-static void teardown(void) {
-    sessiond_client_close(client);
-    server_kill(&server);
-}
-
-TestSuite(events, .init = setup, .fini = teardown);
-
-#define FINE(call) cr_assert_eq(call, 0, "%s: %s", #call, sessiond_client_error(client)->message)
+TestSuite(events, .init = live_begin, .fini = live_end);
 
 static int64_t start(const struct sessiond_watch_start_options *options) {
     int64_t watch;

@@ -4,26 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "live.h"
 #include "mp_text.h"
-#include "process.h"
-#include "sessiond/client.h"
 
-static struct server server;
-static struct sessiond_client *client;
-
-static void setup(void) {
-    server_start(&server);
-    cr_assert_eq(sessiond_client_open(server.url, NULL, &client), 0, "%s", sessiond_client_error(client)->message);
-}
-
-static void teardown(void) {
-    sessiond_client_close(client);
-    server_kill(&server);
-}
-
-TestSuite(model, .init = setup, .fini = teardown);
-
-#define FINE(call) cr_assert_eq(call, 0, "%s: %s", #call, sessiond_client_error(client)->message)
+TestSuite(model, .init = live_begin, .fini = live_end);
 
 static void set(const char *id) {
     FINE(sessiond_set(client, id, MP("\x80"), NULL, NULL));

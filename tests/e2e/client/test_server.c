@@ -4,26 +4,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "live.h"
 #include "mp_text.h"
-#include "process.h"
 #include "sessiond/client_async.h"
 
-static struct server server;
-static struct sessiond_client *client;
+TestSuite(with_server, .init = live_begin, .fini = live_end);
 
-static void setup(void) {
-    server_start(&server);
-    cr_assert_eq(sessiond_client_open(server.url, NULL, &client), 0, "%s", sessiond_client_error(client)->message);
-}
-
-static void teardown(void) {
-    sessiond_client_close(client);
-    server_kill(&server);
-}
-
-TestSuite(with_server, .init = setup, .fini = teardown);
-
-#define FINE(call)   cr_assert_eq(call, 0, "%s: %s", #call, sessiond_client_error(client)->message)
 #define VALUE(value) mp_text((value).bytes, (value).size)
 
 static void set(const char *id) {

@@ -3,22 +3,10 @@
 #include <criterion/criterion.h>
 #include <msgpack.h>
 
-#include "request.h"
+#include "encoded.h"
 #include "wire/codec.h"
 
 #define NOW INT64_C(1767225600000)
-
-static void expect_encoded(struct buf *actual, const char *text) {
-    struct buf expected = BUF_EMPTY;
-    write_text(&expected, text);
-    if (!bytes_equal(buf_bytes(actual), buf_bytes(&expected))) {
-        for (size_t i = 0; i < actual->size; i++) fprintf(stderr, "%02x", actual->data[i]);
-        fprintf(stderr, " is not %s\n", text);
-        cr_assert_fail("%s", text);
-    }
-    buf_fini(&expected);
-    buf_clear(actual);
-}
 
 static struct session plain_session(void) {
     return (struct session){.id = BYTES_LITERAL("s1"),

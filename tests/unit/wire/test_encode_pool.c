@@ -1,22 +1,10 @@
 /* Records of a pool's session, with handles, tokens and the numbers of a hand-out, byte for byte. */
 #include <criterion/criterion.h>
 
-#include "request.h"
+#include "encoded.h"
 #include "wire/codec.h"
 
 #define NOW INT64_C(1767225600000)
-
-static void expect_encoded(struct buf *actual, const char *text) {
-    struct buf expected = BUF_EMPTY;
-    write_text(&expected, text);
-    if (!bytes_equal(buf_bytes(actual), buf_bytes(&expected))) {
-        for (size_t i = 0; i < actual->size; i++) fprintf(stderr, "%02x", actual->data[i]);
-        fprintf(stderr, " is not %s\n", text);
-        cr_assert_fail("%s", text);
-    }
-    buf_fini(&expected);
-    buf_clear(actual);
-}
 
 static struct session pool_session(const struct usage *usage) {
     return (struct session){.id = BYTES_LITERAL("s1"),
