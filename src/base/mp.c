@@ -270,17 +270,6 @@ bool mp_scan_feed(struct mp_scan *scan, struct bytes bytes, enum mp_error *error
 /* The longest head: a first byte and eight more. */
 #define HEAD_MAX 9
 
-uint8_t *mp_put_uint(uint8_t *at, uint64_t value) {
-    if (value < 0x80) {
-        *at = (uint8_t)value;
-        return at + 1;
-    }
-    if (value <= UINT8_MAX) return mp_put_big_endian(at, 0xcc, value, 1);
-    if (value <= UINT16_MAX) return mp_put_big_endian(at, 0xcd, value, 2);
-    if (value <= UINT32_MAX) return mp_put_big_endian(at, 0xce, value, 4);
-    return mp_put_big_endian(at, 0xcf, value, 8);
-}
-
 static void write_byte(struct buf *out, uint8_t byte) {
     uint8_t *at = buf_reserve(out, 1);
     if (!at) return;

@@ -148,12 +148,21 @@ void mp_end_map(struct buf *out, size_t begin, uint32_t pairs);
 
 /* For writers that have reserved their room: puts a number or a head at `at`, at most 9 bytes, and answers where it
  * ends. The same bytes as mp_write_uint, _int and _str's head. */
-uint8_t *mp_put_uint(uint8_t *at, uint64_t value);
 static inline uint8_t *mp_put_big_endian(uint8_t *at, uint8_t first, uint64_t value, unsigned size) {
     *at++ = first;
     value = __builtin_bswap64(value << (64 - 8 * size));
     memcpy(at, &value, size);
     return at + size;
+}
+static inline uint8_t *mp_put_uint(uint8_t *at, uint64_t value) {
+    if (value < 0x80) {
+        *at = (uint8_t)value;
+        return at + 1;
+    }
+    if (value <= UINT8_MAX) return mp_put_big_endian(at, 0xcc, value, 1);
+    if (value <= UINT16_MAX) return mp_put_big_endian(at, 0xcd, value, 2);
+    if (value <= UINT32_MAX) return mp_put_big_endian(at, 0xce, value, 4);
+    return mp_put_big_endian(at, 0xcf, value, 8);
 }
 
 #endif

@@ -33,7 +33,6 @@ struct request {
     uint64_t msgid;
     bool is_notification;
     enum op op;
-    union op_args args; /* borrowed from the connection's input until submit returns */
     struct verb *verb;  /* in the batch's array, never NULL. What is asked is all zero before begin; what is answered is
                            the engine's to fill and undefined before that */
     struct error error; /* code ERROR_NONE: none */
@@ -75,6 +74,8 @@ struct request {
     bool is_secret;   /* its input or its answer holds what must not stay in memory; the server overwrites both, and all
                          that stands below */
     unsigned verdict; /* of the last run of a rule about a token, for end */
+    /* Below stands what only few requests fill: what all use is close together. */
+    union op_args args;                           /* borrowed from the connection's input until submit returns */
     char id_buffer[48];                           /* an id made for this request */
     char handle_buffer[43];                       /* of the id that is meant */
     char other_buffer[43];                        /* of another id that the request names or makes */

@@ -24,26 +24,31 @@ enum op_step request_refuse_limit(struct request *request, enum error_code code,
     return STEP_ERROR;
 }
 
-bool request_take_namespace(struct request *request, struct bytes given) {
-    request->verb->namespace = bytes_is_absent(given) ? request->default_namespace : given;
-    if (!bytes_is_absent(request->verb->namespace)) {
-        request->is_hashed = request_policy(request)->hash_ids;
-        request->is_secret |= request->is_hashed;
-        return true;
-    }
+static __attribute__((noinline)) void recent_look_up(const struct request *request, struct bytes namespace) {
+    const struct engine_vtable *vtable = request->engine->vtable;
+    const struct policy *policy = vtable->policy ? vtable->policy(request->engine, namespace) : NULL;
+    *request->recent = (struct recent_policy){namespace, policy ? policy : &policy_defaults};
+}
+
+const struct policy *request_policy(const struct request *request) {
+    struct bytes namespace = request->verb->namespace;
+    if (!bytes_equal(request->recent->namespace, namespace)) recent_look_up(request, namespace);
+    return request->recent->policy;
+}
+
+static __attribute__((noinline)) bool refuse_namespace(struct request *request) {
     request_refuse(request, ERROR_BAD_REQUEST,
                    "Name a namespace as the first parameter, or set the connection's default with server.hello.");
     return false;
 }
 
-const struct policy *request_policy(const struct request *request) {
-    struct recent_policy *recent = request->recent;
-    struct bytes namespace = request->verb->namespace;
-    if (bytes_equal(recent->namespace, namespace)) return recent->policy;
-    const struct engine_vtable *vtable = request->engine->vtable;
-    const struct policy *policy = vtable->policy ? vtable->policy(request->engine, namespace) : NULL;
-    *recent = (struct recent_policy){namespace, policy ? policy : &policy_defaults};
-    return recent->policy;
+bool request_take_namespace(struct request *request, struct bytes given) {
+    request->verb->namespace = bytes_is_absent(given) ? request->default_namespace : given;
+    if (bytes_is_absent(request->verb->namespace)) return refuse_namespace(request);
+    request->is_hashed = request_policy(request)->hash_ids;
+    request->is_secret |= request->is_hashed;
+    request->verb->namespace = request->recent->namespace; /* the same bytes for all: the engine compares the place */
+    return true;
 }
 
 bool request_take_group(struct request *request, struct bytes user, struct bytes client, struct bytes pool,
@@ -65,12 +70,16 @@ bool request_take_group(struct request *request, struct bytes user, struct bytes
 
 /* ---------------------------------------------------------------- ids */
 
-struct bytes request_engine_id(const struct request *request, struct bytes id, char buffer[43]) {
+static __attribute__((noinline)) struct bytes handle_of(const struct request *request, struct bytes id,
+                                                        char buffer[43]) {
     uint8_t hash[HASH_SIZE];
-    if (!request->is_hashed) return id;
     cipher_hash(request->keys->id_key, HASH_HANDLE, id, 0, hash);
     cipher_base64url(hash, buffer);
     return bytes_of(buffer, HASH_TEXT_SIZE);
+}
+
+struct bytes request_engine_id(const struct request *request, struct bytes id, char buffer[43]) {
+    return request->is_hashed ? handle_of(request, id, buffer) : id;
 }
 
 void request_take_id(struct request *request, struct bytes id) {
@@ -78,7 +87,7 @@ void request_take_id(struct request *request, struct bytes id) {
     if (request->is_hashed) request->shown_id = id;
 }
 
-static enum op_step take_handle(struct request *request, struct bytes handle) {
+static __attribute__((noinline)) enum op_step take_handle(struct request *request, struct bytes handle) {
     if (!request->is_hashed)
         return request_refuse(request, ERROR_BAD_REQUEST,
                               "This namespace has no hash_ids and so no handles; give the session's id.");
@@ -86,7 +95,7 @@ static enum op_step take_handle(struct request *request, struct bytes handle) {
     return STEP_SUBMIT;
 }
 
-static enum op_step take_cookie(struct request *request, struct bytes cookie) {
+static __attribute__((noinline)) enum op_step take_cookie(struct request *request, struct bytes cookie) {
     struct bytes secrets = keys_cookie_secrets(request->keys, request->verb->namespace), id;
     unsigned secret_index;
     request->is_secret = true;
@@ -184,7 +193,11 @@ struct bytes request_begin_token(struct request *request) {
 /* ---------------------------------------------------------------- answers */
 
 void request_write_record(const struct request *request, struct buf *out, const struct session *session) {
-    struct record_extra extra = {.is_hashed = request->is_hashed, .id = request->shown_id};
+    if (!request->is_hashed) {
+        codec_write_record(out, session, request->fields, request->now_ms);
+        return;
+    }
+    struct record_extra extra = {.is_hashed = true, .id = request->shown_id};
     codec_write_record_with(out, session, &extra, request->fields, request->now_ms);
 }
 

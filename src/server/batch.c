@@ -90,8 +90,8 @@ static void secrets_settle(struct conn *conn, struct request *request) {
 
 /* Settles the answer of a request that was ended: it starts at `start` of `out`. Where memory is lacking for it, it is
  * taken back whole and the connection is closed (conn_settle); its op_id stays reserved, since it was executed. */
-static void answer_settle(struct conn *conn, struct request *request, struct replay_entry *replay, struct buf *out,
-                          size_t start) {
+static inline void answer_settle(struct conn *conn, struct request *request, struct replay_entry *replay,
+                                 struct buf *out, size_t start) {
     if (request->error.code != ERROR_NONE) {
         if (!out->is_failed) out->size = start;
         codec_write_error(out, request->msgid, &request->error);
@@ -174,8 +174,8 @@ static bool is_unbounded(enum op op) {
 
 /* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
  * seconds, and hold every copy that they replaced until the turn ends. */
-static bool is_heavy(const struct server_loop *loop, const struct request *request) {
-    return is_unbounded(request->op) || copy_work(loop, request) > COPY_WORK_LIGHT;
+static bool is_heavy(enum op op, uint64_t copy_work) {
+    return is_unbounded(op) || copy_work > COPY_WORK_LIGHT;
 }
 
 /* What a request has cost. One that was refused may have read as much as the largest session has. */
@@ -456,10 +456,11 @@ static bool is_turning_point(enum op op) {
  * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what changes
  * the connection's watches, because what was done before it belongs to those of before; what has no bound, or would
  * have the batch copy too much; and what would make too long answers certain. */
-static bool must_be_first(const struct server_loop *loop, const struct request *request, bool is_reread) {
+static bool must_be_first(const struct server_loop *loop, const struct request *request, uint64_t copy_work,
+                          bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
     if (is_unbounded(request->op) || answers_several(request)) return true;
-    if (loop->batch.copy_work + copy_work(loop, request) > TURN_WORK_MAX) return true;
+    if (loop->batch.copy_work + copy_work > TURN_WORK_MAX) return true;
     if (request->op == OP_WATCH_START || request->op == OP_WATCH_STOP) return true;
     if (request->op == OP_SERVER_HELLO || is_turning_point(request->op)) return true;
     return !is_reread && is_risk(loop, records);
@@ -480,9 +481,10 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
                                         size_t *size) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
+    uint64_t work = copy_work(loop, request);
     *size = 0;
-    if (batch->count > 0 && must_be_first(loop, request, item->is_rereadable)) return ADD_ENOUGH;
-    if (is_heavy(loop, request) && loop->turn_work >= TURN_WORK_MAX) {
+    if (batch->count > 0 && must_be_first(loop, request, work, item->is_rereadable)) return ADD_ENOUGH;
+    if (is_heavy(request->op, work) && loop->turn_work >= TURN_WORK_MAX) {
         loop_rest(loop, conn);
         return ADD_ENOUGH;
     }
@@ -505,7 +507,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     request_begin(batch, request);
     batch->queued += may_queue(request);
     batch->record_replies += answers_record(request->op);
-    batch->copy_work += copy_work(loop, request);
+    batch->copy_work += work;
     batch->count++;
     return is_turning_point(request->op) ? ADD_ENOUGH : ADDED;
 }

@@ -80,7 +80,8 @@ void codec_write_error(struct buf *out, uint64_t msgid, const struct error *erro
 #define NUMBER_MAX    9
 #define TEXT_HEAD_MAX 5
 
-static uint8_t *put_int(uint8_t *at, int64_t value) {
+static inline uint8_t *put_int(uint8_t *at, int64_t value) {
+    if (value > UINT32_MAX) return mp_put_big_endian(at, 0xcf, (uint64_t)value, 8); /* a moment of today */
     if (value >= 0) return mp_put_uint(at, (uint64_t)value);
     /* Only moments before 1970, which are rare: no need for the shorter forms' own functions. */
     if (value >= -32) {
@@ -117,7 +118,7 @@ static uint8_t *put_raw(uint8_t *at, struct bytes encoded) {
     return at + encoded.size;
 }
 
-static uint8_t *put_text(uint8_t *at, struct bytes text) {
+static inline uint8_t *put_text(uint8_t *at, struct bytes text) {
     if (text.size < 32)
         *at++ = (uint8_t)(0xa0 | text.size);
     else if (text.size <= UINT8_MAX)
@@ -209,6 +210,37 @@ static uint8_t *put_usage(uint8_t *at, const struct usage *usage, uint64_t field
     return at;
 }
 
+/* What not every session has stands in functions of its own, so that what all have is one run of code without calls. */
+static __attribute__((noinline)) uint8_t *put_life_and_groups(uint8_t *at, const struct session *session,
+                                                              const struct derived *derived, uint64_t fields) {
+    PUT_FIELD(ABANDON_TIMEOUT_MS, put_int(at, session->abandon_timeout_ms))
+    PUT_FIELD(ABANDON_AT, put_int(at, derived->abandon_at))
+    PUT_FIELD(ABSOLUTE_EXPIRES_AT, put_int(at, session->absolute_expires_at))
+    PUT_FIELD(STATUS_AT, put_int(at, derived->status_at))
+    PUT_FIELD(REASON, put_text(at, session->reason))
+    PUT_FIELD(REPLACED_BY, put_text(at, session->replaced_by))
+    PUT_FIELD(USER, put_text(at, session->user))
+    PUT_FIELD(CLIENT, put_text(at, session->client))
+    return at;
+}
+#define FIELDS_LIFE_AND_GROUPS                                                                                         \
+    (FIELD_BIT(FIELD_ABANDON_TIMEOUT_MS) | FIELD_BIT(FIELD_ABANDON_AT) | FIELD_BIT(FIELD_ABSOLUTE_EXPIRES_AT) |        \
+     FIELD_BIT(FIELD_STATUS_AT) | FIELD_BIT(FIELD_REASON) | FIELD_BIT(FIELD_REPLACED_BY) | FIELD_BIT(FIELD_USER) |     \
+     FIELD_BIT(FIELD_CLIENT))
+
+static __attribute__((noinline)) uint8_t *put_rest(uint8_t *at, const struct session *session,
+                                                   const struct record_extra *extra, uint64_t fields) {
+    PUT_FIELD(META, put_raw(at, session->meta))
+    PUT_FIELD(POOL, put_text(at, session->pool))
+    PUT_FIELD(HANDLE, put_text(at, session->id))
+    PUT_FIELD(TAGS, put_raw(at, session->tags))
+    if (session->usage) at = put_usage(at, session->usage, fields);
+    PUT_FIELD(USE, mp_put_uint(at, extra->use))
+    PUT_FIELD(FENCE, mp_put_uint(at, extra->fence))
+    PUT_FIELD(TOKEN, put_text(at, extra->token))
+    return at;
+}
+
 static uint8_t *put_record(uint8_t *at, const struct session *session, const struct record_extra *extra,
                            const struct derived *derived, uint64_t fields) {
     const struct word *status = &status_words[derived->status];
@@ -221,25 +253,10 @@ static uint8_t *put_record(uint8_t *at, const struct session *session, const str
     PUT_FIELD(EXPIRES_AT, put_int(at, derived->expires_at))
     PUT_FIELD(IDLE_TIMEOUT_MS, put_int(at, session->idle_timeout_ms))
     PUT_FIELD(ABSOLUTE_TIMEOUT_MS, put_int(at, session->absolute_timeout_ms))
-    PUT_FIELD(ABANDON_TIMEOUT_MS, put_int(at, session->abandon_timeout_ms))
-    PUT_FIELD(ABANDON_AT, put_int(at, derived->abandon_at))
-    PUT_FIELD(ABSOLUTE_EXPIRES_AT, put_int(at, session->absolute_expires_at))
-    PUT_FIELD(STATUS_AT, put_int(at, derived->status_at))
-    PUT_FIELD(REASON, put_text(at, session->reason))
-    PUT_FIELD(REPLACED_BY, put_text(at, session->replaced_by))
-    PUT_FIELD(USER, put_text(at, session->user))
-    PUT_FIELD(CLIENT, put_text(at, session->client))
+    if (fields & FIELDS_LIFE_AND_GROUPS) at = put_life_and_groups(at, session, derived, fields);
     PUT_FIELD(DATA, put_raw(at, session->data))
-    PUT_FIELD(META, put_raw(at, session->meta))
-    if (fields >> FIELD_POOL == 0) return at;
-    PUT_FIELD(POOL, put_text(at, session->pool))
-    PUT_FIELD(HANDLE, put_text(at, session->id))
-    PUT_FIELD(TAGS, put_raw(at, session->tags))
-    if (session->usage) at = put_usage(at, session->usage, fields);
-    PUT_FIELD(USE, mp_put_uint(at, extra->use))
-    PUT_FIELD(FENCE, mp_put_uint(at, extra->fence))
-    PUT_FIELD(TOKEN, put_text(at, extra->token))
-    return at;
+    const uint64_t written = FIELDS_ALWAYS | FIELDS_LIFE_AND_GROUPS | FIELD_BIT(FIELD_DATA);
+    return fields & ~written ? put_rest(at, session, extra, fields) : at;
 }
 
 void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms) {

@@ -29,7 +29,8 @@ struct recent {
 
 static struct namespace *recent_find(struct memory_engine *engine, struct recent *recent, struct bytes name) {
     uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
-    if (recent->generation == generation && recent->name.data && bytes_equal(recent->name, name))
+    bool is_same_place = recent->name.data == name.data && recent->name.size == name.size;
+    if (recent->generation == generation && recent->name.data && (is_same_place || bytes_equal(recent->name, name)))
         return recent->namespace;
     recent->namespace = registry_find(&engine->registry, name);
     recent->name = name;

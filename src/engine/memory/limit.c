@@ -334,7 +334,7 @@ static void place_give_back(struct context *context, struct namespace *namespace
 }
 
 void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
-    pool_unenter(context, places);
+    if (places->pool_entry) pool_unenter(context, places);
     for (unsigned k = GROUPS_MAX; k-- > 0;) {
         if (places->groups[k].is_held) place_give_back(context, namespace, &places->groups[k]);
     }

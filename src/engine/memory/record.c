@@ -16,6 +16,8 @@ static uint64_t moment_bits(int64_t moment) {
 
 static unsigned draft_more(const struct session *draft) {
     unsigned more = 0;
+    bool has_any = draft->pool.data || draft->tags.data || draft->token.data || draft->bound.data;
+    if (!has_any) return 0;
     if (draft->pool.data) more |= RECORD_MORE_POOL;
     if (draft->tags.data) more |= RECORD_MORE_TAGS;
     if (draft->token.data) more |= RECORD_MORE_TOKEN;

@@ -71,14 +71,20 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     needs->hash = hash;
     needs->created_at = draft->created_at;
     needs->takes_session = is_alive && old->presence != PRESENCE_ALIVE;
+    bool has_groups = draft->user.data || draft->client.data || draft->pool.data;
+    has_groups |= old->record && record_has_groups(old->record);
     for (unsigned k = 0; k < GROUPS_MAX; k++) {
+        needs->groups[k] = leaves[k] = BYTES_ABSENT;
+        needs->is_limited[k] = false;
+    }
+    for (unsigned k = 0; has_groups && k < GROUPS_MAX; k++) {
         struct bytes before = old->record ? record_group(old->record, GROUP_USER + k) : BYTES_ABSENT;
         struct bytes after = draft_group(draft, k);
         bool stays = is_old_seen && !needs->takes_session && before.data && after.data && bytes_equal(before, after) &&
                      record_created_at(old->record) == draft->created_at;
-        needs->groups[k] = stays ? BYTES_ABSENT : after;
-        leaves[k] = stays ? BYTES_ABSENT : before;
-        needs->is_limited[k] = false;
+        if (stays) continue;
+        needs->groups[k] = after;
+        leaves[k] = before;
     }
     needs->draft = draft;
     needs->takes_pool_place = is_alive;
@@ -170,10 +176,12 @@ static enum step update_replace(struct context *context, struct update *update, 
         *update->usage = *attempt->draft.usage;
         update->has_usage = true;
     }
-    pool_confirm(context, places);
-    if (!enters_pool) pool_note(context, update->namespace, update->hash, fresh);
+    if (enters_pool)
+        pool_confirm(context, places);
+    else if (record_more(fresh) & RECORD_MORE_POOL)
+        pool_note(context, update->namespace, update->hash, fresh);
     if (old) {
-        groups_leave(context, update->namespace, update->hash, old, leaves);
+        if (record_has_groups(old)) groups_leave(context, update->namespace, update->hash, old, leaves);
         record_retire(context, old);
     }
     record_view_life(fresh, record_terms(context->engine, fresh), active, update->session);
