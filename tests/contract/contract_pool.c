@@ -439,6 +439,27 @@ static void forgets_a_retired_session_after_its_retention(struct world *world) {
                 ERROR_GONE); /* tombstone_ms of it is left */
 }
 
+/* No timer runs between the two: neither between two submits of one millisecond, nor between two verbs of one. */
+static void forgets_a_retired_session_at_once_where_nothing_is_retained(struct world *world) {
+    contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_RETENTION_MS, 0));
+    pool_put(world, "a");
+    pool_mark(world, "a", MARK_RETIRE, 0);
+    CHECK(!contract_get(world, "web", "a", true).is_found);
+    pool_put(world, "b");
+    struct verb verbs[] = {
+        {.kind = VERB_RETURN,
+         .namespace = TEXT("web"),
+         .id = TEXT("b"),
+         .pool_return = {.kind = RETURN_MARK, .outcome = {.kind = MARK_RETIRE}}},
+        {.kind = VERB_GET, .namespace = TEXT("web"), .id = TEXT("b"), .get = {.include_dead = true}}};
+    enum submit_state states[2];
+    world->engine->vtable->enter(world->engine, world->loop);
+    world->engine->vtable->submit(world->engine, world->loop, verbs, states, 2, world->now_ms);
+    world->engine->vtable->leave(world->engine, world->loop);
+    CHECK(verbs[0].is_found && verbs[0].usage.retired_at == world->now_ms);
+    CHECK(!verbs[1].is_found);
+}
+
 static void counts_a_retired_session_that_expired_until_it_is_gone(struct world *world) {
     contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_RETENTION_MS, 1000));
     contract_put(world, "web", "a", (struct put){.pool = TEXT("p"), .idle_timeout_ms = 100});
@@ -560,6 +581,8 @@ const struct contract_test pool_tests[] = {
     {"bounds open uses by max_concurrent", bounds_open_uses},
     {"keeps a session back for cooldown_ms", keeps_a_session_back_after_a_use},
     {"forgets a retired session after its retention", forgets_a_retired_session_after_its_retention},
+    {"forgets a retired session at once where nothing is retained",
+     forgets_a_retired_session_at_once_where_nothing_is_retained},
     {"counts a retired session that expired until it is gone", counts_a_retired_session_that_expired_until_it_is_gone},
     {"forgets also when nobody asks", forgets_by_its_own_clock},
     {"loses what clear, drop, destroy, revoke and remove end", ends_with_what_ends_its_sessions},

@@ -39,8 +39,8 @@ bool naive_seat_is_usable(const struct space *space, const struct entry *entry, 
 
 void naive_seat_retire(struct naive *naive, struct space *space, struct entry *entry, int64_t now_ms) {
     if (entry->seat->usage.retired_at) return;
-    usage_retire(&entry->seat->usage, now_ms);
     enum presence presence = naive_judge(space, entry, now_ms);
+    usage_retire(&entry->seat->usage, now_ms);
     if (presence == PRESENCE_ALIVE || presence == PRESENCE_DEAD)
         tell(naive, space, EVENT_RETIRED, &entry->session, now_ms); /* else it was forgotten before its lease ended */
 }

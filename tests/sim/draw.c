@@ -255,8 +255,6 @@ void draw_first_policy(struct world *world, unsigned namespace, struct call *cal
     call->change.given |= POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS | POLICY_IDLE_TIMEOUT_MS;
     call->change.nil &= ~(uint64_t)POLICY_IDLE_TIMEOUT_MS;
     call->change.values.retention_ms = of(world, 20) ? 0 : (int64_t)below(world, 3000);
-    /* What is retired is forgotten by the pool's timer alone, which runs between two milliseconds here. */
-    if (world->has_pools) call->change.values.retention_ms++;
     call->change.values.tombstone_ms = of(world, 20) ? 0 : (int64_t)below(world, 4000);
     call->change.values.idle_timeout_ms = draw_duration(world);
 }

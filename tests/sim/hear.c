@@ -85,7 +85,7 @@ static struct heard_life *life_of(struct watch *watch, const char *id) {
 
 static void note_life(const struct model *model, struct watch *watch, const struct told *told) {
     struct heard_life *life = life_of(watch, told->id);
-    if (!life) return;
+    if (!life || life->told > (unsigned)(told - model->told)) return;
     if (told->kind != EVENT_RETIRED) life->is_known = true;
     life->told = (unsigned)(told - model->told);
     switch (told->kind) {
@@ -100,21 +100,33 @@ static void note_life(const struct model *model, struct watch *watch, const stru
 
 /* ---------------------------------------------------------------- a watch */
 
+/* This one was heard; those of its session before it were missed. */
+static void note_heard(const struct model *model, struct watch *watch, unsigned n) {
+    const struct told *told = &model->told[n];
+    for (unsigned i = watch->from; i < n; i++)
+        if (strcmp(model->told[i].id, told->id) == 0 && model->told[i].drops == told->drops &&
+            wants(watch, &model->told[i]) && !watch->heard[i])
+            watch->heard[i] = HEARD_PASSED;
+    watch->heard[n] = HEARD;
+}
+
 /* The next of this session that the watch wants and has not heard; those that it may have missed are passed over. */
 static struct told *next_told(struct world *world, struct watch *watch, const char *id, struct bytes event) {
     struct model *model = &world->model;
+    struct told *due = NULL; /* the next one that may not be passed over */
     for (unsigned i = watch->from; i < model->told_count; i++) {
         struct told *told = &model->told[i];
         if (watch->heard[i] || strcmp(told->id, id) != 0 || !wants(watch, told)) continue;
-        if ((told->is_optional || watch->missed) && !compare_event(model, watch, told, event)) continue;
-        /* Those before it were missed. */
-        for (unsigned k = watch->from; k < i; k++)
-            if (strcmp(model->told[k].id, id) == 0 && wants(watch, &model->told[k]) && !watch->heard[k])
-                watch->heard[k] = HEARD_PASSED;
-        watch->heard[i] = HEARD;
-        return told;
+        if (due && told->drops == due->drops) continue;
+        if (compare_event(model, watch, told, event)) {
+            note_heard(model, watch, i);
+            return told;
+        }
+        if (!due && !told->is_optional && !watch->missed) due = told;
     }
-    return NULL;
+    /* Between a namespace and the one of its name after a drop there is no order; but within each there is. */
+    if (due) compare_event(model, watch, due, event);
+    return due;
 }
 
 static void hear_one(struct world *world, struct watch *watch, struct bytes event) {

@@ -93,8 +93,9 @@ struct namespace_model {
     char name[16];
     enum existence existence;
     struct policy policy;
-    int64_t purged_at;     /* dead at or before this are forgotten; 0: never purged */
-    int64_t swept_at;      /* last cleared or purged; 0: never */
+    int64_t purged_at; /* dead at or before this are forgotten; 0: never purged */
+    int64_t swept_at;  /* last cleared or purged; 0: never */
+    unsigned drops;
     unsigned dropped_told; /* so much had been told when it was last dropped */
     unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
 };
@@ -110,6 +111,7 @@ struct told {
     unsigned record, writes; /* of which record, and how often it had been written */
     uint64_t version;        /* 0: not known then */
     unsigned after;          /* one plus the number of what must be heard before; 0: nothing */
+    unsigned drops;          /* of its namespace before it */
     bool is_optional;
 };
 

@@ -15,6 +15,7 @@ void told_write(struct model *model, const struct record *record, enum event_kin
     *told = (struct told){.namespace = record->namespace,
                           .kind = kind,
                           .at = at,
+                          .drops = model->namespaces[record->namespace].drops,
                           .data = record->data,
                           .record = (unsigned)(record - model->records),
                           .version = record->version,
@@ -62,4 +63,5 @@ void told_drop(struct model *model, unsigned namespace, int64_t now_ms) {
         if (model->told_count > count) model->told[count].is_optional = true;
     }
     model->namespaces[namespace].dropped_told = model->told_count;
+    model->namespaces[namespace].drops++;
 }

@@ -121,12 +121,13 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
     struct recent recent = {.name = BYTES_ABSENT};
     assert(loop_index < engine->loop_count && reclaim_is_inside(&engine->reclaim, loop_index));
     engine->loops[loop_index].now_ms = now_ms;
-    pools_work(&context, &pool_budget); /* no answer depends on whether a timer ran */
     for (size_t done = 0; done < count;) {
         size_t batch = count - done < BATCH_MAX ? count - done : BATCH_MAX;
         batch_prepare(engine, &recent, verbs + done, batch);
         if (batch > 1) batch_prefetch_records(engine, verbs + done, batch);
         for (size_t i = 0; i < batch; i++) {
+            pools_work(&context,
+                       &pool_budget); /* no answer depends on whether a timer ran, nor on what is in a batch */
             states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
         }
         done += batch;

@@ -4,9 +4,10 @@
  * loop, and wakes those that were not woken yet: the same work for one watch and for a hundred, and one relaxed load
  * where no loop watches. A loop reads with places of its own, a chunk at a time under the lock.
  *
- * Events of one session stand in one ring, in their order. Of all pairs in two rings only one has an order, that of a
- * move: `created` of the new id names the place that the old id's ring must have been read up to before it. Such places
- * lie in the past of who names them, so following them ends, and never comes back to a ring that waits.
+ * Events of one session stand in one ring, in their order; those of an id in a namespace that was dropped, and in the
+ * next one of its name, do not. Of all pairs in two rings only one has an order, that of a move: `created` of the new
+ * id names the place that the old id's ring must have been read up to before it. Such places lie in the past of who
+ * names them, so following them ends, and never comes back to a ring that waits.
  *
  * Rings are bounded, each and together, and made when there is something to tell while a loop watches; they go with the
  * last watching loop. They are no part of what max_memory refuses: a session's end must always be told. */
