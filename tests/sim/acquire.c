@@ -77,7 +77,8 @@ enum offer acquire_offer(struct model *model, const struct call *call, int64_t n
 static bool is_passed_over(struct model *model, const struct call *call, const struct record *chosen,
                            const struct record *other) {
     const struct seat *one = chosen->seat, *better = other->seat;
-    (void)model;
+    if (model->mixed_at && one->last_used_at == model->mixed_at && better->last_used_at == model->mixed_at)
+        return false;
     switch (strategy_of(model, call)) {
     case POOL_STRATEGY_LEAST_USED: return better->usage_count < one->usage_count;
     case POOL_STRATEGY_ROUND_ROBIN:
@@ -154,6 +155,7 @@ static struct record *make_session(struct model *model, const struct call *call,
     model->made_at = now_ms;
     model->made_count++;
     struct record *record = publish(model, namespace, id, &draft, now_ms);
+    record->is_made = true;
     record->version_floor = 0; /* others may have been written since it was made */
     return record;
 }
@@ -214,6 +216,7 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
         strategy_of(model, call) != POOL_STRATEGY_USE_UNTIL_FAILURE &&
         pool_has_place(model, pool_of(model, call), false, now_ms) && !may_make(model, call, now_ms))
         return expect_error(model, answer, "LIMIT");
+    if (wanted > 1) model->mixed_at = now_ms;
     model->orders++; /* those of one call come in no order */
     if (!expect_ok(model, answer)) return false;
     if (is_nil(answer->result)) return complain(model, "somebody should be handed out");

@@ -109,7 +109,8 @@ bool compare_version(struct model *model, struct record *record, uint64_t versio
         return complain(model, "version %llu is not of the moment %lld", (unsigned long long)version,
                         (long long)record->written_at);
     record->version = version;
-    if (version > model->version_max) model->version_max = version;
+    /* What a pool makes for who waits may be made behind what comes after it. */
+    if (!record->is_made && version > model->version_max) model->version_max = version;
     return true;
 }
 

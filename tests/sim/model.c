@@ -162,6 +162,7 @@ void bury(struct model *model, struct record *record, int64_t now_ms) {
 /* It was written now, with a version that may not have been shown. */
 void note_write(struct model *model, struct record *record, enum event_kind kind, int64_t now_ms) {
     record->writes++;
+    record->is_made = false;
     record->is_deadline_told = false;
     record->version = 0;
     record->version_floor = model->version_max;

@@ -85,6 +85,7 @@ struct record {
     bool outlives_purge; /* written after the namespace's last purge */
     unsigned writes;     /* how often it was written */
     bool is_deadline_told;
+    bool is_made; /* by its pool */
 };
 
 enum existence { EXISTS_NO, EXISTS_MAYBE, EXISTS_YES };
@@ -136,6 +137,7 @@ struct model {
     uint64_t orders, fence_max;
     int64_t made_at;    /* when a pool last made a session, */
     int64_t made_count; /* and how many at that moment: for one who waits it is made at the end of the turn */
+    int64_t mixed_at;   /* when several were handed out by one call last: others may have come between them */
     unsigned asker;     /* whose request is executed */
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
