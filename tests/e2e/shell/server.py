@@ -87,6 +87,14 @@ class Server:
         with open(f"/proc/{self.process.pid}/statm") as file:
             return int(file.read().split()[1]) * resource.getpagesize()
 
+    def cpu_seconds(self):
+        """What its threads have computed so far."""
+        total = 0
+        for task in os.listdir(f"/proc/{self.process.pid}/task"):
+            with open(f"/proc/{self.process.pid}/task/{task}/schedstat") as file:
+                total += int(file.read().split()[0])
+        return total / 1e9
+
     def peak(self):
         """The most that was ever resident, in bytes."""
         with open(f"/proc/{self.process.pid}/status") as file:
