@@ -9,34 +9,26 @@
 #define CHAINS_MIN 8
 #define HOLDS_MIN  4
 
-static void lane_init(struct pool_lane *lane, unsigned first_slot) {
-    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) {
-        lane->orders[kind] = (struct order){.kind = (uint8_t)kind, .slot = (uint8_t)(first_slot + kind)};
-        lane->is_built[kind] = false;
-    }
-    lane->next = NULL;
-    lane->entry_count = lane->ready_count = 0;
-    lane->tags = BYTES_ABSENT;
-}
-
-static void lane_fini(struct pool_memory memory, struct pool_lane *lane) {
-    for (unsigned kind = 0; kind < LANE_ORDERS; kind++) order_fini(&lane->orders[kind], memory.slab);
-}
-
 struct pool *pool_new(struct pool_memory memory, struct namespace *namespace, struct bytes name, uint64_t hash,
                       const struct pool_policy *policy, uint64_t seed) {
     struct pool *pool = slab_alloc(memory.slab, memory.arena, sizeof(*pool) + name.size);
     if (!pool) return NULL;
     memset(pool, 0, sizeof(*pool));
+    pool->all = lane_of_all(memory);
+    if (!pool->all) {
+        slab_free(memory.slab, pool, sizeof(*pool) + name.size);
+        return NULL;
+    }
     pool->namespace = namespace;
     pool->hash = hash;
     pool->policy = *policy;
     pool->name_size = (uint8_t)name.size;
     memcpy(pool->name, name.data, name.size);
-    lane_init(&pool->all, 0);
+    list_init(&pool->lanes);
     pool->due = (struct order){.kind = ORDER_DUE, .slot = ORDER_DUE_SLOT};
     pool->turn = TURN_FIRST;
     pool->prng = prng_of(seed);
+    prng_fill(&pool->prng, &pool->tag_key, sizeof(pool->tag_key));
     pool->waiters_due_at = INT64_MAX;
     list_init(&pool->waiters);
     return pool;
@@ -46,22 +38,14 @@ static struct pool_entry **chain_of(const struct pool *pool, uint64_t hash) {
     return &pool->chains[hash_mix(hash) & (pool->chain_count - 1)];
 }
 
-static void lane_remove(struct pool_memory memory, struct pool *pool, struct pool_lane *lane) {
-    struct pool_lane **link = &pool->lanes;
-    while (*link != lane) link = &(*link)->next;
-    *link = lane->next;
-    pool->lane_count--;
-    lane_fini(memory, lane);
-    slab_free(memory.slab, lane, sizeof(*lane) + lane->tags.size);
-}
-
 void pool_free(struct pool_memory memory, struct pool *pool) {
     assert(list_is_empty(&pool->waiters));
     for (uint32_t i = 0; i < pool->chain_count; i++)
         while (pool->chains[i]) pool_remove(memory, pool, pool->chains[i]);
     slab_free(memory.slab, pool->chains, pool->chain_count * sizeof(*pool->chains));
     slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
-    lane_fini(memory, &pool->all);
+    slab_free(memory.slab, pool->tag_chains, pool->tag_chain_count * sizeof(*pool->tag_chains));
+    lane_free(memory, pool, pool->all);
     order_fini(&pool->due, memory.slab);
     slab_free(memory.slab, pool, sizeof(*pool) + pool->name_size);
 }
@@ -87,44 +71,17 @@ static bool chains_grow(struct pool_memory memory, struct pool *pool) {
     return true;
 }
 
-static bool lane_make_room(struct pool_memory memory, struct pool_lane *lane) {
-    for (unsigned kind = 0; kind < LANE_ORDERS; kind++)
-        if (lane->is_built[kind] &&
-            !order_reserve(&lane->orders[kind], memory.slab, memory.arena, lane->entry_count + 1))
-            return false;
-    return true;
-}
-
-/* The lane of these tags, made if there is none; NULL where memory is lacking. */
-static struct pool_lane *lane_of(struct pool_memory memory, struct pool *pool, struct bytes tags) {
-    for (struct pool_lane *lane = pool->lanes; lane; lane = lane->next)
-        if (bytes_equal(lane->tags, tags)) return lane;
-    struct pool_lane *lane = slab_alloc(memory.slab, memory.arena, sizeof(*lane) + tags.size);
-    if (!lane) return NULL;
-    lane_init(lane, LANE_ORDERS);
-    memcpy(lane + 1, tags.data, tags.size);
-    lane->tags = bytes_of(lane + 1, tags.size);
-    lane->next = pool->lanes;
-    pool->lanes = lane;
-    pool->lane_count++;
-    return lane;
-}
-
-static bool has_tags(struct bytes tags) {
-    return tags.data && !(tags.size == 1 && tags.data[0] == 0x90);
-}
-
 struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, uint64_t hash, struct bytes tags,
                                 const struct usage *usage) {
     if (!chains_grow(memory, pool)) return NULL;
     if (!order_reserve(&pool->due, memory.slab, memory.arena, pool->entry_count + 1)) return NULL;
-    if (!lane_make_room(memory, &pool->all)) return NULL;
-    struct pool_lane *lane = has_tags(tags) ? lane_of(memory, pool, tags) : NULL;
-    if (has_tags(tags) && !lane) return NULL;
+    if (!lane_make_room(memory, pool->all)) return NULL;
+    struct pool_lane *lane = tags_are_given(tags) ? lane_of(memory, pool, tags) : NULL;
+    if (tags_are_given(tags) && !lane) return NULL;
     struct pool_entry *entry = NULL;
     if (!lane || lane_make_room(memory, lane)) entry = slab_alloc(memory.slab, memory.arena, sizeof(*entry));
     if (!entry) {
-        if (lane && lane->entry_count == 0) lane_remove(memory, pool, lane);
+        if (lane && lane->entry_count == 0) lane_free(memory, pool, lane);
         return NULL;
     }
     memset(entry, 0, sizeof(*entry));
@@ -139,8 +96,12 @@ struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, ui
     entry->next = *chain;
     *chain = entry;
     pool->entry_count++;
-    pool->all.entry_count++;
-    if (lane) lane->entry_count++;
+    pool->all->entry_count++;
+    list_init(&entry->lane_link);
+    if (lane) {
+        list_append(&lane->entries, &entry->lane_link);
+        lane->entry_count++;
+    }
     return entry;
 }
 
@@ -188,13 +149,13 @@ static void set_ready(struct pool *pool, struct pool_entry *entry, bool is_ready
     entry->placed_turn = entry->turn;
     entry->placed_usage = entry->usage.usage_count;
     if (entry->is_ready && is_ready && is_moved) {
-        lane_update(&pool->all, entry);
+        lane_update(pool->all, entry);
         if (entry->lane) lane_update(entry->lane, entry);
     }
     if (entry->is_ready == is_ready) return;
     entry->is_ready = is_ready;
     void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
-    change(&pool->all, entry);
+    change(pool->all, entry);
     if (entry->lane) change(entry->lane, entry);
 }
 
@@ -256,8 +217,9 @@ void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry
     while (*link != entry) link = &(*link)->next;
     *link = entry->next;
     pool->entry_count--;
-    pool->all.entry_count--;
-    if (lane && --lane->entry_count == 0) lane_remove(memory, pool, lane);
+    pool->all->entry_count--;
+    list_remove(&entry->lane_link);
+    if (lane && --lane->entry_count == 0) lane_free(memory, pool, lane);
     uses_fini(&entry->uses, memory.slab);
     slab_free(memory.slab, entry, sizeof(*entry));
 }
@@ -333,15 +295,17 @@ void pool_check(const struct pool *pool) {
             CHECK((entry->due_at == INT64_MAX) == (entry->positions[ORDER_DUE_SLOT] == ORDER_OUT));
             CHECK(!entry->usage.retired_at || !entry->holds_place);
         }
-    CHECK(count == pool->entry_count && count == pool->all.entry_count && ready == pool->all.ready_count);
+    CHECK(count == pool->entry_count && count == pool->all->entry_count && ready == pool->all->ready_count);
     CHECK(usable == pool->usable_count && reserved == pool->reserved_count && leased == pool->leased_count);
     CHECK(cooling == pool->cooling_count && retired == pool->retired_count);
-    for (const struct pool_lane *lane = pool->lanes; lane; lane = lane->next, lanes++) {
+    for (const struct list *link = pool->lanes.next; link != &pool->lanes; link = link->next, lanes++) {
+        const struct pool_lane *lane = LIST_ENTRY(link, struct pool_lane, link);
         CHECK(lane->entry_count > 0);
+        CHECK(pool_tag_rarest(pool, lane->tags));
         in_lanes -= lane->entry_count;
         lane_check(lane);
     }
     CHECK(lanes == pool->lane_count && in_lanes == 0);
-    lane_check(&pool->all);
+    lane_check(pool->all);
     order_check(&pool->due);
 }

@@ -12,6 +12,7 @@
 #ifndef ENGINE_MEMORY_POOL_H
 #define ENGINE_MEMORY_POOL_H
 
+#include "base/hash.h"
 #include "base/list.h"
 #include "base/lock.h"
 #include "base/prng.h"
@@ -28,18 +29,39 @@ struct namespace;
 #define ORDER_DUE_SLOT (2 * LANE_ORDERS)
 #define TURN_FIRST     (UINT64_C(1) << 62) /* turns of hand-outs; those below are of entries never handed out */
 
+/* One tag of one lane: lanes are found by their tags. */
+struct lane_tag {
+    struct list link; /* of the tag's lanes */
+    struct pool_lane *lane;
+    struct pool_tag *tag; /* NULL: the lane's tags name it twice */
+};
+
 struct pool_lane {
-    struct pool_lane *next;
+    struct list link;    /* of the pool's lanes */
+    struct list entries; /* of its tags, ready or not; the lane goes with the last */
     struct order orders[LANE_ORDERS];
     bool is_built[LANE_ORDERS];
-    uint32_t entry_count; /* of its tags, ready or not; the lane goes with the last */
+    uint32_t entry_count;
     uint32_t ready_count;
-    struct bytes tags; /* an encoded array; absent: the lane of all. The bytes stand behind the struct */
+    uint32_t tag_count;
+    struct bytes tags; /* an encoded array; absent: the lane of all. The bytes stand behind lane_tags */
+    struct lane_tag lane_tags[];
+};
+
+/* A tag that some lane has. */
+struct pool_tag {
+    struct pool_tag *next; /* of its chain */
+    uint64_t hash;
+    struct list lanes; /* lane_tags of those that have it */
+    uint32_t lane_count;
+    uint32_t size;
+    uint8_t text[];
 };
 
 struct pool_entry {
     struct pool_entry *next;            /* of its chain */
     struct pool_lane *lane;             /* of its tags; NULL: none */
+    struct list lane_link;              /* of its lane's entries */
     uint64_t hash;                      /* of the id */
     _Atomic uint64_t version;           /* with which its life began; 0: not published yet */
     uint64_t turn;                      /* when it was handed out last, as a place in the order of hand-outs */
@@ -77,9 +99,12 @@ struct pool {
     struct pool_entry **chains;
     uint32_t chain_count;
     uint32_t entry_count;
-    struct pool_lane all; /* its slots are 0 to 3; those of the lanes of tags 4 to 7 */
-    struct pool_lane *lanes;
+    struct pool_lane *all; /* its slots are 0 to 3; those of the lanes of tags 4 to 7 */
+    struct list lanes;     /* of tags */
     uint32_t lane_count;
+    struct pool_tag **tag_chains;
+    uint32_t tag_chain_count, tag_count;
+    struct hash_key tag_key;
     struct order due;
     uint64_t epoch, purge_version; /* of the namespace, as the entries know it */
     uint64_t serial, turn;
@@ -161,6 +186,24 @@ static inline bool entry_is_leased(const struct pool_entry *entry) {
 
 /* Works out all that follows from the facts. retention_ms: of the namespace. */
 void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, int64_t retention_ms);
+
+/* ---- lanes; pool_lane.c */
+
+/* The lane of all, and that of these tags, made if there is none. NULL where memory is lacking. */
+struct pool_lane *lane_of_all(struct pool_memory memory);
+struct pool_lane *lane_of(struct pool_memory memory, struct pool *pool, struct bytes tags);
+/* Frees a lane that has no entries. */
+void lane_free(struct pool_memory memory, struct pool *pool, struct pool_lane *lane);
+/* Makes room for one more entry. False where memory is lacking. */
+bool lane_make_room(struct pool_memory memory, struct pool_lane *lane);
+/* The lanes that have the one of these tags that the fewest have; NULL: some tag is on none. */
+struct pool_tag *pool_tag_rarest(const struct pool *pool, struct bytes tags);
+/* Whether an encoded array of tags names any. */
+static inline bool tags_are_given(struct bytes tags) {
+    return tags.data && !(tags.size == 1 && tags.data[0] == 0x90);
+}
+/* Whether `tags` has all of `wanted`. */
+bool tags_cover(struct bytes tags, struct bytes wanted);
 
 /* ---- places */
 

@@ -5,29 +5,8 @@
 
 #include <assert.h>
 
-/* ---- tags */
-
-static bool tags_have(struct bytes tags, struct bytes tag) {
-    struct mp_cursor cursor = mp_cursor_of(tags);
-    for (uint32_t count = mp_read_array(&cursor); count > 0; count--)
-        if (bytes_equal(mp_read_bytes(&cursor), tag)) return true;
-    return false;
-}
-
-/* Whether `tags` has all of `wanted`. */
-static bool tags_cover(struct bytes tags, struct bytes wanted) {
-    struct mp_cursor cursor = mp_cursor_of(wanted);
-    for (uint32_t count = wanted.data ? mp_read_array(&cursor) : 0; count > 0; count--)
-        if (!tags_have(tags, mp_read_bytes(&cursor))) return false;
-    return true;
-}
-
-static bool wants_tags(struct bytes wanted) {
-    return wanted.data && !(wanted.size == 1 && wanted.data[0] == 0x90);
-}
-
 bool entry_fits(const struct pool_entry *entry, struct bytes tags) {
-    return entry->is_ready && (!wants_tags(tags) || (entry->lane && tags_cover(entry->lane->tags, tags)));
+    return entry->is_ready && (!tags_are_given(tags) || (entry->lane && tags_cover(entry->lane->tags, tags)));
 }
 
 /* ---- picking */
@@ -50,9 +29,13 @@ static bool lane_build(struct pool_memory memory, const struct pool *pool, struc
     if (lane->is_built[kind]) return true;
     if (!order_reserve(order, memory.slab, memory.arena, lane->entry_count)) return false;
     lane->is_built[kind] = true;
-    for (uint32_t i = 0; i < pool->chain_count; i++)
+    for (struct list *link = lane->entries.next; link != &lane->entries; link = link->next) {
+        struct pool_entry *entry = LIST_ENTRY(link, struct pool_entry, lane_link);
+        if (entry->is_ready) order_insert(order, entry);
+    }
+    for (uint32_t i = 0; lane == pool->all && i < pool->chain_count; i++)
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next)
-            if (entry->is_ready && (lane == &pool->all || entry->lane == lane)) order_insert(order, entry);
+            if (entry->is_ready) order_insert(order, entry);
     assert(order->count == lane->ready_count);
     return true;
 }
@@ -68,9 +51,11 @@ static bool head_is_before(enum order_kind kind, const struct pool_entry *a, con
 /* The best of all lanes whose tags cover the wanted ones; by chance, one of all their entries. */
 static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct bytes tags, enum order_kind kind,
                          struct pool_entry **picked) {
+    struct pool_tag *tag = pool_tag_rarest(pool, tags);
     uint64_t seen = 0;
     *picked = NULL;
-    for (struct pool_lane *lane = pool->lanes; lane; lane = lane->next) {
+    for (struct list *link = tag ? tag->lanes.next : NULL; tag && link != &tag->lanes; link = link->next) {
+        struct pool_lane *lane = LIST_ENTRY(link, struct lane_tag, link)->lane;
         if (!lane->ready_count || !tags_cover(lane->tags, tags)) continue;
         if (!lane_build(memory, pool, lane, kind)) return false;
         seen += lane->ready_count;
@@ -88,10 +73,10 @@ static bool pick(struct pool_memory memory, struct pool *pool, struct bytes tags
                  struct pool_entry **picked) {
     enum order_kind kind = order_of(strategy);
     *picked = NULL;
-    if (wants_tags(tags)) return pick_by_tags(memory, pool, tags, kind, picked);
-    if (!pool->all.ready_count) return true;
-    if (!lane_build(memory, pool, &pool->all, kind)) return false;
-    *picked = pool->all.orders[kind].entries[kind == ORDER_ANY ? prng_below(&pool->prng, pool->all.ready_count) : 0];
+    if (tags_are_given(tags)) return pick_by_tags(memory, pool, tags, kind, picked);
+    if (!pool->all->ready_count) return true;
+    if (!lane_build(memory, pool, pool->all, kind)) return false;
+    *picked = pool->all->orders[kind].entries[kind == ORDER_ANY ? prng_below(&pool->prng, pool->all->ready_count) : 0];
     return true;
 }
 

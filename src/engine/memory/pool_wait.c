@@ -160,7 +160,7 @@ static void waiters_expire(struct visit *visit) {
 void visit_serve(struct visit *visit) {
     struct pool *pool = visit->pool;
     for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
-        if (!pool->all.ready_count && pool_is_full(pool)) break; /* nothing for anybody */
+        if (!pool->all->ready_count && pool_is_full(pool)) break; /* nothing for anybody */
         next = link->next;
         waiter_serve(visit, LIST_ENTRY(link, struct waiter, link));
     }

@@ -3,6 +3,7 @@
 #include "engine/memory/pool.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 #define RETENTION 1000
 #define MAX       200
@@ -164,6 +165,32 @@ Test(pool, gives_each_session_the_same_chance, .init = begin, .fini = end) {
         counts[entry->hash]++;
     }
     for (unsigned i = 0; i < 12; i++) cr_assert(counts[i] > 800 && counts[i] < 1200, "%u of %u", counts[i], i);
+}
+
+/* ["all", "txxx"]: one that all sessions have, and one of its own. */
+static struct bytes own_tags(unsigned i, char text[16]) {
+    return bytes_of(text, (size_t)snprintf(text, 16,
+                                           "\x92\xa3"
+                                           "all\xa4t%03u",
+                                           i));
+}
+
+Test(pool, looks_only_at_sessions_that_share_the_rarest_tag, .init = begin, .fini = end) {
+    char text[16];
+    for (unsigned i = 0; i < MAX; i++) entries[i] = add(i + 1, own_tags(i, text), 9);
+    pool_check(pool);
+    cr_assert_eq(pool->lane_count, MAX);
+    cr_assert_eq(pool->tag_count, MAX + 1);
+    struct pool_tag *rarest = pool_tag_rarest(pool, own_tags(7, text));
+    cr_assert_eq(rarest->lane_count, 1);
+    cr_assert_eq(pool_tag_rarest(pool, BYTES_LITERAL("\x91\xa3"
+                                                     "all"))
+                     ->lane_count,
+                 MAX);
+    cr_assert_null(pool_tag_rarest(pool, BYTES_LITERAL("\x92\xa3"
+                                                       "all\xa4none")));
+    for (unsigned i = 0; i < MAX; i++) pool_remove(memory, pool, entries[i]);
+    cr_assert_eq(pool->lane_count + pool->tag_count, 0);
 }
 
 Test(pool, finds_the_life_to_which_a_version_belongs, .init = begin, .fini = end) {
