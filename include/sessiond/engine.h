@@ -192,6 +192,8 @@ struct verb {
             struct bytes cursor; /* absent: from the start */
             uint64_t statuses;   /* bit 1 << status of each that is wanted */
             uint32_t limit;      /* sessions to hand out; 0 with each NULL: only count */
+            /* Of a group: by created_at, and within one millisecond by when they began (see session.birth). Else the
+             * newest first. A whole namespace has no order. */
             bool is_oldest_first;
             scan_each each; /* NULL: only count */
             void *context;

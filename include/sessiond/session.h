@@ -12,6 +12,8 @@
 #define VERSION_EPOCH_MS INT64_C(1577836800000)
 #define VERSIONS_PER_MS  INT64_C(4096)
 
+#define BIRTH_MAX 32767 /* the greatest `birth` */
+
 struct session {
     struct bytes id;
     struct bytes user;        /* absent: none */
@@ -37,8 +39,11 @@ struct session {
         absolute_expires_at; /* given by a caller, at least 1; 0: not given, created_at + absolute_timeout_ms holds */
     int64_t status_at;       /* when `status` was stored; 0 for active */
     enum status status;      /* as stored: never STATUS_EXPIRED or STATUS_ABANDONED by a deadline, those are derived */
-    bool is_touch;           /* never stored: in a draft, the session becomes its client's last active one */
-    bool is_alias;           /* an old id in its grace after regenerate: `replaced_by` may be read through it */
+    /* Orders sessions of one created_at by when they began, 1 to BIRTH_MAX; kept for as long as created_at is. In a
+     * draft 0, or of another created_at: the engine gives it one. Never sent out. */
+    uint16_t birth;
+    bool is_touch; /* never stored: in a draft, the session becomes its client's last active one */
+    bool is_alias; /* an old id in its grace after regenerate: `replaced_by` may be read through it */
     enum event_kind
         event; /* never stored: in a draft, an event that the engine could not tell from the status; 0: none */
 };
@@ -46,6 +51,11 @@ struct session {
 /* The moment in which a version was taken. */
 static inline int64_t version_time(uint64_t version) {
     return VERSION_EPOCH_MS + (int64_t)(version / VERSIONS_PER_MS);
+}
+
+/* The smallest version of a moment; 0 for one before 2020. */
+static inline uint64_t version_of_moment(int64_t moment) {
+    return moment > VERSION_EPOCH_MS ? (uint64_t)(moment - VERSION_EPOCH_MS) * (uint64_t)VERSIONS_PER_MS : 0;
 }
 
 /* The absolute deadline; 0: none. */

@@ -95,6 +95,22 @@ static void at_its_limit_ends_the_oldest(struct world *world) {
     CHECK_EQUAL(contract_count(world, "web", GROUP_USER, "ann", STATUS_BIT(STATUS_REVOKED)), 1);
 }
 
+static void at_its_limit_ends_the_first_of_one_millisecond(struct world *world) {
+    static const enum session_limit_policy policies[] = {SESSION_LIMIT_POLICY_EVICT_OLDEST,
+                                                         SESSION_LIMIT_POLICY_EVICT_IDLE};
+    char id[16];
+    for (int round = 0; round < 2; round++) {
+        limit(world, 3, policies[round]);
+        for (int i = 0; i < 30; i++) {
+            snprintf(id, sizeof(id), "s%d", i);
+            contract_put(world, "web", id, of_user(round ? "bob" : "ann"));
+            snprintf(id, sizeof(id), "s%d", i - 3);
+            CHECK(i < 3 || contract_get(world, "web", id, true).session.status == STATUS_REVOKED);
+        }
+        contract_end(world, "web", END_DROP);
+    }
+}
+
 static void at_its_limit_ends_the_longest_idle(struct world *world) {
     limit(world, 2, SESSION_LIMIT_POLICY_EVICT_IDLE);
     contract_put(world, "web", "a", of_user("ann"));
@@ -201,6 +217,7 @@ const struct contract_test group_tests[] = {
     {"at its limit does not count what expired this millisecond",
      at_its_limit_does_not_count_what_expired_this_millisecond},
     {"at its limit ends the oldest", at_its_limit_ends_the_oldest},
+    {"at its limit ends the first of one millisecond", at_its_limit_ends_the_first_of_one_millisecond},
     {"at its limit ends the longest idle", at_its_limit_ends_the_longest_idle},
     {"under a lowered limit ends several", lowered_to_a_smaller_limit_ends_several},
     {"with many dead stays quick at its limit", with_many_dead_stays_quick_at_its_limit},

@@ -36,10 +36,94 @@ static void lists_a_group_page_by_page_in_order(struct world *world) {
             CHECK(listed.is_total_known);
             CHECK_EQUAL(listed.total, 400);
             CHECK_EQUAL(listed.pages, (400 + page - 1) / page);
-            for (unsigned i = 1; i < listed.count; i++)
-                CHECK(oldest ? listed.created_at[i - 1] <= listed.created_at[i]
-                             : listed.created_at[i - 1] >= listed.created_at[i]);
+            for (unsigned i = 0; i < listed.count; i++)
+                CHECK_EQUAL(atoi(listed.ids[i] + 1), oldest ? i : listed.count - 1 - i);
         }
+}
+
+static bool list_is(struct world *world, const char *expected) {
+    char ids[LIST_MAX] = "";
+    contract_list(world, "web", GROUP_USER, "ann", LIVING, 2, true, &listed);
+    for (unsigned i = 0; i < listed.count; i++) strcat(strcat(ids, i ? " " : ""), listed.ids[i]);
+    return strcmp(ids, expected) == 0;
+}
+
+static void keeps_the_order_in_which_sessions_of_one_millisecond_began(struct world *world) {
+    const struct put plain = {.idle_timeout_ms = 100000};
+    struct put put = {.idle_timeout_ms = 100000, .user = BYTES_LITERAL("ann")};
+    contract_put(world, "web", "a", plain); /* it comes in later, and began first */
+    contract_put(world, "web", "d", put);
+    contract_put(world, "web", "c", put);
+    contract_put(world, "web", "b", put);
+    CHECK(list_is(world, "d c b"));
+    world->now_ms += 5;
+    contract_put(world, "web", "a", plain);
+    contract_put(world, "web", "a", put);
+    CHECK(list_is(world, "a d c b"));
+    /* Over a write, a touch, the way out and in again, and a new id. */
+    contract_put(world, "web", "d", put);
+    contract_touch(world, "web", "c");
+    contract_put(world, "web", "c", (struct put){.clears_user = true});
+    CHECK(list_is(world, "a d b"));
+    world->now_ms += 20;
+    contract_put(world, "web", "c", put);
+    contract_move(world, "web", "d", (struct rename){.id = BYTES_LITERAL("z")}, 0);
+    CHECK(list_is(world, "a z c b"));
+}
+
+/* A loop that was stopped for a while works on what it read before, while the others have gone on. */
+static void keeps_the_order_of_a_loop_whose_clock_is_behind(struct world *world) {
+    const struct put put = {.idle_timeout_ms = 100000, .user = BYTES_LITERAL("ann")};
+    contract_put(world, "web", "e", put);
+    contract_put(world, "web", "d", put);
+    world->loop = 1;
+    world->now_ms = START + 50;
+    contract_put(world, "web", "late", put);
+    world->loop = 0;
+    world->now_ms = START;
+    contract_put(world, "web", "c", put);
+    contract_put(world, "web", "b", put);
+    contract_put(world, "web", "a", put);
+    CHECK(list_is(world, "e d c b a late"));
+    world->now_ms = START + 1;
+    contract_put(world, "web", "1", put);
+    contract_put(world, "web", "0", put);
+    CHECK(list_is(world, "e d c b a 1 0 late"));
+}
+
+static void counts_as_begun_anew_who_comes_again_in_the_same_millisecond(struct world *world) {
+    struct put put = {.idle_timeout_ms = 1000, .user = BYTES_LITERAL("ann"), .revives = true};
+    contract_put(world, "web", "a", put);
+    contract_put(world, "web", "b", put);
+    contract_put(world, "web", "c", put);
+    contract_remove(world, "web", "a");
+    contract_put(world, "web", "a", put);
+    CHECK(list_is(world, "b c a"));
+    /* One that had died, so that its record is still there. */
+    contract_put(world, "web", "b", (struct put){.status = STATUS_REVOKED});
+    contract_put(world, "web", "b", put);
+    CHECK(list_is(world, "c a b"));
+}
+
+static void lists_who_began_long_after_created_at_last_of_its_millisecond(struct world *world) {
+    struct put put = {.idle_timeout_ms = 100000, .user = BYTES_LITERAL("ann"), .created_at = START};
+    contract_put(world, "web", "b", put);
+    contract_put(world, "web", "a", put);
+    world->now_ms = START + 6;
+    contract_put(world, "web", "_", put);
+    world->now_ms = START + 7;
+    for (int i = 0; i < 20; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "s%d", i);
+        contract_put(world, "web", id, put);
+    }
+    for (uint32_t page = 1; page < 30; page += 7) {
+        contract_list(world, "web", GROUP_USER, "ann", LIVING, page, true, &listed);
+        CHECK(listed.count == 23 && strcmp(listed.ids[0], "b") == 0 && strcmp(listed.ids[1], "a") == 0);
+        CHECK(strcmp(listed.ids[2], "_") == 0);
+        for (unsigned i = 0; i < listed.count; i++)
+            for (unsigned k = 0; k < i; k++) CHECK(strcmp(listed.ids[i], listed.ids[k]) != 0);
+    }
 }
 
 static void lists_a_namespace_each_once(struct world *world) {
@@ -218,6 +302,13 @@ static void of_nothing_is_empty(struct world *world) {
 
 const struct contract_test scan_tests[] = {
     {"lists a group page by page, in order", lists_a_group_page_by_page_in_order},
+    {"keeps the order in which sessions of one millisecond began",
+     keeps_the_order_in_which_sessions_of_one_millisecond_began},
+    {"keeps the order of a loop whose clock is behind", keeps_the_order_of_a_loop_whose_clock_is_behind},
+    {"counts as begun anew who comes again in the same millisecond",
+     counts_as_begun_anew_who_comes_again_in_the_same_millisecond},
+    {"lists who began long after created_at last of its millisecond",
+     lists_who_began_long_after_created_at_last_of_its_millisecond},
     {"lists a namespace, each session once", lists_a_namespace_each_once},
     {"lists what stays once while the table grows", lists_what_stays_once_while_the_table_grows},
     {"filters by prefix and status", filters_by_prefix_and_status},

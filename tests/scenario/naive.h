@@ -40,7 +40,7 @@ struct entry {
     bool is_told;           /* that its deadline has passed */
     struct session session; /* of a tombstone: only id. An alias: id, replaced_by, absolute_expires_at */
     int64_t died_at;        /* of tombstones and aliases: tombstone_ms counts from here */
-    uint64_t sequence;      /* grows with every new id */
+    uint64_t sequence;      /* grows with every session that begins; kept under a new id */
     struct seat *seat;      /* of a pool's session; NULL: in no pool */
 };
 
@@ -56,7 +56,7 @@ struct client {
     struct bytes name;
     int64_t created_at, updated_at;
     struct bytes last_id; /* the session touched or activated last; absent: none */
-    int64_t last_created_at;
+    uint64_t last_sequence;
 };
 
 struct space {
@@ -114,7 +114,7 @@ uint64_t next_version(struct naive *naive, int64_t now_ms);
 struct space *space_find(struct naive *naive, struct bytes name);
 struct space *space_make(struct naive *naive, struct bytes name, struct error *error);
 struct entry *entry_find(struct space *space, struct bytes id);
-struct entry *entry_make(struct naive *naive, struct space *space);
+struct entry *entry_make(struct space *space);
 enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_member(const struct session *session, enum group_kind group, struct bytes name);

@@ -116,14 +116,14 @@ static void configure_client(struct space *space, struct verb *verb, int64_t now
             return;
         }
         client->last_id = entry->session.id;
-        client->last_created_at = entry->session.created_at;
+        client->last_sequence = entry->sequence;
         client->updated_at = now_ms;
     }
     verb->client_state.created_at = client->created_at;
     verb->client_state.updated_at = client->updated_at;
     struct entry *last = bytes_is_absent(client->last_id) ? NULL : entry_find(space, client->last_id);
     if (!last || !is_kept(space, last, now_ms) || !bytes_equal(last->session.client, client->name)) return;
-    if (last->session.created_at != client->last_created_at) return; /* another one under its id */
+    if (last->sequence != client->last_sequence) return; /* another one under its id */
     verb->client_state.has_last_active = true;
     verb->client_state.last_active = last->session;
 }

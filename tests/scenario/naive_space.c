@@ -113,10 +113,10 @@ uint64_t count_living(const struct space *space, enum group_kind group, struct b
     return count;
 }
 
-struct entry *entry_make(struct naive *naive, struct space *space) {
+struct entry *entry_make(struct space *space) {
     if (space->entry_count == ENTRIES_MAX) abort();
     struct entry *entry = &space->entries[space->entry_count++];
-    *entry = (struct entry){.is_used = true, .sequence = ++naive->sequence};
+    *entry = (struct entry){.is_used = true};
     return entry;
 }
 

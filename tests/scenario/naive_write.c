@@ -60,7 +60,7 @@ void touch_entry(struct naive *naive, struct space *space, struct entry *entry, 
     session->last_active_at = session_touched_at(session, space->policy.touch_after_ms, now_ms);
     if (!client) return;
     client->last_id = session->id;
-    client->last_created_at = session->created_at;
+    client->last_sequence = entry->sequence;
     client->updated_at = now_ms;
 }
 
@@ -72,6 +72,14 @@ static bool refuse(struct error *error, enum error_code code, const char *messag
     return false;
 }
 
+/* Whether a is to go before b: the longest idle, or the oldest. */
+static bool goes_before(const struct entry *a, const struct entry *b, bool by_idle) {
+    int64_t x = a->session.last_active_at, y = b->session.last_active_at;
+    if (by_idle && x != y) return x < y;
+    if (a->session.created_at != b->session.created_at) return a->session.created_at < b->session.created_at;
+    return a->sequence < b->sequence;
+}
+
 /* Revokes the user's session that the policy names. */
 static void evict(struct naive *naive, struct space *space, struct bytes user, int64_t now_ms) {
     struct entry *victim = NULL;
@@ -79,9 +87,7 @@ static void evict(struct naive *naive, struct space *space, struct bytes user, i
     for (unsigned i = 0; i < space->entry_count; i++) {
         struct entry *entry = &space->entries[i];
         if (naive_judge(space, entry, now_ms) != PRESENCE_ALIVE || !bytes_equal(entry->session.user, user)) continue;
-        if (!victim || (by_idle ? entry->session.last_active_at < victim->session.last_active_at
-                                : entry->session.created_at < victim->session.created_at))
-            victim = entry;
+        if (!victim || goes_before(entry, victim, by_idle)) victim = entry;
     }
     end_session(naive, space, victim, STATUS_REVOKED, BYTES_LITERAL("session_limit"), BYTES_ABSENT, now_ms);
 }
@@ -157,18 +163,22 @@ static void enter_pool(struct naive *naive, struct space *space, struct entry *e
     entry->seat->usage.is_forced = false;
 }
 
-static void publish(struct naive *naive, struct space *space, struct entry *entry, const struct session *draft,
-                    bool enters_client, int64_t now_ms) {
+/* `from`: what it goes on from, unless its birth says that it begins anew; NULL: nothing. */
+static void publish(struct naive *naive, struct space *space, struct entry *entry, const struct entry *from,
+                    const struct session *draft, bool enters_client, int64_t now_ms) {
+    bool goes_on = from && draft->birth && from->session.created_at == draft->created_at;
+    entry->sequence = goes_on ? from->sequence : ++naive->sequence;
     if (!bytes_is_absent(draft->client)) {
         struct client *client = client_make(naive, space, draft->client, now_ms);
         if (enters_client || draft->is_touch) client->updated_at = now_ms;
         if (draft->is_touch) {
             client->last_id = naive_copy(naive, draft->id);
-            client->last_created_at = draft->created_at;
+            client->last_sequence = entry->sequence;
         }
     }
     entry->session = copy_session(naive, draft);
     entry->session.is_touch = false;
+    entry->session.birth = 1;
     entry->session.version = next_version(naive, now_ms);
     entry->is_tombstone = entry->is_told = false;
 }
@@ -179,13 +189,13 @@ struct entry *write_draft(struct naive *naive, struct space *space, struct entry
     struct session old = has_old ? entry->session : (struct session){.id = draft->id};
     uint64_t old_size = has_old ? size_of(&old) : 0;
     if (!allow(naive, space, presence == PRESENCE_ALIVE ? &old : NULL, draft, old_size, now_ms, error)) return NULL;
-    if (!entry) entry = entry_make(naive, space);
+    if (!entry) entry = entry_make(space);
     /* What is dead may only get another status of the dead; anything else is a new session. */
     bool is_new = presence != PRESENCE_ALIVE && !(has_old && !status_is_living(draft->status));
     enum event_kind event = draft->event;
     bool stays_with_client = has_old && !(presence == PRESENCE_DEAD && session_is_alive(draft, now_ms)) &&
                              bytes_equal(old.client, draft->client) && old.created_at == draft->created_at;
-    publish(naive, space, entry, draft, !stays_with_client, now_ms);
+    publish(naive, space, entry, has_old ? entry : NULL, draft, !stays_with_client, now_ms);
     if (is_new) enter_pool(naive, space, entry, draft);
     entry->session.event = event;
     tell_change(naive, space, is_new ? NULL : &old, &entry->session, now_ms);
@@ -254,9 +264,9 @@ void naive_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
         return;
     }
     if (!allow(naive, run.space, old, &run.draft, size_of(old), now_ms, &verb->error)) return;
-    if (!target) target = entry_make(naive, run.space);
+    if (!target) target = entry_make(run.space);
     struct session moved = *old;
-    publish(naive, run.space, target, &run.draft, true, now_ms);
+    publish(naive, run.space, target, run.entry, &run.draft, true, now_ms);
     moved.version = target->session.version;
     tell(naive, run.space, EVENT_REGENERATED, &moved, now_ms);
     tell(naive, run.space, EVENT_CREATED, &target->session, now_ms);
@@ -265,7 +275,7 @@ void naive_move(struct naive *naive, struct verb *verb, int64_t now_ms) {
     struct client *client = client_find(run.space, moved.client, now_ms);
     if (client && bytes_equal(client->last_id, moved.id)) {
         client->last_id = target->session.id;
-        client->last_created_at = target->session.created_at;
+        client->last_sequence = target->sequence;
     }
     put_tombstone(naive, run.entry, now_ms);
     if (verb->move.grace_ms == 0) return;

@@ -157,6 +157,7 @@ static struct record *make_session(struct model *model, const struct call *call,
     struct record *record = publish(model, namespace, id, &draft, now_ms);
     record->is_made = true;
     record->version_floor = 0; /* others may have been written since it was made */
+    record->birth = BIRTH_UNKNOWN;
     return record;
 }
 

@@ -85,7 +85,7 @@ static bool expect_page(struct model *model, const struct call *call, int64_t no
             if (page[k] == page[i]) return complain(model, "%s is listed twice", id);
         if (!compare_record(model, page[i], id, call->fields ? call->fields : FIELDS_OF_LISTS, now_ms, encoded))
             return false;
-        int64_t step = i == 0 ? 0 : page[i]->created_at - page[i - 1]->created_at;
+        int step = i == 0 ? 0 : compare_age(page[i], page[i - 1]);
         if (is_group && (call->oldest_first ? step < 0 : step > 0)) return complain(model, "%s is out of order", id);
     }
     return true;
@@ -99,7 +99,7 @@ static bool expect_first(struct model *model, const struct call *call, int64_t n
         bool is_on_page = false;
         if (!is_listed(model, record, call, now_ms)) continue;
         for (uint32_t i = 0; i < count; i++) is_on_page |= page[i] == record;
-        int64_t step = count ? record->created_at - page[count - 1]->created_at : 0;
+        int step = count ? compare_age(record, page[count - 1]) : 0;
         if (!is_on_page && (call->oldest_first ? step < 0 : step > 0))
             return complain(model, "%s was passed over", record->id);
     }

@@ -255,14 +255,21 @@ static uint64_t count_user(const struct model *model, unsigned namespace, const 
     return count;
 }
 
+/* By when they began; 0: that is not known, or they have no order. */
+int compare_age(const struct record *a, const struct record *b) {
+    if (a->created_at != b->created_at) return a->created_at < b->created_at ? -1 : 1;
+    if (a->birth == BIRTH_UNKNOWN || b->birth == BIRTH_UNKNOWN || a->birth == b->birth) return 0;
+    return a->birth < b->birth ? -1 : 1;
+}
+
 static void evict_one(struct model *model, unsigned namespace, const char *user, int64_t now_ms) {
     bool by_age = model->namespaces[namespace].policy.session_limit_policy == SESSION_LIMIT_POLICY_EVICT_OLDEST;
     struct record *chosen = NULL;
     for (unsigned i = 0; i < model->record_count; i++) {
         struct record *record = &model->records[i];
         if (record->namespace != namespace || strcmp(record->user, user) || !is_alive(model, record, now_ms)) continue;
-        int64_t key = by_age ? record->created_at : record->last_active_at;
-        if (!chosen || key < (by_age ? chosen->created_at : chosen->last_active_at)) chosen = record;
+        int64_t idle = chosen && !by_age ? record->last_active_at - chosen->last_active_at : 0;
+        if (!chosen || idle < 0 || (idle == 0 && compare_age(record, chosen) < 0)) chosen = record;
     }
     set_status(model, chosen, STATUS_REVOKED, "session_limit", "", now_ms);
 }
@@ -320,6 +327,7 @@ struct record *publish(struct model *model, unsigned namespace, const char *id, 
     if (writes > 0) told_deadline(model, record, now_ms);
     *record = *draft;
     record->writes = writes;
+    if (!record->birth) record->birth = now_ms - record->created_at < BIRTH_LATE_MS ? ++model->births : BIRTH_LATE;
     record->namespace = namespace;
     strcpy(record->id, id);
     model->namespaces[namespace].existence = EXISTS_YES;

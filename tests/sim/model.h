@@ -74,6 +74,7 @@ struct record {
     struct seat *seat;                   /* with a pool */
     struct bytes data, meta;             /* meta absent: none */
     int64_t created_at, last_active_at, written_at;
+    uint64_t birth; /* its place among those of one created_at; 0: it begins with being published */
     int64_t idle_ms, absolute_ms, abandon_ms;
     int64_t deadline; /* given by a caller; 0: none */
     enum status status;
@@ -87,6 +88,12 @@ struct record {
     bool is_deadline_told;
     bool is_made; /* by its pool */
 };
+
+/* Births that are no place: it began so long after its created_at that those of one have no order but that they come
+ * last, or it was made by a pool before the model heard of it. */
+#define BIRTH_LATE    (UINT64_MAX - 1)
+#define BIRTH_UNKNOWN UINT64_MAX
+#define BIRTH_LATE_MS 7
 
 enum existence { EXISTS_NO, EXISTS_MAYBE, EXISTS_YES };
 
@@ -127,6 +134,7 @@ struct model {
     struct record records[RECORDS_MAX];
     unsigned record_count;
     struct told told[TOLD_MAX];
+    uint64_t births;
     uint64_t version_max; /* newest that was seen */
     int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
     struct arena *arena;

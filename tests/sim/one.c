@@ -262,6 +262,7 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
     set_text(draft.user, &call->user);
     if (call->restarts) {
         int64_t given_ms = draft.deadline - draft.created_at;
+        if (draft.created_at != now_ms) draft.birth = 0;
         draft.created_at = draft.last_active_at = now_ms;
         if (draft.deadline) set_deadline(&draft, policy, now_ms + given_ms);
     }

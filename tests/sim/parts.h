@@ -33,6 +33,7 @@ void set_deadline_given(struct record *record, const struct policy *policy, cons
 void set_text(char *member, const struct text *given);
 void set_blob(struct bytes *member, const struct blob *given);
 struct record begin_record(const struct policy *policy, int64_t now_ms);
+int compare_age(const struct record *a, const struct record *b);
 /* Stands for an id that the server is about to make. */
 #define UNKNOWN_ID "?"
 /* The server has made the id. */

@@ -212,7 +212,7 @@ bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms,
     if (!expect_count(model, answer->result, "retired_count", counts.retired)) return false;
     struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "sessions"));
     uint32_t count = mp_read_array(&cursor);
-    int64_t before = INT64_MIN;
+    const struct record *before = NULL;
     for (uint32_t i = 0; i < count; i++) {
         struct bytes encoded = mp_read_value(&cursor, MP_DEPTH_MAX);
         struct mp_cursor text = mp_cursor_of(map_value(encoded, "id"));
@@ -224,8 +224,8 @@ bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms,
         enum stands stands = record ? judge(model, record, now_ms) : STANDS_NOTHING;
         if (!record || !is_of(record, pool->namespace, pool->name) || (stands != STANDS_ALIVE && stands != STANDS_DEAD))
             return complain(model, "%s is not in the pool", id);
-        if (record->created_at < before) return complain(model, "%s is out of order", id);
-        before = record->created_at;
+        if (before && compare_age(record, before) < 0) return complain(model, "%s is out of order", id);
+        before = record;
         if (!compare_record(model, record, id, call->fields ? call->fields : FIELDS_DEFAULT, now_ms, encoded))
             return false;
     }

@@ -105,7 +105,7 @@ struct world {
     uint64_t watch_chance;
     struct watch watches[WATCHES_MAX];
     unsigned watch_count;
-    bool is_exact; /* one request at a time, each in a millisecond of its own: then eviction is predictable */
+    bool is_exact; /* one request at a time: then eviction is predictable */
     struct peer peers[PEERS_MAX];
     struct model model;
     struct model *saved; /* the model before a pair of requests */

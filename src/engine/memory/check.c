@@ -38,7 +38,7 @@ static struct tally *tally_of(struct tallies *tallies, const struct namespace *n
 /* Each group that the record names has an entry for it. */
 static void check_groups(struct memory_engine *engine, struct namespace *namespace, const struct record *record,
                          uint64_t hash) {
-    struct group_entry entry = group_entry_of(record_created_at(record), hash);
+    struct group_entry entry = record_entry(record, hash);
     for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
         struct bytes name = record_group(record, kind);
         if (!name.data) continue;
@@ -56,6 +56,7 @@ static void check_record(struct memory_engine *engine, struct shard *shard, uint
     struct bytes id = record_id(record);
     uint64_t hash = id_hash(engine, namespace, id), tombstone;
     MUST(record->version > 0 && record->version <= atomic_load(&engine->last_version));
+    MUST(record_is_alias(record) || record_birth(record) > 0);
     MUST(shard_of(engine, hash) == shard && table_bucket_of(&shard->table, hash) == bucket);
     MUST(record_find(engine, namespace, hash, id, NULL) == record);
     MUST(!tombstone_find(&shard->tombstones, hash));

@@ -82,7 +82,7 @@ static bool client_has(struct context *context, struct verb *verb, struct namesp
     uint64_t hash = id_hash(context->engine, namespace, verb->id);
     struct record *record = record_find(context->engine, namespace, hash, verb->id, NULL);
     struct session session;
-    if (record) *entry = group_entry_of(record_created_at(record), hash);
+    if (record) *entry = record_entry(record, hash);
     if (!record || !entry_is_kept(context, key, *entry, &session)) {
         verb->error = error_make(ERROR_CONFLICT, "The client has no session of this id; see client.get for those that "
                                                  "it has.");

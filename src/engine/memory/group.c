@@ -22,7 +22,8 @@ static size_t group_size(unsigned kind, size_t name_size) {
 
 /* Negative: a is before b. */
 static int entry_compare(struct group_entry a, struct group_entry b) {
-    if (a.born >> 16 != b.born >> 16) return a.born >> 16 < b.born >> 16 ? -1 : 1;
+    uint64_t x = group_entry_age(a), y = group_entry_age(b);
+    if (x != y) return x < y ? -1 : 1;
     return a.hash < b.hash ? -1 : a.hash > b.hash;
 }
 

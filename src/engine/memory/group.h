@@ -1,10 +1,10 @@
 /* Groups: which sessions a user, a client or a pool has, the oldest first.
  *
  * A group is an object in the shard of hash(namespace, kind, name), under that shard's group lock, which is never taken
- * together with another lock. It does not hold records but entries of 16 bytes: the id's hash and created_at. An entry
- * is put in before its record is published and taken out after the record is gone, so it may name a record that is not
- * there yet, not there any more, or not of this group; whoever reads a group looks the records up and skips those.
- * Two entries may be equal while one operation leaves and another one enters; each takes out one.
+ * together with another lock. It does not hold records but entries of 16 bytes: the id's hash, created_at and birth. An
+ * entry is put in before its record is published and taken out after the record is gone, so it may name a record that
+ * is not there yet, not there any more, or not of this group; whoever reads a group looks the records up and skips
+ * those. Two entries may be equal while one operation leaves and another one enters; each takes out one.
  *
  * Entries lie in leaves of at most 128 behind an array of leaves, so that a group of a million costs an insertion or
  * removal no more than a few hundred bytes of moving. An entry known to be dead for good is marked, so that a limit
@@ -25,7 +25,7 @@ struct namespace;
 #define GROUP_ENTRY_DEAD UINT64_C(1) /* in `born` */
 
 struct group_entry {
-    uint64_t born; /* created_at << 16 | mark */
+    uint64_t born; /* created_at << 16 | birth << 1 | mark */
     uint64_t hash; /* of the id */
 };
 
@@ -75,19 +75,20 @@ struct group_position {
     uint32_t leaf, index;
 };
 
-static inline struct group_entry group_entry_of(int64_t created_at, uint64_t hash) {
-    return (struct group_entry){(uint64_t)created_at << 16, hash};
+static inline struct group_entry group_entry_of(int64_t created_at, uint16_t birth, uint64_t hash) {
+    return (struct group_entry){(uint64_t)created_at << 16 | (uint64_t)birth << 1, hash};
 }
-static inline int64_t group_entry_created_at(struct group_entry entry) {
-    return (int64_t)(entry.born >> 16);
+/* What orders it before the hash: created_at and birth. */
+static inline uint64_t group_entry_age(struct group_entry entry) {
+    return entry.born >> 1;
 }
 static inline bool group_entry_is_dead(struct group_entry entry) {
     return entry.born & GROUP_ENTRY_DEAD;
 }
 
-/* The same id and created_at; marks do not count. */
+/* The same id, created_at and birth; marks do not count. */
 static inline bool group_entry_equal(struct group_entry a, struct group_entry b) {
-    return a.born >> 16 == b.born >> 16 && a.hash == b.hash;
+    return group_entry_age(a) == group_entry_age(b) && a.hash == b.hash;
 }
 
 /* All: the table's lock is held. */
@@ -117,7 +118,7 @@ static inline struct group_leaf *group_leaf(const struct group *group, uint32_t 
     return group->leaf_count == 1 ? group->only : group->leaves[leaf];
 }
 
-/* The first position whose entry is not before `entry` (in the order of created_at, then hash), which may be the end.
+/* The first position whose entry is not before `entry` (in the order of created_at, birth, hash), which may be the end.
  */
 struct group_position group_seek(const struct group *group, struct group_entry entry);
 

@@ -261,7 +261,7 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
     struct limit limit = limit_of(needs, k);
     struct census census;
     place->kind = key.kind;
-    place->entry = group_entry_of(needs->created_at, needs->hash);
+    place->entry = needs->entry;
     place->is_limited = needs->is_limited[k];
     place->name_size = (uint8_t)key.name.size;
     memcpy(place->name, key.name.data, key.name.size);
@@ -288,7 +288,7 @@ bool places_match(const struct places *places, const struct needs *needs) {
         if (place->is_held != (needs->groups[k].data != NULL)) return false;
         if (!place->is_held) continue;
         if (!bytes_equal(bytes_of(place->name, place->name_size), needs->groups[k])) return false;
-        if (!group_entry_equal(place->entry, group_entry_of(needs->created_at, needs->hash))) return false;
+        if (!group_entry_equal(place->entry, needs->entry)) return false;
         if (needs->is_limited[k] && !place->is_limited) return false;
     }
     if (needs->takes_session && needs->policy->max_sessions && !places->holds_session) return false;

@@ -32,7 +32,7 @@ void group_leave(struct context *context, const struct group_key *key, struct gr
 
 void record_leave_groups(struct context *context, uint64_t hash, const struct record *record) {
     struct namespace *namespace = record_terms(context->engine, record)->namespace;
-    struct group_entry entry = group_entry_of(record_created_at(record), hash);
+    struct group_entry entry = record_entry(record, hash);
     for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
         struct bytes name = record_group(record, kind);
         if (!name.data) continue;
@@ -45,7 +45,7 @@ void record_leave_groups(struct context *context, uint64_t hash, const struct re
 struct record *group_entry_record(struct memory_engine *engine, const struct group_key *key, struct group_entry entry) {
     struct table_find find = table_find(&shard_of(engine, entry.hash)->table, entry.hash);
     for (struct record *record; (record = table_next(&find));) {
-        if (record_created_at(record) != group_entry_created_at(entry)) continue;
+        if (group_entry_age(record_entry(record, entry.hash)) != group_entry_age(entry)) continue;
         if (record_terms(engine, record)->namespace != key->namespace) continue;
         struct bytes name = record_group(record, key->kind);
         if (name.data && bytes_equal(name, key->name) &&

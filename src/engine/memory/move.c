@@ -20,6 +20,7 @@ struct move {
     struct places places;
     struct bytes leaves[GROUPS_MAX];     /* groups of the old record */
     struct bytes new_leaves[GROUPS_MAX]; /* of a forgotten record that stands under the new id */
+    struct birth birth;                  /* as in struct update */
     struct record *record, *alias;
 };
 
@@ -160,9 +161,8 @@ static void move_finish(struct context *context, struct move *move, uint64_t act
     places_settle(move->namespace, &move->places);
     pool_confirm(context, &move->places);
     if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
-        client_note_move(context, move->namespace, move->draft.client,
-                         group_entry_of(record_created_at(move->old.record), move->old_hash),
-                         group_entry_of(move->draft.created_at, move->new_hash));
+        client_note_move(context, move->namespace, move->draft.client, record_entry(move->old.record, move->old_hash),
+                         session_entry(&move->draft, move->new_hash));
     groups_leave(context, move->namespace, move->old_hash, move->old.record, move->leaves);
     record_retire(context, move->old.record);
     if (move->new.record) {
@@ -181,7 +181,7 @@ static enum step move_replace(struct context *context, struct move *move) {
     struct needs needs;
     struct error error;
     assert(move->old.presence == PRESENCE_ALIVE || move->old.presence == PRESENCE_DEAD);
-    draft_normalise(&move->draft);
+    draft_normalise(context, &move->old, &move->draft, &move->birth);
     move->new_hash = id_hash(engine, move->namespace, move->draft.id);
     if (!move_look_new(context, move, &error)) return move_fail(move, error);
     move_needs(context, move, &needs);
@@ -232,6 +232,7 @@ void verb_move(struct context *context, struct verb *verb, struct namespace *nam
     struct move move;
     move.verb = verb;
     move.namespace = namespace;
+    move.birth.number = 0;
     places_init(&move.places);
     while (move_try(context, &move) == STEP_AGAIN) counter_add(&context->loop->counters.retries, 1);
     if (move.namespace) places_give_back(context, move.namespace, &move.places);

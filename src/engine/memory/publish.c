@@ -13,6 +13,27 @@ uint64_t version_take(struct memory_engine *engine, int64_t now_ms) {
     return next;
 }
 
+/* The next version tells the order, without being taken: who begins after another one was published finds a greater
+ * one. It may be far ahead of this loop's time, when the loop was stopped and others were not; its own order is kept
+ * then. */
+struct birth birth_give(struct context *context, int64_t created_at) {
+    const uint64_t exact = (BIRTH_EXACT_MS + 1) * VERSIONS_PER_MS;
+    struct loop *loop = context->loop;
+    struct birth birth = {created_at, BIRTH_MAX};
+    uint64_t first = version_of_moment(created_at), next = atomic_load(&context->engine->last_version) + 1;
+    uint64_t floor = version_of_moment(context->now_ms);
+    if (next < floor) next = floor;
+    if (next < first + exact) {
+        birth.number = next < first ? 1 : (uint16_t)(next - first + 1);
+    } else if (created_at == context->now_ms) {
+        if (loop->births_at != created_at) loop->births = 0;
+        loop->births_at = created_at;
+        if (exact + loop->births + 1 < BIRTH_MAX) loop->births++;
+        birth.number = (uint16_t)(exact + loop->births);
+    }
+    return birth;
+}
+
 /* ---- blocks */
 
 static bool terms_fit(const struct memory_engine *engine, uint32_t number, const struct session *draft) {

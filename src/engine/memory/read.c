@@ -64,7 +64,7 @@ static void session_touch(struct context *context, struct namespace *namespace, 
     if (sight->presence == PRESENCE_ALIVE) sight_touch(context, namespace, sight);
     shard_release(shard);
     if (sight->presence == PRESENCE_ALIVE)
-        client_note_touch(context, namespace, sight->view.client, group_entry_of(sight->view.created_at, hash));
+        client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash));
 }
 
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {

@@ -101,13 +101,13 @@ static uint8_t *put_parts(uint8_t *at, const struct session *draft, unsigned fla
 }
 
 void record_fill(struct record *record, const struct session *draft, uint32_t terms, bool has_own_timeouts,
-                 uint64_t marks) {
+                 uint64_t mark) {
     assert(draft->id.size >= 1 && draft->id.size <= LIMIT_MAX_ID);
     assert(draft->data.data && draft->data.size <= RECORD_DATA_MAX);
-    assert(draft->status > STATUS_NONE && draft->status < STATUS_END);
+    assert(draft->status > STATUS_NONE && draft->status < STATUS_END && draft->birth <= BIRTH_MAX);
     unsigned flags = draft_flags(draft, has_own_timeouts);
     record->version = 0;
-    atomic_init(&record->active, moment_bits(draft->last_active_at) << 16 | marks);
+    atomic_init(&record->active, moment_bits(draft->last_active_at) << 16 | (uint64_t)draft->birth << 1 | mark);
     record->born = moment_bits(draft->created_at) << 16 | flags;
     record->terms = terms;
     record->sizes = (uint32_t)(draft->data.size << 8 | draft->id.size);
@@ -189,6 +189,7 @@ void record_view_life(const struct record *record, const struct terms *terms, ui
     out->version = record->version;
     out->created_at = record_created_at(record);
     out->last_active_at = (int64_t)(active >> 16);
+    out->birth = (uint16_t)(active >> 1 & BIRTH_MAX);
     out->status = record_status(record);
     out->is_alias = flags & RECORD_IS_ALIAS;
     out->absolute_expires_at = flags & RECORD_HAS_ABSOLUTE ? take_int(&at) : 0;

@@ -1,6 +1,6 @@
 /* A session as it lies in memory: one block, immutable once it is published but for one word.
  *
- *     version 8 | last_active_at and marks 8 | created_at and flags 8 | terms 4 | data size 3, id size 1
+ *     version 8 | last_active_at, birth and mark 8 | created_at and flags 8 | terms 4 | data size 3, id size 1
  *     then, only where set: further flags 1, absolute_expires_at 8, status_at 8, own timeouts 24, user, client, pool,
  *     reason, replaced_by, meta, tags, token, bound
  *     then id, then data
@@ -16,7 +16,7 @@
 
 struct record {
     uint64_t version;
-    _Atomic uint64_t active; /* last_active_at << 16 | marks */
+    _Atomic uint64_t active; /* last_active_at << 16 | birth << 1 | mark */
     uint64_t born;           /* created_at << 16 | flags */
     uint32_t terms;
     uint32_t sizes; /* data size << 8 | id size */
@@ -25,7 +25,7 @@ struct record {
 
 #define RECORD_DATA_MAX ((1u << 24) - 1) /* bytes */
 
-/* Marks in `active`. */
+/* The mark in `active`. */
 #define RECORD_MARK_REAPED UINT64_C(1) /* its deadline passed and that was counted: dead from now on at any clock */
 
 /* Flags in `born`; the low four bits are the status. */
@@ -74,7 +74,11 @@ static inline uint64_t record_active(const struct record *record) {
     return atomic_load_explicit(&((struct record *)record)->active, memory_order_acquire);
 }
 
-/* Sets last_active_at; the shard's lock. */
+static inline uint16_t record_birth(const struct record *record) {
+    return (uint16_t)(record_active(record) >> 1 & BIRTH_MAX);
+}
+
+/* Sets last_active_at or the mark, the birth stays; the shard's lock. */
 static inline void record_set_active(struct record *record, uint64_t active) {
     atomic_store_explicit(&record->active, active, memory_order_release);
 }
@@ -84,7 +88,7 @@ size_t record_size_of(const struct session *draft, bool has_own_timeouts);
 
 /* Fills a block of record_size_of bytes; the version is set later, by whoever publishes it. */
 void record_fill(struct record *record, const struct session *draft, uint32_t terms, bool has_own_timeouts,
-                 uint64_t marks);
+                 uint64_t mark);
 
 /* Bytes of the whole block. */
 size_t record_size(const struct record *record);

@@ -136,7 +136,7 @@ struct group_scan {
 
 /* Whether `entry` comes behind `position` in the order of the list. */
 static bool entry_is_behind(const struct group_scan *group, struct group_entry entry, struct group_entry position) {
-    uint64_t a = entry.born >> 16, b = position.born >> 16;
+    uint64_t a = group_entry_age(entry), b = group_entry_age(position);
     bool is_greater = a > b || (a == b && entry.hash > position.hash);
     if (group_entry_equal(entry, position)) return false;
     return is_greater == group->scan->verb->scan.is_oldest_first;
@@ -199,7 +199,7 @@ static void scan_group(struct scan *scan) {
     uint64_t numbers[2];
     if (verb->scan.cursor.data) {
         if (!cursor_read(verb, 'g', numbers, 2)) return;
-        group.after = (struct group_entry){numbers[0] << 16, numbers[1]};
+        group.after = (struct group_entry){numbers[0] << 1, numbers[1]};
         group.has_after = true;
     }
     verb->scan_result.is_total_known = true;
@@ -212,7 +212,7 @@ static void scan_group(struct scan *scan) {
     struct group_entry start = {verb->scan.is_oldest_first ? 0 : UINT64_MAX,
                                 verb->scan.is_oldest_first ? 0 : UINT64_MAX};
     struct group_entry place = group.has_handed ? group.handed : group.has_after ? group.after : start;
-    numbers[0] = place.born >> 16;
+    numbers[0] = group_entry_age(place);
     numbers[1] = place.hash;
     cursor_write(verb, 'g', numbers, 2);
 }

@@ -49,11 +49,15 @@ static int64_t moment_clamp(int64_t moment) {
     return moment < 0 ? 0 : moment > last ? last : moment;
 }
 
-void draft_normalise(struct session *draft) {
+void draft_normalise(struct context *context, const struct sight *old, struct session *draft, struct birth *birth) {
     assert(draft->status > STATUS_NONE && draft->status < STATUS_END && draft->data.data);
     draft->created_at = moment_clamp(draft->created_at);
     draft->last_active_at = moment_clamp(draft->last_active_at);
     if (draft->absolute_expires_at < 0) draft->absolute_expires_at = 1;
+    /* A draft that began as a copy goes on with what it has. */
+    if (draft->birth && draft->created_at == old->view.created_at) return;
+    if (!birth->number || birth->created_at != draft->created_at) *birth = birth_give(context, draft->created_at);
+    draft->birth = birth->number;
 }
 
 static struct bytes draft_group(const struct session *draft, unsigned k) {
@@ -69,7 +73,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     needs->policy = namespace_policy(namespace);
     needs->id = draft->id;
     needs->hash = hash;
-    needs->created_at = draft->created_at;
+    needs->entry = session_entry(draft, hash);
     needs->takes_session = is_alive && old->presence != PRESENCE_ALIVE;
     bool has_groups = draft->user.data || draft->client.data || draft->pool.data;
     has_groups |= old->record && record_has_groups(old->record);
@@ -81,7 +85,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
         struct bytes before = old->record ? record_group(old->record, GROUP_USER + k) : BYTES_ABSENT;
         struct bytes after = draft_group(draft, k);
         bool stays = is_old_seen && !needs->takes_session && before.data && after.data && bytes_equal(before, after) &&
-                     record_created_at(old->record) == draft->created_at;
+                     group_entry_equal(record_entry(old->record, hash), needs->entry);
         if (stays) continue;
         needs->groups[k] = after;
         leaves[k] = before;
@@ -102,7 +106,7 @@ void groups_leave(struct context *context, struct namespace *namespace, uint64_t
     for (unsigned k = 0; k < GROUPS_MAX; k++) {
         if (!leaves[k].data) continue;
         struct group_key key = group_key_of(context->engine, namespace, GROUP_USER + k, leaves[k]);
-        group_leave(context, &key, group_entry_of(record_created_at(old), hash), true);
+        group_leave(context, &key, record_entry(old, hash), true);
         if (key.kind == GROUP_POOL) pool_leave(context, namespace, leaves[k], hash, old->version);
     }
 }
@@ -140,7 +144,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     struct bytes leaves[GROUPS_MAX];
     uint64_t version;
     attempt->draft.id = update->id;
-    draft_normalise(&attempt->draft);
+    draft_normalise(context, &attempt->sight, &attempt->draft, &update->birth);
     needs_of(context, update->namespace, update->hash, &attempt->sight, &attempt->draft, &needs, leaves);
     if (!places_match(places, &needs)) {
         bool was_locked = attempt->is_locked;
@@ -188,7 +192,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     record_view_bytes(fresh, update->session);
     if (attempt->draft.is_touch)
         client_note_touch(context, update->namespace, update->session->client,
-                          group_entry_of(update->session->created_at, update->hash));
+                          session_entry(update->session, update->hash));
     update->is_found = true;
     update->depends_on = version;
     return STEP_DONE;
@@ -238,8 +242,7 @@ static enum step update_touch(struct context *context, struct update *update, st
         sight_touch(context, update->namespace, sight);
     }
     update_keep(update, attempt);
-    client_note_touch(context, update->namespace, sight->view.client,
-                      group_entry_of(sight->view.created_at, update->hash));
+    client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash));
     return STEP_DONE;
 }
 

@@ -45,8 +45,7 @@ Test(model, a_client_has_sessions_a_last_one_and_a_default) {
     struct sessiond_client_sessions *device;
     FINE(sessiond_client_get(client, "phone", NULL, &device));
     cr_assert_null(device);
-    struct sessiond_create_options oldest = {.id = "s1", .client = "phone", .created_at = INT64_C(1767225600000)};
-    FINE(sessiond_create(client, &oldest, NULL));
+    FINE(sessiond_create(client, &(struct sessiond_create_options){.id = "s1", .client = "phone"}, NULL));
     FINE(sessiond_create(client, &(struct sessiond_create_options){.id = "s2", .client = "phone"}, NULL));
     struct sessiond_client_activate_options activate = {.session = "s1", .fields = SESSIOND_FIELD_ID};
     FINE(sessiond_client_activate(client, "phone", &activate, &device));

@@ -14,6 +14,7 @@ static struct session plain_session(void) {
                             .status = STATUS_ACTIVE,
                             .created_at = 1767225600000,
                             .last_active_at = 1767225600007,
+                            .birth = 0x5a5b,
                             .idle_timeout_ms = 100,
                             .absolute_timeout_ms = 200};
 }
@@ -41,6 +42,7 @@ static size_t round_trip(const struct session *draft, bool has_own_timeouts) {
     cr_assert_eq(out.version, 9);
     cr_assert_eq(out.created_at, draft->created_at);
     cr_assert_eq(out.last_active_at, draft->last_active_at);
+    cr_assert_eq(out.birth, draft->birth);
     cr_assert_eq(out.absolute_expires_at, draft->absolute_expires_at);
     cr_assert_eq(out.status_at, draft->status_at);
     cr_assert_eq(out.status, draft->status);
@@ -102,16 +104,24 @@ Test(record, keeps_any_mixture_of_optional_parts) {
     }
 }
 
-Test(record, keeps_its_mark_and_its_activity_apart) {
+Test(record, keeps_its_mark_its_birth_and_its_activity_apart) {
     struct session draft = plain_session(), out;
     struct record *record = aligned_alloc(8, 128);
+    draft.birth = BIRTH_MAX;
+    record_fill(record, &draft, 0, false, 0);
+    cr_assert(!(record_active(record) & RECORD_MARK_REAPED));
+    cr_assert_eq(record_birth(record), BIRTH_MAX);
+    draft.birth = 1;
     record_fill(record, &draft, 0, false, RECORD_MARK_REAPED);
-    cr_assert_eq(record_active(record) & 0xffff, RECORD_MARK_REAPED);
+    cr_assert(record_active(record) & RECORD_MARK_REAPED);
+    cr_assert_eq(record_birth(record), 1);
     record_view_life(record, &plain, record_active(record), &out);
     cr_assert_eq(out.last_active_at, draft.last_active_at);
-    record_set_active(record, (uint64_t)(draft.last_active_at + 5) << 16 | RECORD_MARK_REAPED);
+    cr_assert_eq(out.birth, 1);
+    record_set_active(record, (uint64_t)(draft.last_active_at + 5) << 16 | (record_active(record) & 0xffff));
     record_view_life(record, &plain, record_active(record), &out);
     cr_assert_eq(out.last_active_at, draft.last_active_at + 5);
+    cr_assert_eq(record_birth(record), 1);
     free(record);
 }
 
