@@ -232,7 +232,8 @@ bool reading_id_choice(struct reading *reading, enum id_kind kind, const char *k
     if (!is_key || !bytes_equal(found, bytes_of(key, strlen(key))))
         return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is a map other than {%s: str}", key);
     out->kind = kind;
-    return reading_text(reading, -1, 1, kind == ID_COOKIE ? LIMIT_MAX_COOKIE : LIMIT_MAX_ID, &out->text);
+    if (kind == ID_COOKIE) return reading_text(reading, -1, 0, LIMIT_MAX_COOKIE, &out->text);
+    return reading_text(reading, -1, 1, LIMIT_MAX_ID, &out->text);
 }
 
 bool reading_tags(struct reading *reading, struct bytes *out) {

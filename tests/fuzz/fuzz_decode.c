@@ -54,7 +54,8 @@ static bool check_map(struct bytes input, const struct argument *argument, const
 static void check_id(struct bytes input, const struct id_choice *id, enum id_kind other) {
     REQUIRE(id->kind == ID_PLAIN || id->kind == other);
     check_borrowed(input, id->text);
-    REQUIRE(!id->text.data || (id->text.size > 0 && id->text.size <= LIMIT_MAX_COOKIE && utf8_is_valid(id->text)));
+    REQUIRE(!id->text.data || ((id->text.size > 0 || id->kind == ID_COOKIE) && id->text.size <= LIMIT_MAX_COOKIE &&
+                               utf8_is_valid(id->text)));
 }
 
 static void check_outcome(const struct mark_outcome *outcome) {
