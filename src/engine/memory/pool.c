@@ -40,8 +40,10 @@ static struct pool_entry **chain_of(const struct pool *pool, uint64_t hash) {
 
 void pool_free(struct pool_memory memory, struct pool *pool) {
     assert(list_is_empty(&pool->waiters));
-    for (uint32_t i = 0; i < pool->chain_count; i++)
-        while (pool->chains[i]) pool_remove(memory, pool, pool->chains[i]);
+    for (uint32_t i = 0; pool->entry_count > 0; i++) { /* there are fewer chains as they empty */
+        uint32_t at = i & (pool->chain_count - 1);
+        if (pool->chains[at]) pool_remove(memory, pool, pool->chains[at]);
+    }
     slab_free(memory.slab, pool->chains, pool->chain_count * sizeof(*pool->chains));
     slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
     slab_free(memory.slab, pool->tag_chains, pool->tag_chain_count * sizeof(*pool->tag_chains));
@@ -52,11 +54,10 @@ void pool_free(struct pool_memory memory, struct pool *pool) {
 
 /* ---- entries */
 
-static bool chains_grow(struct pool_memory memory, struct pool *pool) {
-    if (pool->entry_count < pool->chain_count) return true;
-    uint32_t count = pool->chain_count ? pool->chain_count * 2 : CHAINS_MIN, old_count = pool->chain_count;
+static bool chains_resize(struct pool_memory memory, struct pool *pool, uint32_t count) {
+    uint32_t old_count = pool->chain_count;
     struct pool_entry **chains = slab_alloc(memory.slab, memory.arena, count * sizeof(*chains)), **old = pool->chains;
-    if (!chains) return old_count > 0; /* longer chains do */
+    if (!chains) return old_count > 0; /* longer chains do, and so does what is too much */
     memset(chains, 0, count * sizeof(*chains));
     pool->chains = chains;
     pool->chain_count = count;
@@ -69,6 +70,24 @@ static bool chains_grow(struct pool_memory memory, struct pool *pool) {
         }
     slab_free(memory.slab, old, old_count * sizeof(*old));
     return true;
+}
+
+static bool chains_grow(struct pool_memory memory, struct pool *pool) {
+    if (pool->entry_count < pool->chain_count) return true;
+    return chains_resize(memory, pool, pool->chain_count ? pool->chain_count * 2 : CHAINS_MIN);
+}
+
+static void lane_trim(struct pool_memory memory, struct pool_lane *lane) {
+    for (unsigned kind = 0; kind < LANE_ORDERS; kind++)
+        order_trim(&lane->orders[kind], memory.slab, memory.arena, lane->entry_count);
+}
+
+/* Gives back what a pool needed that was larger. */
+static void pool_trim(struct pool_memory memory, struct pool *pool) {
+    order_trim(&pool->due, memory.slab, memory.arena, pool->entry_count);
+    lane_trim(memory, pool->all);
+    if (pool->chain_count > CHAINS_MIN && pool->entry_count < pool->chain_count / 4)
+        chains_resize(memory, pool, pool->chain_count / 2);
 }
 
 struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, uint64_t hash, struct bytes tags,
@@ -219,9 +238,13 @@ void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry
     pool->entry_count--;
     pool->all->entry_count--;
     list_remove(&entry->lane_link);
-    if (lane && --lane->entry_count == 0) lane_free(memory, pool, lane);
+    if (lane && --lane->entry_count == 0)
+        lane_free(memory, pool, lane);
+    else if (lane)
+        lane_trim(memory, lane);
     uses_fini(&entry->uses, memory.slab);
     slab_free(memory.slab, entry, sizeof(*entry));
+    pool_trim(memory, pool);
 }
 
 /* ---- places */

@@ -6,7 +6,8 @@
 #include <assert.h>
 #include <string.h>
 
-#define CAPACITY_MIN 4
+#define CAPACITY_MIN  4
+#define CAPACITY_TRIM 64 /* less is not worth giving back */
 
 static bool is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
     switch (kind) {
@@ -63,6 +64,17 @@ bool order_reserve(struct order *order, struct slab *slab, unsigned arena, uint3
     order->entries = entries;
     order->capacity = capacity;
     return true;
+}
+
+void order_trim(struct order *order, struct slab *slab, unsigned arena, uint32_t count) {
+    uint32_t capacity = order->capacity / 2;
+    if (order->capacity < CAPACITY_TRIM || count > capacity / 2) return;
+    struct pool_entry **entries = slab_alloc(slab, arena, capacity * sizeof(*entries));
+    if (!entries) return;
+    if (order->count) memcpy(entries, order->entries, order->count * sizeof(*entries));
+    slab_free(slab, order->entries, order->capacity * sizeof(*entries));
+    order->entries = entries;
+    order->capacity = capacity;
 }
 
 void order_insert(struct order *order, struct pool_entry *entry) {

@@ -32,6 +32,9 @@ struct order {
 /* Makes room for `count` entries in all. False where memory is lacking. */
 bool order_reserve(struct order *order, struct slab *slab, unsigned arena, uint32_t count);
 
+/* Gives room back where most is unused; there stays some for `count` entries. */
+void order_trim(struct order *order, struct slab *slab, unsigned arena, uint32_t count);
+
 /* Puts in an entry that is out; there is room. */
 void order_insert(struct order *order, struct pool_entry *entry);
 /* Takes an entry out, if it is in. */

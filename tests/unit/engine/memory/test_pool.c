@@ -193,6 +193,23 @@ Test(pool, looks_only_at_sessions_that_share_the_rarest_tag, .init = begin, .fin
     cr_assert_eq(pool->lane_count + pool->tag_count, 0);
 }
 
+Test(pool, gives_its_memory_back_as_its_sessions_go, .init = begin, .fini = end) {
+    struct pool_want want = {.create = POOL_CREATE_NEVER};
+    uint64_t before = slab_stats_get(&slab).bytes_used, full;
+    struct pool_entry *chosen;
+    for (uint64_t i = 1; i <= 20000; i++) add(i, BYTES_ABSENT, 9);
+    for (int i = POOL_STRATEGY_RANDOM; i <= POOL_STRATEGY_LEAST_RECENT; i++) {
+        want.has_strategy = true;
+        want.strategy = (enum pool_strategy)i;
+        cr_assert_eq(pool_choose(memory, pool, &want, false, &chosen), CHOICE_ENTRY);
+    }
+    full = slab_stats_get(&slab).bytes_used - before;
+    for (uint64_t i = 1; i < 20000; i++) pool_remove(memory, pool, pool_next_of(pool, i, NULL));
+    pool_check(pool);
+    uint64_t left = slab_stats_get(&slab).bytes_used - before;
+    cr_assert_lt(left, full / 1000, "%llu of %llu bytes are left", (unsigned long long)left, (unsigned long long)full);
+}
+
 Test(pool, finds_the_life_to_which_a_version_belongs, .init = begin, .fini = end) {
     struct pool_entry *first = add(5, BYTES_ABSENT, 1), *second = add(5, BYTES_ABSENT, 1);
     atomic_store(&first->version, 100);
