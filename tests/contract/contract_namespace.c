@@ -211,6 +211,26 @@ static void of_a_number_over_the_limit_is_refused(struct world *world) {
     CHECK(contract_put(world, "c", "s", (struct put){0}).outcome == OUTCOME_REPLACE);
 }
 
+/* Wherever the limit lies, what a session takes in its groups' leaves is counted before it comes in. */
+static void at_max_memory_what_comes_in_brings_its_groups_along(struct world *world) {
+    static uint8_t data[300];
+    char id[16];
+    for (uint64_t step = 0; step < 40; step++) {
+        uint64_t max = stats_of(world).bytes_used + 600000 + step * 137;
+        world->engine->vtable->set_limits(world->engine, &(struct engine_limits){.max_memory = max});
+        for (int made = 0; made < 10000; made++) {
+            snprintf(id, sizeof(id), "s%d", made);
+            struct put put = {.data = bytes_of(data, sizeof(data)), .user = TEXT("ann"), .client = TEXT("phone")};
+            if (contract_put(world, "web", id, put).error.code == ERROR_NO_MEMORY) break;
+            CHECK(stats_of(world).bytes_used <= max);
+        }
+        world->engine->vtable->set_limits(world->engine, &(struct engine_limits){0});
+        contract_end(world, "web", END_DROP);
+        contract_advance(world);
+        world->now_ms++;
+    }
+}
+
 /* At max_memory nothing new comes in and nothing living goes; what shrinks or ends always works. */
 static void at_max_memory_refuses_growth_alone(struct world *world) {
     static uint8_t data[60000]; /* more than what is kept free for the growth of any shard's table */
@@ -299,6 +319,7 @@ const struct contract_test namespace_tests[] = {
     {"has room again after a clear", has_room_again_after_a_clear},
     {"bounds its bytes", bounds_its_bytes},
     {"over the number allowed is refused", of_a_number_over_the_limit_is_refused},
+    {"at max_memory what comes in brings its groups along", at_max_memory_what_comes_in_brings_its_groups_along},
     {"at max_memory refuses growth alone", at_max_memory_refuses_growth_alone},
     {"gives memory back after mass expiry", gives_memory_back_after_mass_expiry},
     {"has a policy that holds for the dead that are there", policy_holds_for_the_dead_that_are_there},

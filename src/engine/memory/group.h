@@ -35,6 +35,8 @@ struct group_leaf {
     struct group_entry entries[];
 };
 
+#define GROUP_LEAF_BYTES_MAX (sizeof(struct group_leaf) + GROUP_LEAF_MAX * sizeof(struct group_entry))
+
 struct group {
     struct group *next; /* of its chain */
     struct namespace *namespace;

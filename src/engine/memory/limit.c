@@ -23,8 +23,9 @@ bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
         loop->memory_allowance -= bytes;
         return true;
     }
-    /* The shard's table may have to grow by about a sixth for it. */
-    uint64_t needed = (uint64_t)bytes + table_bytes(&shard_of(engine, hash)->table) / 4;
+    /* The shard's table may have to grow by about a sixth for it, and each of its groups by a leaf. */
+    uint64_t needed =
+        (uint64_t)bytes + table_bytes(&shard_of(engine, hash)->table) / 4 + GROUPS_MAX * GROUP_LEAF_BYTES_MAX;
     uint64_t used = memory_used(engine);
     if (used + needed > max) return false;
     /* Far from the limit the sum over all arenas need not be taken for each record. */
