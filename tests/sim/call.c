@@ -157,6 +157,10 @@ static void option_policy(struct options *options, const struct policy_change *c
         struct number number = {change->given >> i & 1, change->nil >> i & 1, value};
         option_number(options, durations[i].name, &number);
     }
+    option_bool(options, "slide", change->given & POLICY_SLIDE, change->values.slide);
+    if (change->given & POLICY_BINDING_POLICY)
+        option_string(options, "binding_policy",
+                      change->values.binding_policy == BINDING_POLICY_REPORT ? "report" : "deny");
     option_bool(options, "strict_ids", change->given & POLICY_STRICT_IDS, change->values.strict_ids);
     option_bool(options, "single_session", change->given & POLICY_SINGLE_SESSION, change->values.single_session);
     option_uint(options, "max_sessions", change->given & POLICY_MAX_SESSIONS, change->values.max_sessions);
@@ -225,6 +229,24 @@ static void option_pool(struct options *options, const struct call *call) {
     option_bool(options, "force", call->force, true);
 }
 
+static const char *const proofs[] = {"user_agent", "address", "device_key"};
+
+static void option_token(struct options *options, const struct call *call) {
+    struct options bound = {.body = BUF_EMPTY, .chance = options->chance};
+    bool binds = call->op == OP_SESSION_CREATE;
+    for (unsigned i = 0; i < 3; i++) option_text(binds ? &bound : options, proofs[i], &call->proof[i]);
+    if (bound.count) {
+        option_name(options, "bind");
+        mp_write_map(&options->body, bound.count);
+        mp_write_raw(&options->body, buf_bytes(&bound.body));
+    }
+    buf_fini(&bound.body);
+    option_bool(options, "token", call->token, true);
+    option_bool(options, "pending", call->pending, true);
+    option_bool(options, "slide", call->slide, true);
+    option_bool(options, "allow_pending", call->allow_pending, true);
+}
+
 static const char *const modes[] = {"upsert", "create", "update", "if_version"};
 
 static void write_options(struct options *options, const struct call *call) {
@@ -263,6 +285,7 @@ static void write_options(struct options *options, const struct call *call) {
     if (!bytes_is_absent(call->cursor)) option_name(options, "cursor"), mp_write_str(&options->body, call->cursor);
     if (call->op == OP_CLIENT_ACTIVATE) option_string(options, "session", call->id);
     option_pool(options, call);
+    option_token(options, call);
     option_names(options, "kinds", call->kinds, name_of_event);
     option_bool(options, "data", call->wants_data, true);
     option_uint(options, "watch", call->watch > 0, call->watch);
@@ -281,6 +304,17 @@ static bool has_pool(enum op op) {
 }
 static bool has_client(enum op op) {
     return op >= OP_CLIENT_GET && op <= OP_CLIENT_DESTROY;
+}
+static bool has_token(enum op op) {
+    return op == OP_SESSION_VALIDATE || op == OP_SESSION_ROTATE;
+}
+static void write_token(struct buf *out, uint64_t *chance, const struct call *call) {
+    char token[sizeof call->id + sizeof call->secret];
+    size_t size = strlen(call->id);
+    memcpy(token, call->id, size);
+    token[size] = '.';
+    strcpy(token + size + 1, call->secret);
+    write_text(out, chance, token);
 }
 static void write_outcome(struct buf *out, struct mark_outcome outcome) {
     static const char *const names[] = {"good", "bad", "retire"};
@@ -310,9 +344,9 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
         mp_write_string(out, op_infos[call->op].method);
     bool takes_options = call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST &&
                          call->op != OP_NAMESPACE_DESCRIBE && call->op != OP_POOL_INFO && call->op != OP_POOL_RESET;
-    mp_write_array(out,
-                   (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) + has_client(call->op) +
-                              (call->op == OP_POOL_MARK) + has_data + has_ids + (has_options && takes_options)));
+    mp_write_array(out, (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) +
+                                   has_client(call->op) + has_token(call->op) + (call->op == OP_POOL_MARK) + has_data +
+                                   has_ids + (has_options && takes_options)));
     if (has_namespace(call->op)) {
         if (call->is_default_namespace)
             mp_write_nil(out);
@@ -321,6 +355,7 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
     }
     if (has_id(call->op)) write_text(out, chance, call->id);
     if (has_pool(call->op)) write_text(out, chance, call->pool);
+    if (has_token(call->op)) write_token(out, chance, call);
     if (has_client(call->op)) write_text(out, chance, call->client_name);
     if (call->op == OP_POOL_MARK) write_outcome(out, call->outcome);
     if (has_data) mp_write_raw(out, call->data.value);

@@ -80,6 +80,10 @@ struct call {
     struct number usage_count, max_usage; /* never nil */
     bool force;
     struct bytes cursor; /* of session.list */
+    /* tokens */
+    bool token, pending, slide, allow_pending;
+    char secret[64];
+    struct text proof[3]; /* user agent, address, device key: to bind, or presented */
     /* watches */
     uint64_t kinds, watch; /* 0: not given */
     bool wants_data;

@@ -218,11 +218,17 @@ bool compare_record(struct model *model, struct record *record, const char *id, 
     struct mp_cursor cursor = mp_cursor_of(encoded);
     if (mp_peek(&cursor) != MP_MAP) return complain(model, "the answer should be the record of %s", id);
     uint32_t pairs = mp_read_map(&cursor), found = 0;
+    struct bytes token = map_value(encoded, "token");
+    if ((token.data != NULL) != model->expects_token)
+        return complain(model, model->expects_token ? "the token is missing" : "a token is told once");
+    if (token.data && !token_keep(model, record, id, token)) return false;
+    model->expects_token = false;
     /* The version first: the others may depend on it. */
     for (enum field field = FIELD_NONE + 1; field < FIELD_END; field++) {
         enum field turn = field == FIELD_ID ? FIELD_VERSION : field == FIELD_VERSION ? FIELD_ID : field;
         struct bytes value = map_value(encoded, field_name(turn));
         found += value.data != NULL;
+        if (turn == FIELD_TOKEN) continue;
         if (turn == FIELD_USE || turn == FIELD_FENCE) continue; /* looked at where a session is handed out */
         if (!(fields & FIELD_BIT(turn))) {
             if (value.data) return complain(model, "%s was not asked for", field_name(turn));

@@ -3,6 +3,7 @@
 #include "world.h"
 
 #include "base/mp.h"
+#include "sessiond/session.h"
 #include "wire/codec.h"
 
 #include <stdio.h>
@@ -129,6 +130,43 @@ static void draw_version(struct world *world, struct call *call, unsigned percen
 
 /* ---------------------------------------------------------------- operations */
 
+/* Who the client is. */
+static void draw_proof(struct world *world, struct call *call, unsigned percent) {
+    for (unsigned i = 0; i < 3; i++) {
+        if (!of(world, percent)) continue;
+        call->proof[i].is_given = true;
+        snprintf(call->proof[i].bytes, sizeof call->proof[i].bytes, "x%u", (unsigned)below(world, 2));
+    }
+}
+
+/* A session with a token, and mostly a secret that was its own. */
+static void draw_token(struct world *world, struct call *call) {
+    const struct model *model = &world->model;
+    const struct record *chosen = NULL;
+    strcpy(call->secret, "c2VjcmV0");
+    for (unsigned i = 0; i < model->record_count; i++) {
+        const struct record *record = &model->records[i];
+        if (!record->secret_count || strcmp(model->namespaces[record->namespace].name, call->namespace)) continue;
+        /* Mostly one that lives, or lived until now, and has had more than one. */
+        bool is_better = !chosen || record->secret_count > chosen->secret_count || below(world, 3) == 0;
+        if (is_better && (status_is_living(record_status(record, world->now_ms)) || of(world, 20))) chosen = record;
+    }
+    call->fields = draw_fields(world, false);
+    if (call->op == OP_SESSION_ROTATE)
+        draw_number(world, &call->grace, 80, (int64_t)below(world, of(world, 70) ? 500 : 61000));
+    call->slide = call->op == OP_SESSION_VALIDATE && of(world, 30);
+    call->allow_pending = call->op == OP_SESSION_VALIDATE && of(world, 30);
+    if (!chosen) return;
+    strcpy(call->id, chosen->id);
+    strcpy(call->secret, chosen->secrets[of(world, 70) ? 0 : below(world, chosen->secret_count)].text);
+    if (of(world, 5)) call->secret[0] ^= 1;
+    for (unsigned i = 0; i < 3 && call->op == OP_SESSION_VALIDATE; i++) {
+        if (!chosen->bound[i][0] || of(world, 10)) continue;
+        call->proof[i].is_given = true;
+        strcpy(call->proof[i].bytes, of(world, 90) ? chosen->bound[i] : "x9");
+    }
+}
+
 static void draw_create(struct world *world, struct call *call) {
     if (of(world, 70)) draw_id(world, call->namespace, call->id);
     draw_text(world, &call->user, 'u', 50);
@@ -141,6 +179,10 @@ static void draw_create(struct world *world, struct call *call) {
     call->revive = of(world, 25);
     if (world->has_pools && of(world, 10)) call->in_pool = (struct text){true, false, "p1"};
     call->fields = draw_fields(world, !call->id[0]);
+    if (!world->has_tokens || call->op != OP_SESSION_CREATE) return;
+    call->token = of(world, 60);
+    if (of(world, 30)) draw_proof(world, call, 50);
+    call->pending = !call->in_pool.is_given && of(world, 10);
 }
 
 static void draw_set(struct world *world, struct call *call) {
@@ -240,6 +282,11 @@ static void draw_policy(struct world *world, struct call *call) {
     } else if (of(world, 15) && !world->is_exact) {
         change->given |= POLICY_MAX_SESSIONS;
         change->values.max_sessions = below(world, 8);
+    }
+    if (world->has_tokens && of(world, 20)) change->given |= POLICY_SLIDE, change->values.slide = of(world, 50);
+    if (world->has_tokens && of(world, 20)) {
+        change->given |= POLICY_BINDING_POLICY;
+        change->values.binding_policy = of(world, 50) ? BINDING_POLICY_REPORT : BINDING_POLICY_DENY;
     }
     if (!world->is_exact || !of(world, 50)) return;
     change->given |= POLICY_SESSION_LIMIT_POLICY;
@@ -353,6 +400,8 @@ static void draw_arguments(struct world *world, struct call *call) {
     switch (call->op) {
     case OP_SESSION_CREATE: draw_create(world, call); break;
     case OP_SESSION_SET: draw_set(world, call); break;
+    case OP_SESSION_VALIDATE:
+    case OP_SESSION_ROTATE: draw_token(world, call); break;
     case OP_SESSION_PATCH: draw_patch(world, call); break;
     case OP_SESSION_REGENERATE: draw_regenerate(world, call); break;
     case OP_SESSION_TAKE: call->fields = draw_fields(world, false); break;
@@ -424,6 +473,7 @@ static enum op draw_pool_op(struct world *world) {
 }
 
 static enum op draw_op(struct world *world) {
+    if (world->has_tokens && of(world, 35)) return of(world, 60) ? OP_SESSION_VALIDATE : OP_SESSION_ROTATE;
     if (world->has_pools && of(world, 60)) return draw_pool_op(world);
     static const struct {
         enum op op;
@@ -470,7 +520,7 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
     /* What is made without being seen could not be known afterwards. */
     bool makes_id = ((call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD) && !call->id[0]) ||
                     (call->op == OP_SESSION_REGENERATE && !call->new_id[0]) || call->op == OP_POOL_ACQUIRE ||
-                    call->op == OP_POOL_RESET;
+                    call->op == OP_POOL_RESET || call->op == OP_SESSION_ROTATE;
     call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
 }
 

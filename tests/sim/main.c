@@ -65,6 +65,6 @@ int main(int argc, char **argv) {
     /* A pass that never went these ways has shown nothing about them. */
     bool is_thorough = totals.answers && totals.pauses && totals.rereads && totals.replays &&
                        (totals.interleaved || settings.world.is_naive) && (totals.granted || !totals.with_pools) &&
-                       totals.heard && totals.lagged && totals.lives;
+                       totals.let_in && totals.reused && totals.heard && totals.lagged && totals.lives;
     return is_thorough || settings.count < 100 ? 0 : 1;
 }

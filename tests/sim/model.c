@@ -348,6 +348,8 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SERVER_HELLO: return expect_ok(model, answer);
     case OP_SERVER_PING: return expect_ok(model, answer);
     case OP_SERVER_STATS: return expect_ok(model, answer);
+    case OP_SESSION_VALIDATE: return do_validate(model, call, now_ms, answer);
+    case OP_SESSION_ROTATE: return do_rotate(model, call, now_ms, answer);
     case OP_WATCH_START: return expect_watch(model, answer);
     case OP_WATCH_STOP: return expect_bool(model, answer, true);
     case OP_SESSION_CREATE: return do_create(model, call, now_ms, answer);
@@ -390,6 +392,7 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
 
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
+    model->expects_token = false;
     bool is_expected = execute(model, call, now_ms, answer);
     is_expected = is_expected && serve_waiters(model, now_ms);
     if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {

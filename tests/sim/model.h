@@ -15,6 +15,8 @@
 #define WAITERS_MAX    256
 #define USES_MAX       128
 #define HOLDS_MAX      64
+#define SECRETS_MAX    5
+#define SECRET_SIZE    43
 #define TOLD_MAX       16384
 
 enum kind { KIND_RECORD, KIND_TOMBSTONE, KIND_ALIAS };
@@ -81,7 +83,14 @@ struct record {
     int64_t status_at;
     int64_t dead_since; /* it was dead before its status was set; 0: it was not */
     char reason[32], replaced_by[ID_TEXT_MAX];
-    uint64_t version; /* 0: not seen yet, but above version_floor */
+    bool has_token;
+    struct {
+        char text[SECRET_SIZE + 1];
+        int64_t grace_until; /* of an old one */
+    } secrets[SECRETS_MAX];  /* those that were told, the current one first */
+    unsigned secret_count;
+    char bound[3][16]; /* user agent, address, device key; "": not bound */
+    uint64_t version;  /* 0: not seen yet, but above version_floor */
     uint64_t version_floor;
     bool outlives_purge; /* written after the namespace's last purge */
     unsigned writes;     /* how often it was written */
@@ -150,9 +159,11 @@ struct model {
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
-    uint64_t watch_number; /* of the watch that is about to start or stop */
-    int64_t passed_until;  /* what is due by then has happened in the pools */
-    bool is_lost;          /* a session was made that nobody was told of: the story ends here, and well */
+    uint64_t let_in, reused; /* tokens that were valid; that ended their session */
+    bool expects_token;      /* the record that comes next brings its token */
+    uint64_t watch_number;   /* of the watch that is about to start or stop */
+    int64_t passed_until;    /* what is due by then has happened in the pools */
+    bool is_lost;            /* a session was made that nobody was told of: the story ends here, and well */
     char complaint[512];
 };
 
@@ -194,6 +205,10 @@ const char *model_pass_time(struct model *model, int64_t now_ms);
 bool model_waits(const struct model *model, unsigned peer, uint32_t msgid);
 /* The connection is gone, and with it who waits on it. */
 void model_cancel(struct model *model, unsigned peer);
+
+/* ---- token.c */
+/* Keeps the secret of a token that was answered; false: it is none that may have been. */
+bool token_keep(struct model *model, struct record *record, const char *id, struct bytes encoded);
 
 /* ---- compare.c */
 int64_t record_expires_at(const struct record *record);

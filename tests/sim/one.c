@@ -42,6 +42,8 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     set_text(draft.client, &call->client);
     if (call->data.is_given && !is_nil(call->data.value)) draft.data = call->data.value; /* nil is "not given" */
     set_blob(&draft.meta, &call->meta);
+    if (call->pending) draft.status = STATUS_PENDING;
+    token_of_create(&draft, call);
     set_timeouts(&draft, policy, call);
     const char *pool = call->op == OP_POOL_ADD ? call->pool : call->in_pool.is_nil ? "" : call->in_pool.bytes;
     if (pool[0]) {
@@ -70,6 +72,7 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     }
     struct record *record = publish(model, namespace, id, &draft, now_ms);
     /* What is unusable from the start takes no place. */
+    model->expects_token = record->has_token && answer->error.data;
     if (pool[0] && seat_is_usable(model, record, now_ms)) take_hold(make_pool(model, namespace, pool));
     return expect_record(model, answer, record, id, call->fields, now_ms);
 }
@@ -266,6 +269,7 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
         draft.created_at = draft.last_active_at = now_ms;
         if (draft.deadline) set_deadline(&draft, policy, now_ms + given_ms);
     }
+    draft.secret_count = 0; /* it gets another token */
     if (!admit(model, namespace, record, &draft, call->new_id, now_ms)) return expect_error(model, answer, "LIMIT");
     if (!expect_ok(model, answer)) return false;
     if (!new_id[0]) {
@@ -285,5 +289,6 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
         record->alias_until = now_ms + call->grace.value;
         strcpy(record->alias_of, new_id);
     }
+    model->expects_token = moved->has_token && answer->error.data;
     return expect_record(model, answer, moved, new_id, call->fields, now_ms);
 }

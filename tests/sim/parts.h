@@ -70,6 +70,13 @@ bool expect_version_error(struct model *model, const struct answer *answer, stru
 
 /* ---- status.c */
 bool do_status(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- token.c */
+/* What a create says of its token and its binding. */
+void token_of_create(struct record *draft, const struct call *call);
+/* A touch that may change nothing. */
+void thin_touch(struct model *model, const struct call *call, struct record *record, int64_t now_ms);
+bool do_validate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool do_rotate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- pool.c: finding and judging */
 struct pool_model *find_pool(struct model *model, unsigned namespace, const char *name);
 /* What stands for the pool where it was never configured, too. */

@@ -525,6 +525,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
     world->watch_chance = world->seed * UINT64_C(0xd1342543de82ef95) + 7;
     world->has_watches = world->peer_count > 1 && chance_of(&world->watch_chance, 40);
+    world->has_tokens = chance_of(&world->watch_chance, 30);
     model_open(&world->model);
     world->model.pull = world_pull;
     world->model.pull_context = world;
@@ -589,6 +590,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     check_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
+    totals->let_in += world->model.let_in, totals->reused += world->model.reused;
     world_close(world);
     return is_well;
 }

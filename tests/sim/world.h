@@ -101,6 +101,7 @@ struct world {
     unsigned loop_count, peer_count;
     bool collides_sweeps;
     bool has_pools; /* then no two requests run at once */
+    bool has_tokens;
     bool has_watches;
     uint64_t watch_chance;
     struct watch watches[WATCHES_MAX];
@@ -135,6 +136,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t let_in, reused;           /* tokens */
     uint64_t heard, lagged;            /* events; and how many were missed by slow readers */
     uint64_t lives;                    /* sessions of which a watch knew whether they lived */
     uint64_t granted;                  /* answers to those who waited for a hand-out */
