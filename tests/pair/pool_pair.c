@@ -1,0 +1,578 @@
+/* Pools, played at random by two engines at once: the one under test and the scenarios' naive one, which knows the
+ * model alone. Every answer, every grant to who waits, all counts and each session's usage have to be the
+ * same. Strategies that pick by chance are left out; fences and the numbers of hand-outs are compared by whether they
+ * are given, not by their values: how many were taken back unseen is nobody's business.
+ *
+ *     pool_pair [seeds [first [tell]]]    tell: what came of each step */
+#include "base/prng.h"
+#include "scenario/naive_engine.h"
+#include "wire/codec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { STEPS = 600, OUTS_MAX = 64, WAITS_MAX = 256, IDS = 6, ANSWERS_MAX = WAITS_MAX };
+#define START INT64_C(1767225600000)
+
+struct answer {
+    unsigned wait; /* its number among all that waited */
+    enum error_code code;
+    char id[24];
+    uint64_t use;
+    uint32_t more_count;
+};
+
+struct side {
+    struct engine *engine;
+    unsigned made;
+    uint64_t tickets[WAITS_MAX];
+    bool is_done[WAITS_MAX];
+    struct answer answers[ANSWERS_MAX];
+    unsigned answer_count;
+};
+
+static struct side sides[2];
+static struct prng prng;
+static int64_t now_ms;
+static uint64_t waiting_count, usable_count;
+static unsigned wait_count, step;
+static uint64_t seed, acquired, granted, compared;
+static bool nobody_is_there; /* to take an answer */
+static bool tells, is_looking;
+
+/* A hand-out that a client may come back to. */
+struct out {
+    char id[24];
+    uint64_t use[2], fence[2];
+};
+static struct out outs[OUTS_MAX];
+static unsigned out_count;
+
+#define SAME(a, b)                                                                                                     \
+    do {                                                                                                               \
+        compared++;                                                                                                    \
+        if ((a) == (b)) break;                                                                                         \
+        fprintf(stderr, "seed %llu, step %u, at %lld: " #a " is %lld, in the naive engine %lld\n",                     \
+                (unsigned long long)seed, step, (long long)(now_ms - START), (long long)(a), (long long)(b));          \
+        exit(1);                                                                                                       \
+    } while (0)
+
+static void test_random(void *context, void *out, size_t size) {
+    static struct prng entropy = {5};
+    (void)context;
+    prng_fill(&entropy, out, size);
+}
+static void test_wake(void *context, unsigned loop_index) {
+    (void)context, (void)loop_index;
+}
+static const struct env env = {.random = test_random, .wake = test_wake};
+
+static size_t make_id(void *context, char *id) {
+    struct side *side = context;
+    return (size_t)snprintf(id, 24, "m%u", ++side->made);
+}
+
+static void begin_session(const struct policy *policy, const struct pool_policy *pool, int64_t at_ms,
+                          struct session *draft, struct usage *usage) {
+    (void)policy;
+    draft->status = STATUS_ACTIVE;
+    draft->created_at = draft->last_active_at = at_ms;
+    draft->absolute_timeout_ms = pool->absolute_timeout_ms;
+    draft->idle_timeout_ms = pool->idle_timeout_ms;
+    draft->data = BYTES_LITERAL("\x80");
+    *usage = (struct usage){.max_usage_count = pool->max_usage_count,
+                            .max_error_score = pool->max_error_score,
+                            .error_score_decrement = pool->error_score_decrement};
+}
+
+static void copy_id(char *out, struct bytes id) {
+    snprintf(out, 24, "%.*s", (int)id.size, (const char *)id.data);
+}
+
+static bool on_done(void *context, unsigned loop, struct verb *verb) {
+    struct side *side = context;
+    (void)loop;
+    if (nobody_is_there) {
+        for (unsigned i = 0; i < wait_count; i++)
+            if (side->tickets[i] == verb->private[0]) side->is_done[i] = true;
+        return false;
+    }
+    if (side->answer_count == ANSWERS_MAX) abort();
+    struct answer *answer = &side->answers[side->answer_count++];
+    *answer = (struct answer){.code = verb->error.code, .wait = UINT32_MAX};
+    for (unsigned i = 0; i < wait_count; i++)
+        if (side->tickets[i] == verb->private[0]) {
+            answer->wait = i;
+            side->is_done[i] = true;
+        }
+    if (verb->is_found) {
+        copy_id(answer->id, verb->session.id);
+        answer->use = verb->use;
+        answer->more_count = verb->more_count;
+    }
+    return true;
+}
+
+static void open_sides(void) {
+    struct engine *(*const opens[2])(const struct engine_options *options) = {memory_engine_open, naive_engine_open};
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine_options options = {.loop_count = 1,
+                                         .shard_bits = i ? 0 : 1 + (unsigned)(seed % 3),
+                                         .now_ms = START,
+                                         .limits = {.max_namespaces = 16},
+                                         .default_policy = &policy_defaults,
+                                         .default_pool_policy = &pool_policy_defaults,
+                                         .env = &env,
+                                         .policy_apply = policy_apply,
+                                         .pool_policy_apply = pool_policy_apply,
+                                         .pool_session_make = make_id,
+                                         .pool_session_begin = begin_session,
+                                         .pool_context = &sides[i]};
+        sides[i] = (struct side){.engine = opens[i](&options)};
+        if (!sides[i].engine) abort();
+        sides[i].engine->vtable->set_done(sides[i].engine, on_done, &sides[i]);
+    }
+}
+
+static void tell_hand_out(const struct session *session, uint64_t use) {
+    printf("%.*s/%llu ", (int)session->id.size, (const char *)session->id.data, (unsigned long long)use);
+}
+
+static void tell_hand_outs(const struct verb *verb) {
+    tell_hand_out(&verb->session, verb->use);
+    for (uint32_t i = 0; i < verb->more_count; i++) tell_hand_out(&verb->more[i].session, verb->more[i].use);
+}
+
+/* What a step asked and what came of it, with the naive engine's behind the stroke. */
+static void tell_step(const struct verb verbs[2], const enum submit_state states[2]) {
+    static const char *const kinds[VERB_KIND_COUNT] = {"get",     "update",  "touch",  "move",     "scan",
+                                                       "end_all", "acquire", "return", "configure"};
+    const struct verb *verb = &verbs[0];
+    printf("%u at %lld: %s %.*s", step, (long long)(now_ms - START), kinds[verb->kind], (int)verb->id.size,
+           verb->id.data ? (const char *)verb->id.data : "");
+    if (verb->kind == VERB_ACQUIRE)
+        printf(" strategy %d create %d lease %lld wait %lld tags %zu count %u", verb->acquire.strategy,
+               verb->acquire.create, (long long)verb->acquire.lease_ms, (long long)verb->acquire.wait_ms,
+               verb->acquire.tags.size, verb->acquire.count);
+    if (verb->kind == VERB_RETURN)
+        printf(" kind %d outcome %d use %llu fence %d lease %lld", verb->pool_return.kind,
+               verb->pool_return.outcome.kind, (unsigned long long)verb->pool_return.use, verb->pool_return.fence != 0,
+               (long long)verb->pool_return.lease_ms);
+    if (verb->kind == VERB_END_ALL) printf(" end %d", verb->end_all.end);
+    for (unsigned i = 0; i < 2; i++) {
+        printf(i ? " | " : ": ");
+        if (states[i] == SUBMIT_PENDING)
+            printf("waits %llu", (unsigned long long)verbs[i].private[0]);
+        else if (verbs[i].error.code)
+            printf("error %d", verbs[i].error.code);
+        else if (!verbs[i].is_found)
+            printf("nothing");
+        else if (verb->kind == VERB_ACQUIRE || verb->kind == VERB_UPDATE || verb->kind == VERB_MOVE)
+            tell_hand_outs(&verbs[i]);
+        else
+            printf("done");
+    }
+    printf("\n");
+}
+
+/* Runs one verb on both; their turns stay open, so that answers can be compared. */
+static void submit(struct verb verbs[2], enum submit_state states[2]) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine *engine = sides[i].engine;
+        engine->vtable->leave(engine, 0);
+        engine->vtable->enter(engine, 0);
+        verbs[i].use = verbs[i].fence = 0;
+        verbs[i].more_count = 0;
+        engine->vtable->submit(engine, 0, &verbs[i], &states[i], 1, now_ms);
+    }
+    bool is_other =
+        states[0] != states[1] || verbs[0].error.code != verbs[1].error.code || verbs[0].is_found != verbs[1].is_found;
+    if (tells && (!is_looking || is_other)) tell_step(verbs, states);
+    SAME(states[0], states[1]);
+    if (states[0] == SUBMIT_PENDING) return;
+    SAME(verbs[0].error.code, verbs[1].error.code);
+    SAME(verbs[0].is_found, verbs[1].is_found);
+}
+
+static struct verb verb_of(enum verb_kind kind, const char *id) {
+    struct verb verb;
+    memset(&verb, 0, sizeof(verb));
+    verb.kind = kind;
+    verb.namespace = BYTES_LITERAL("web");
+    verb.id = bytes_of_string(id);
+    return verb;
+}
+
+static void compare_usage(const struct usage *a, const struct usage *b) {
+    SAME(a->usage_count, b->usage_count);
+    SAME(a->error_count, b->error_count);
+    SAME((int64_t)(a->error_score * 2), (int64_t)(b->error_score * 2));
+    SAME(a->last_used_at, b->last_used_at);
+    SAME(a->lease_expires_at, b->lease_expires_at);
+    SAME(a->retired_at, b->retired_at);
+}
+
+static void compare_sessions(const struct session *a, const struct session *b) {
+    if (!bytes_equal(a->id, b->id))
+        fprintf(stderr, "%.*s, in the naive engine %.*s\n", (int)a->id.size, (const char *)a->id.data, (int)b->id.size,
+                (const char *)b->id.data);
+    SAME(bytes_equal(a->id, b->id), true);
+    SAME(a->last_active_at, b->last_active_at);
+    SAME(a->usage != NULL, b->usage != NULL);
+    if (a->usage) compare_usage(a->usage, b->usage);
+}
+
+/* ---- steps */
+
+static const struct bytes tag_sets[] = {{NULL, 0},
+                                        BYTES_LITERAL("\x91\xa1"
+                                                      "a"),
+                                        BYTES_LITERAL("\x92\xa1"
+                                                      "b\xa1"
+                                                      "a")};
+
+static void note_out(const struct verb *verbs) {
+    struct out *out = &outs[out_count < OUTS_MAX ? out_count++ : prng_below(&prng, OUTS_MAX)];
+    copy_id(out->id, verbs[0].session.id);
+    for (unsigned i = 0; i < 2; i++) {
+        out->use[i] = verbs[i].use;
+        out->fence[i] = verbs[i].fence;
+    }
+}
+
+static void step_acquire(void) {
+    struct verb verbs[2];
+    enum submit_state states[2];
+    char id[24];
+    snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+    struct verb verb = verb_of(VERB_ACQUIRE, prng_happens(&prng, 1, 8) ? id : NULL);
+    verb.acquire.pool = BYTES_LITERAL("p");
+    verb.acquire.has_strategy = true;
+    verb.acquire.strategy = (enum pool_strategy)(1 + prng_below(&prng, 4));
+    verb.acquire.create = (enum pool_create)prng_below(&prng, 3);
+    if (prng_happens(&prng, 1, 2)) verb.acquire.create = POOL_CREATE_NEVER;
+    verb.acquire.lease_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 60) : 0;
+    if (!verb.id.data && prng_happens(&prng, 1, 2)) verb.acquire.wait_ms = prng_between(&prng, 1, 60);
+    if (prng_happens(&prng, 1, 4)) verb.acquire.tags = tag_sets[prng_below(&prng, 3)];
+    verb.acquire.count = !verb.id.data && prng_happens(&prng, 1, 6) ? 2 + (uint32_t)prng_below(&prng, 2) : 1;
+    verb.acquire.bytes_max = SIZE_MAX;
+    if (wait_count == WAITS_MAX || nobody_is_there) verb.acquire.wait_ms = 0;
+    /* While several are made, who waits is served by the first already, or by all together; and those that are made
+     * come in no order with those that were there. */
+    if (verb.acquire.count > 1 && verb.acquire.create == POOL_CREATE_AUTO) {
+        verb.acquire.wait_ms = 0;
+        if (waiting_count > 0 || usable_count > 0) verb.acquire.create = POOL_CREATE_NEVER;
+    }
+    /* One session may be on its way for a waiter, and the next one takes a place meanwhile, or what is made. */
+    if (verb.acquire.wait_ms && verb.acquire.create != POOL_CREATE_NEVER &&
+        verb.acquire.strategy == POOL_STRATEGY_USE_UNTIL_FAILURE)
+        verb.acquire.strategy = POOL_STRATEGY_LEAST_USED;
+    verbs[0] = verbs[1] = verb;
+    submit(verbs, states);
+    if (states[0] == SUBMIT_PENDING) {
+        for (unsigned i = 0; i < 2; i++) sides[i].tickets[wait_count] = verbs[i].private[0];
+        wait_count++;
+        return;
+    }
+    if (!verbs[0].is_found) return;
+    compare_sessions(&verbs[0].session, &verbs[1].session);
+    SAME(verbs[0].use != 0, verbs[1].use != 0);
+    SAME(verbs[0].fence != 0, verbs[1].fence != 0);
+    SAME(verbs[0].more_count, verbs[1].more_count);
+    for (uint32_t i = 0; i < verbs[0].more_count; i++) {
+        compare_sessions(&verbs[0].more[i].session, &verbs[1].more[i].session);
+    }
+    acquired += 1 + verbs[0].more_count;
+    note_out(verbs);
+}
+
+static void step_return(void) {
+    struct verb verbs[2];
+    enum submit_state states[2];
+    struct out out = {.id = "none"};
+    if (out_count) out = outs[prng_below(&prng, out_count)];
+    bool has_use = prng_happens(&prng, 3, 4), has_fence = out.fence[0] && prng_happens(&prng, 1, 2);
+    struct verb verb = verb_of(VERB_RETURN, out.id);
+    verb.pool_return.kind = (enum return_kind)prng_below(&prng, 3);
+    verb.pool_return.outcome.kind = (enum mark_kind)prng_below(&prng, 4);
+    if (verb.pool_return.outcome.kind == MARK_RETIRE && prng_happens(&prng, 3, 4))
+        verb.pool_return.outcome.kind = MARK_GOOD;
+    verb.pool_return.outcome.status_code = prng_happens(&prng, 1, 6) ? 403 : 200;
+    uint64_t other_use = prng_happens(&prng, 1, 20) ? 1000 : 0;
+    verb.pool_return.lease_ms = prng_between(&prng, 1, 60);
+    for (unsigned i = 0; i < 2; i++) {
+        verbs[i] = verb;
+        verbs[i].pool_return.use = has_use ? out.use[i] : other_use;
+        verbs[i].pool_return.fence = has_fence ? out.fence[i] : 0;
+    }
+    submit(verbs, states);
+    if (verbs[0].is_found) compare_usage(&verbs[0].usage, &verbs[1].usage);
+}
+
+struct put {
+    bool is_removal, ends, renames;
+    int64_t idle_timeout_ms;
+    struct bytes tags, id, new_id;
+    struct usage usage;
+};
+
+static enum outcome put_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct put *put = input->arguments;
+    (void)error;
+    if (put->is_removal) return input->old ? OUTCOME_REMOVE : OUTCOME_KEEP;
+    if (input->presence == PRESENCE_ALIVE) {
+        if (put->ends) {
+            draft->status = STATUS_ENDED;
+            draft->status_at = input->now_ms;
+        }
+        draft->last_active_at = input->now_ms;
+        return OUTCOME_REPLACE;
+    }
+    memset(draft, 0, sizeof(*draft));
+    draft->id = put->id;
+    draft->status = STATUS_ACTIVE;
+    draft->pool = BYTES_LITERAL("p");
+    draft->tags = put->tags;
+    draft->data = BYTES_LITERAL("\x80");
+    draft->created_at = draft->last_active_at = input->now_ms;
+    draft->idle_timeout_ms = put->idle_timeout_ms;
+    draft->usage = &put->usage;
+    return OUTCOME_REPLACE;
+}
+
+static enum outcome rename_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    const struct put *put = input->arguments;
+    (void)error;
+    if (input->presence != PRESENCE_ALIVE) return OUTCOME_KEEP;
+    draft->id = put->new_id;
+    return OUTCOME_REPLACE;
+}
+
+static void step_write(void) {
+    struct verb verbs[2];
+    enum submit_state states[2];
+    char id[24], new_id[24];
+    struct put put = {.is_removal = prng_happens(&prng, 1, 6),
+                      .ends = prng_happens(&prng, 1, 8),
+                      .renames = prng_happens(&prng, 1, 8),
+                      .idle_timeout_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 300) : 0,
+                      .tags = tag_sets[prng_below(&prng, 3)]};
+    put.usage = (struct usage){.usage_count = prng_happens(&prng, 1, 3) ? prng_below(&prng, 3) : 0,
+                               .max_usage_count = 1 + prng_below(&prng, 4),
+                               .max_error_score = 2,
+                               .error_score_decrement = 0.5,
+                               .is_forced = prng_happens(&prng, 1, 3)};
+    snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+    if (out_count && prng_happens(&prng, 1, 4)) memcpy(id, outs[prng_below(&prng, out_count)].id, sizeof(id));
+    snprintf(new_id, sizeof(new_id), "s%u", (unsigned)prng_below(&prng, IDS));
+    put.id = bytes_of_string(id);
+    put.new_id = bytes_of_string(new_id);
+    struct verb verb = verb_of(put.renames ? VERB_MOVE : VERB_UPDATE, id);
+    if (put.renames) {
+        verb.move.rule = rename_rule;
+        verb.move.arguments = &put;
+    } else {
+        verb.update.rule = put_rule;
+        verb.update.arguments = &put;
+    }
+    verbs[0] = verbs[1] = verb;
+    submit(verbs, states);
+    if (verbs[0].is_found) compare_sessions(&verbs[0].session, &verbs[1].session);
+}
+
+static void step_configure(void) {
+    struct verb verbs[2];
+    enum submit_state states[2];
+    struct pool_policy_change change = {.given = UINT64_C(1) << prng_below(&prng, 9)};
+    change.given &= POOL_POLICY_MAX_POOL_SIZE | POOL_POLICY_MAX_USAGE_COUNT | POOL_POLICY_COOLDOWN_MS |
+                    POOL_POLICY_MAX_CONCURRENT | POOL_POLICY_IDLE_TIMEOUT_MS;
+    change.values.max_pool_size = prng_below(&prng, 7);
+    change.values.max_usage_count = prng_below(&prng, 6);
+    change.values.cooldown_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 40) : 0;
+    change.values.max_concurrent = prng_below(&prng, 3);
+    change.values.idle_timeout_ms = prng_between(&prng, 0, 400);
+    struct verb verb = verb_of(VERB_CONFIGURE, NULL);
+    verb.configure.group = GROUP_POOL;
+    verb.configure.group_name = BYTES_LITERAL("p");
+    verb.configure.pool_change = &change;
+    verbs[0] = verbs[1] = verb;
+    submit(verbs, states);
+}
+
+/* Makes the namespace, with a retention that it keeps: whether what was forgotten comes back as that grows is not
+ * decided here. */
+static void make_namespace(void) {
+    struct verb verbs[2], verb = verb_of(VERB_CONFIGURE, NULL);
+    enum submit_state states[2];
+    struct policy_change change = {.given = POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS};
+    change.values.retention_ms = prng_happens(&prng, 1, 4) ? 0 : prng_between(&prng, 1, 400);
+    verb.configure.change = &change;
+    verbs[0] = verbs[1] = verb;
+    submit(verbs, states);
+}
+
+static void step_end(void) {
+    static const enum end_kind ends[] = {END_CLEAR, END_DROP, END_DESTROY, END_REVOKE, END_REMOVE, END_PURGE};
+    struct verb verbs[2], verb = verb_of(VERB_END_ALL, NULL);
+    enum submit_state states[2];
+    verb.end_all.end = ends[prng_below(&prng, 6)];
+    verb.end_all.group = GROUP_POOL;
+    verb.end_all.group_name = BYTES_LITERAL("p");
+    verbs[0] = verbs[1] = verb;
+    submit(verbs, states);
+    if (verb.end_all.end == END_DROP) make_namespace();
+}
+
+static void step_cancel(void) {
+    if (!wait_count) return;
+    unsigned wait = wait_count - 1 - (unsigned)prng_below(&prng, wait_count < 8 ? wait_count : 8);
+    bool was[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine *engine = sides[i].engine;
+        was[i] = !sides[i].is_done[wait] && engine->vtable->cancel(engine, 0, sides[i].tickets[wait]);
+        sides[i].is_done[wait] = true;
+    }
+    if (tells) printf("%u at %lld: cancel wait %u: %d | %d\n", step, (long long)(now_ms - START), wait, was[0], was[1]);
+    SAME(was[0], was[1]);
+}
+
+/* ---- comparing */
+
+static int compare_answers(const void *a, const void *b) {
+    unsigned one = ((const struct answer *)a)->wait, other = ((const struct answer *)b)->wait;
+    return one < other ? -1 : one > other;
+}
+
+/* In which order answers of one millisecond are told is nobody's business; in which order they are decided shows in
+ * their numbers. */
+static void advance(void) {
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine *engine = sides[i].engine;
+        for (unsigned round = 0; round < 100; round++) {
+            engine->vtable->leave(engine, 0);
+            engine->vtable->enter(engine, 0);
+            if (engine->vtable->advance(engine, 0, now_ms, 1000) > now_ms) break;
+        }
+    }
+    for (unsigned i = 0; tells && i < 2; i++)
+        for (unsigned j = 0; j < sides[i].answer_count; j++)
+            printf("%u at %lld: %s wait %u is answered %d %s use %llu and %u more\n", step, (long long)(now_ms - START),
+                   i ? "| naive" : "", sides[i].answers[j].wait, sides[i].answers[j].code, sides[i].answers[j].id,
+                   (unsigned long long)sides[i].answers[j].use, sides[i].answers[j].more_count);
+    SAME(sides[0].answer_count, sides[1].answer_count);
+    for (unsigned i = 0; i < 2; i++)
+        qsort(sides[i].answers, sides[i].answer_count, sizeof(struct answer), compare_answers);
+    for (unsigned i = 0; i < sides[0].answer_count; i++) {
+        const struct answer *a = &sides[0].answers[i], *b = &sides[1].answers[i];
+        SAME(a->wait, b->wait);
+        SAME(a->code, b->code);
+        SAME(strcmp(a->id, b->id), 0);
+        SAME(a->more_count, b->more_count);
+        granted += a->id[0] != 0;
+    }
+    sides[0].answer_count = sides[1].answer_count = 0;
+}
+
+/* A millisecond at a time: what is due happens at its own moment. */
+static void pass_time(void) {
+    int64_t until_ms = now_ms + prng_between(&prng, 1, prng_happens(&prng, 1, 30) ? 12000 : 30);
+    while (now_ms < until_ms) {
+        now_ms++;
+        advance();
+    }
+}
+
+static void compare_pools(void) {
+    struct verb verbs[2], verb = verb_of(VERB_CONFIGURE, NULL);
+    enum submit_state states[2];
+    verb.configure.group = GROUP_POOL;
+    verb.configure.group_name = BYTES_LITERAL("p");
+    verbs[0] = verbs[1] = verb;
+    is_looking = true;
+    submit(verbs, states);
+    is_looking = false;
+    const struct pool_state *a = &verbs[0].pool_state, *b = &verbs[1].pool_state;
+    if (tells)
+        for (const struct pool_state *state = a;; state = b) {
+            printf("%s%llu usable, %llu retired, %llu leased, %llu cooling, %llu held, %llu waiting",
+                   state == b ? " | " : "  ", (unsigned long long)state->usable_count,
+                   (unsigned long long)state->retired_count, (unsigned long long)state->leased_count,
+                   (unsigned long long)state->cooling_count, (unsigned long long)state->held_count,
+                   (unsigned long long)state->waiting_count);
+            if (state == b) break;
+        }
+    if (tells)
+        printf("; size %llu, uses %llu\n", (unsigned long long)a->policy.max_pool_size,
+               (unsigned long long)a->policy.max_usage_count);
+    SAME(a->exists, b->exists);
+    waiting_count = a->waiting_count;
+    usable_count = a->usable_count;
+    if (!a->exists) return;
+    SAME(a->usable_count, b->usable_count);
+    SAME(a->retired_count, b->retired_count);
+    SAME(a->leased_count, b->leased_count);
+    SAME(a->cooling_count, b->cooling_count);
+    SAME(a->held_count, b->held_count);
+    SAME(a->waiting_count, b->waiting_count);
+}
+
+static void compare_session(const char *id) {
+    struct verb verbs[2], verb = verb_of(VERB_GET, id);
+    enum submit_state states[2];
+    verb.get.include_dead = true;
+    verbs[0] = verbs[1] = verb;
+    is_looking = true;
+    submit(verbs, states);
+    is_looking = false;
+    if (verbs[0].is_found) compare_sessions(&verbs[0].session, &verbs[1].session);
+}
+
+static void run(void) {
+    now_ms = START;
+    wait_count = out_count = 0;
+    waiting_count = usable_count = 0;
+    prng = prng_of(seed);
+    open_sides();
+    for (unsigned i = 0; i < 2; i++) sides[i].engine->vtable->enter(sides[i].engine, 0);
+    make_namespace();
+    for (step = 0; step < STEPS; step++) {
+        /* Of several hand-outs of one session that are taken back, which was the last one remains to chance. */
+        nobody_is_there = waiting_count <= 1 && prng_happens(&prng, 1, 6);
+        uint64_t what = prng_below(&prng, 100);
+        if (what < 38)
+            step_acquire();
+        else if (what < 66)
+            step_return();
+        else if (what < 82)
+            step_write();
+        else if (what < 86)
+            step_configure();
+        else if (what < 87)
+            step_end();
+        else if (what < 90)
+            step_cancel();
+        else
+            pass_time();
+        advance();
+        compare_pools();
+        char id[24];
+        snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+        compare_session(id);
+        if (out_count) compare_session(outs[prng_below(&prng, out_count)].id);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct engine *engine = sides[i].engine;
+        engine->vtable->leave(engine, 0);
+        if (i == 0) engine->vtable->check(engine);
+        engine->vtable->close(engine);
+    }
+}
+
+int main(int argc, char **argv) {
+    uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
+    tells = argc > 3;
+    for (seed = first; seed < first + seeds; seed++) run();
+    printf("%llu seeds: %llu hand-outs, %llu grants to who waited, %llu comparisons\n", (unsigned long long)seeds,
+           (unsigned long long)acquired, (unsigned long long)granted, (unsigned long long)compared);
+    return 0;
+}
