@@ -389,6 +389,7 @@ int main(int count, char **arguments) {
         run_all(client_tests, "a client", shard_bits[i]);
         run_all(event_tests, "an event", shard_bits[i]);
         run_all(pool_tests, "a pool", shard_bits[i]);
+        run_all(pool_choice_tests, "a pool", shard_bits[i]);
         run_all(lease_tests, "a pool", shard_bits[i]);
         run_all(pool_point_tests, "between two locks of a pool", shard_bits[i]);
     }

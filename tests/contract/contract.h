@@ -129,7 +129,7 @@ struct contract_test {
     void (*run)(struct world *world);
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
-    scan_tests[], client_tests[], event_tests[], pool_tests[], lease_tests[], pool_point_tests[];
+    scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[];
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

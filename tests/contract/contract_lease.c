@@ -290,6 +290,57 @@ static void gives_who_waits_for_several_as_many_as_there_are(struct world *world
     CHECK_EQUAL(usage_of(world, "a").usage_count, 1);
 }
 
+static void gives_who_waits_for_several_what_later_ones_could_have(struct world *world) {
+    begin_waiting();
+    pool_put(world, "a");
+    pool_put(world, "b");
+    pool_acquire(world, (struct want){.id = "a", .lease_ms = 100});
+    pool_acquire(world, (struct want){.id = "b", .lease_ms = 100});
+    uint64_t first = wait_on(world, 0, (struct want){.count = 2, .lease_ms = 100});
+    wait_on(world, 1, (struct want){.lease_ms = 100});
+    world->now_ms += 100;
+    contract_advance(world);
+    CHECK_EQUAL(answer_count, 1);
+    CHECK_EQUAL(answers[0].ticket, first);
+    CHECK_EQUAL(answers[0].more_count, 1);
+    CHECK_EQUAL(pool_info(world).waiting_count, 1);
+}
+
+/* Who is served gives a place up, and the first who wants that waits before and not behind. */
+static void gives_a_place_that_a_grant_gave_up_to_who_came_first(struct world *world) {
+    struct bytes eu = BYTES_LITERAL("\x91\xa2"
+                                    "eu");
+    begin_waiting();
+    pool_change(world,
+                (struct pool_policy_change){.given = POOL_POLICY_MAX_USAGE_COUNT, .values = {.max_usage_count = 2}});
+    pool_change(world, pool_sized(1));
+    pool_put(world, "a");
+    pool_acquire(world, (struct want){.lease_ms = 100});
+    uint64_t first = wait_on(world, 0, (struct want){.asks = true, .tags = eu});
+    uint64_t second = wait_on(world, 0, (struct want){0});
+    wait_on(world, 0, (struct want){.asks = true});
+    world->now_ms += 100;
+    contract_advance(world);
+    CHECK_EQUAL(answer_count, 2);
+    CHECK_EQUAL(answers[0].ticket, second);
+    CHECK_EQUAL(answers[1].ticket, first);
+    CHECK_EQUAL(answers[1].code, ERROR_CREATE_NEEDED);
+    CHECK_EQUAL(pool_info(world).waiting_count, 1);
+}
+
+static void gives_no_number_of_a_hand_out_twice(struct world *world) {
+    begin_waiting();
+    pool_put(world, "a");
+    struct verb held = pool_acquire(world, (struct want){.lease_ms = 500});
+    wait_on(world, 0, (struct want){.lease_ms = 100});
+    pool_return(world, "a", (struct given){.kind = RETURN_RELEASE, .use = held.use});
+    takes_answers = false;
+    contract_advance(world);
+    struct verb next = pool_acquire(world, (struct want){0});
+    CHECK_EQUAL(next.use, 3); /* nobody got 2 */
+    CHECK_EQUAL(next.usage.usage_count, 1);
+}
+
 /* A session that was granted and dies before its loop comes to answer is not answered: its waiter waits on. */
 static void grants_no_session_that_died_meanwhile(struct world *world) {
     begin_waiting();
@@ -325,5 +376,8 @@ const struct contract_test lease_tests[] = {
     {"answers who waits in a namespace that is dropped", answers_who_waits_in_a_namespace_that_is_dropped},
     {"lets who waits wait on through a reset", who_waits_goes_on_waiting_through_a_reset},
     {"gives who waits for several as many as there are", gives_who_waits_for_several_as_many_as_there_are},
+    {"gives who waits for several what later ones could have", gives_who_waits_for_several_what_later_ones_could_have},
+    {"gives a place that a grant gave up to who came first", gives_a_place_that_a_grant_gave_up_to_who_came_first},
+    {"gives no number of a hand-out twice", gives_no_number_of_a_hand_out_twice},
     {"grants no session that died meanwhile", grants_no_session_that_died_meanwhile},
     {NULL, NULL}};

@@ -285,15 +285,18 @@ static void makes_nothing_where_memory_is_lacking(struct world *world) {
                                &(struct engine_limits){.max_memory = stats.bytes_used + 50000, .max_namespaces = 10});
     struct verb verb;
     do {
-        verb = pool_acquire(world, (struct want){.creates = true});
+        verb = pool_acquire(world, (struct want){.creates = true, .lease_ms = 1000});
         made += verb.is_found;
     } while (verb.is_found && made < 10000);
     CHECK_EQUAL(verb.error.code, ERROR_NO_MEMORY);
     CHECK(made > 0 && made < 1000);
     CHECK_EQUAL(pool_info(world).usable_count, made);
-    CHECK_EQUAL(pool_put(world, "a").error.code, ERROR_NO_MEMORY);
+    static const uint8_t large[4096];
+    struct put put = {.pool = TEXT("p"), .data = bytes_of(large, sizeof(large)), .revives = true};
+    CHECK_EQUAL(contract_put(world, "web", "a", put).error.code, ERROR_NO_MEMORY);
     engine->vtable->check(engine);
-    CHECK(pool_acquire(world, (struct want){0}).is_found); /* what is there goes on */
+    world->now_ms += 1000;
+    CHECK(pool_acquire(world, (struct want){.creates = true}).is_found); /* what is there goes on */
     engine->vtable->set_limits(engine, &(struct engine_limits){.max_namespaces = 10});
     CHECK(pool_acquire(world, (struct want){.creates = true}).is_found);
 }

@@ -21,6 +21,9 @@ struct use {
     uint64_t number;
     uint64_t fence; /* 0: without a lease */
     bool is_marked, is_open;
+    /* What stood before it, for when nobody gets it. */
+    uint64_t order, order_before;
+    int64_t used_before, ready_before;
 };
 
 /* What a pool knows of one session. */
@@ -29,6 +32,7 @@ struct seat {
     struct use *uses;   /* the newest first */
     uint64_t use_count; /* numbers given */
     uint64_t fence;     /* of the newest lease */
+    uint64_t entered;   /* grows with every session that enters a pool */
     uint64_t order;     /* of the last hand-out among all; 0: never handed out */
     int64_t ready_at;   /* end of its cooldown; 0: none */
     bool is_spent;      /* it had its last hand-out and gave up its place */
@@ -38,6 +42,7 @@ struct seat {
 struct entry {
     bool is_used, is_tombstone;
     bool is_told;           /* that its deadline has passed */
+    bool was_dead;          /* already before its status was last changed */
     struct session session; /* of a tombstone: only id. An alias: id, replaced_by, absolute_expires_at */
     int64_t died_at;        /* of tombstones and aliases: tombstone_ms counts from here */
     uint64_t sequence;      /* grows with every session that begins; kept under a new id */

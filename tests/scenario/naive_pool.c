@@ -148,6 +148,7 @@ static bool is_better(enum pool_strategy strategy, const struct entry *a, const 
     const struct seat *one = a->seat, *other = b->seat;
     if (strategy == POOL_STRATEGY_LEAST_USED && one->usage.usage_count != other->usage.usage_count)
         return one->usage.usage_count < other->usage.usage_count;
+    if (one->order == other->order) return one->entered < other->entered;
     if (strategy == POOL_STRATEGY_USE_UNTIL_FAILURE) return one->order > other->order;
     return one->order < other->order;
 }
@@ -221,7 +222,8 @@ static struct entry *choose(struct acquiring *acquiring, uint32_t taken) {
         if (found) verb->error = error_make(ERROR_NONE, NULL);
         return found; /* a namespace that admits no more still has those that are there */
     }
-    if (!taken) hold_place(acquiring); /* else the answer is what was taken, and nobody learns of a place */
+    if (taken) return pick(acquiring, taken); /* the answer is what is taken, so nobody learns of a place */
+    hold_place(acquiring);
     return NULL;
 }
 
@@ -230,13 +232,19 @@ static void hand_out(struct acquiring *acquiring, struct entry *entry, struct ha
     struct seat *seat = entry->seat;
     int64_t lease_ms = acquiring->verb->acquire.lease_ms, now_ms = acquiring->now_ms;
     struct use *use = naive_keep(naive, sizeof(*use));
-    *use = (struct use){.next = seat->uses, .number = ++seat->use_count, .is_open = true};
+    *use = (struct use){.next = seat->uses,
+                        .number = ++seat->use_count,
+                        .is_open = true,
+                        .order = ++naive->orders,
+                        .order_before = seat->order,
+                        .used_before = seat->usage.last_used_at,
+                        .ready_before = seat->ready_at};
     if (lease_ms > 0) {
         use->fence = seat->fence = next_version(naive, now_ms);
         seat->usage.lease_expires_at = now_ms + lease_ms;
     }
     seat->uses = use;
-    seat->order = ++naive->orders;
+    seat->order = use->order;
     seat->usage.usage_count++;
     seat->usage.last_used_at = now_ms;
     seat->is_spent = usage_is_used_up(&seat->usage);
@@ -309,11 +317,18 @@ static void release(struct naive *naive, struct space *space, struct entry *entr
 
 static void take_back_one(struct naive *naive, struct space *space, struct bytes id, uint64_t number, int64_t now_ms) {
     struct entry *entry = entry_find(space, id);
-    struct use *use = entry && entry->seat ? use_find(entry->seat, number) : NULL;
-    if (!use) return;
+    struct seat *seat = entry ? entry->seat : NULL;
+    struct use *use = seat ? use_find(seat, number) : NULL;
+    if (!use || use->is_marked) return;
     /* It never went out: it was not the last one either. */
-    entry->seat->is_spent = false;
+    seat->is_spent = false;
+    int64_t ready_at = seat->ready_at;
     release(naive, space, entry, use, now_ms);
+    seat->ready_at = ready_at;
+    if (seat->order != use->order) return; /* somebody got it since */
+    seat->order = use->order_before;
+    seat->usage.last_used_at = use->used_before;
+    seat->ready_at = use->ready_before;
 }
 
 void take_back(struct naive *naive, struct verb *verb, int64_t now_ms) {

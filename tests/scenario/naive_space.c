@@ -75,7 +75,7 @@ enum presence naive_judge(const struct space *space, const struct entry *entry, 
     /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
     int64_t forgotten_at = usage && usage->retired_at ? usage->retired_at + space->policy.retention_ms : INT64_MAX;
     if (now_ms >= forgotten_at &&
-        (session_is_alive(session, now_ms) || session_died_at(session, now_ms) > forgotten_at))
+        (session_is_alive(session, now_ms) || (!entry->was_dead && session_died_at(session, now_ms) > forgotten_at)))
         return covers(space, usage->retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (session_is_alive(session, now_ms)) return PRESENCE_ALIVE;
     int64_t died_at = session_died_at(session, now_ms);

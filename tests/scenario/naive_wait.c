@@ -38,9 +38,12 @@ static void answer(struct naive *naive, struct waiter *waiter) {
 }
 
 void naive_serve_waiters(struct naive *naive, int64_t now_ms) {
-    for (struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next)
-        if (!waiter->is_answered && !waiter->is_over && acquire_now(naive, &waiter->verb, now_ms))
-            answer(naive, waiter);
+    for (struct waiter *waiter = naive->waiters; waiter;) {
+        bool is_served = !waiter->is_answered && !waiter->is_over && acquire_now(naive, &waiter->verb, now_ms);
+        if (is_served) answer(naive, waiter);
+        /* What it made may be for those who came before. */
+        waiter = is_served ? naive->waiters : waiter->next;
+    }
 }
 
 void time_out_waiters(struct naive *naive, int64_t now_ms) {
@@ -72,12 +75,14 @@ bool naive_cancel(struct engine *self, unsigned loop, uint64_t ticket) {
 }
 
 void deliver(struct naive *naive, unsigned loop, int64_t now_ms) {
-    for (struct waiter *waiter = naive->waiters; waiter; waiter = waiter->next) {
+    for (struct waiter *waiter = naive->waiters, *next; waiter; waiter = next) {
+        next = waiter->next;
         if (!waiter->is_answered || waiter->is_over || waiter->loop != loop) continue;
         waiter->is_over = true;
         waiter->verb.session.usage = &waiter->verb.usage;
         if (naive->done && naive->done(naive->done_context, loop, &waiter->verb)) continue;
         take_back(naive, &waiter->verb, now_ms);
         naive_serve_waiters(naive, now_ms);
+        next = naive->waiters; /* one that came before may have it */
     }
 }

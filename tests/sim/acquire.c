@@ -212,11 +212,6 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
     unsigned wanted = call->count ? call->count : 1, count = 0;
     if (offer == OFFER_NOTHING || offer == OFFER_ASK) return expect_nobody(model, call, offer, now_ms, answer);
     if (offer == OFFER_CREATE && !may_make(model, call, now_ms)) return expect_error(model, answer, "LIMIT");
-    /* Where there is a place that the namespace cannot fill, either is right: to say so, or to hand out another. */
-    if (offer == OFFER_SESSION && !is_nil(answer->error) && call->making == POOL_CREATE_AUTO && !call->id[0] &&
-        strategy_of(model, call) != POOL_STRATEGY_USE_UNTIL_FAILURE &&
-        pool_has_place(model, pool_of(model, call), false, now_ms) && !may_make(model, call, now_ms))
-        return expect_error(model, answer, "LIMIT");
     if (wanted > 1) model->mixed_at = now_ms;
     model->orders++; /* those of one call come in no order */
     if (!expect_ok(model, answer)) return false;

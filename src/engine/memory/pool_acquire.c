@@ -3,7 +3,7 @@
  * All that is decided is decided in one visit: hand-outs are counted, and places are taken for sessions that are to be
  * made. After it, without the pool's lock, each session is touched under its shard's lock, if it still is the record
  * that was seen; each place gets a session through the ordinary update, which its maker is handed out before anybody
- * else sees it. What fails is given back, and if nothing is left all is decided again. */
+ * else sees it. What fails is given back, and others are taken for it; if nothing is left all is decided again. */
 #include "engine/memory/pool_visit.h"
 
 #define MAKE_TRIES 4 /* ids made by chance that are taken already */
@@ -203,25 +203,46 @@ static size_t item_bytes(const struct pool_item *item) {
     return item->session.data.size + item->session.meta.size;
 }
 
-void acquire_realise(struct acquire *acquire) {
-    uint32_t kept = 0;
-    size_t bytes = 0;
-    for (uint32_t i = 0; i < acquire->item_count; i++) {
+static bool is_long(const struct acquire *acquire) {
+    return acquire->done_count > 0 && acquire->bytes > acquire->bytes_max;
+}
+
+static bool item_realise(struct acquire *acquire, struct pool_item *item) {
+    if (item->is_place) return item_make(acquire, item);
+    if (item_touch(acquire, item)) return true;
+    item_give_back(acquire, item);
+    return false;
+}
+
+/* True: some failed, or were made and may have given up their places with that, so that there may be more. */
+static bool acquire_realise(struct acquire *acquire) {
+    uint32_t count = acquire->item_count;
+    bool may_be_more = false;
+    for (uint32_t i = acquire->done_count; i < count; i++) {
         struct pool_item item = acquire->items[i];
-        if (kept > 0 && bytes > acquire->bytes_max) {
+        bool is_place = item.is_place;
+        if (is_long(acquire)) {
             item_give_back(acquire, &item);
             continue;
         }
-        bool was_place = item.is_place;
-        if (was_place ? item_make(acquire, &item) : item_touch(acquire, &item)) {
-            bytes += item_bytes(&item);
-            acquire->items[kept++] = item;
-        } else if (!was_place) {
-            item_give_back(acquire, &item);
-        }
+        bool is_done = item_realise(acquire, &item);
+        may_be_more |= is_place || !is_done;
+        if (!is_done) continue;
+        acquire->bytes += item_bytes(&item);
+        acquire->items[acquire->done_count++] = item;
     }
-    acquire->item_count = kept;
-    if (kept) acquire->error.code = ERROR_NONE;
+    acquire->item_count = acquire->done_count;
+    return may_be_more;
+}
+
+void acquire_complete(struct acquire *acquire) {
+    struct visit visit;
+    while (acquire_realise(acquire) && acquire->item_count < acquire->count && !is_long(acquire)) {
+        if (acquire->error.code) acquire->want.create = POOL_CREATE_NEVER;
+        if (!visit_begin(&visit, acquire->context, acquire->namespace, acquire->pool_name, false)) return;
+        if (!visit.pool->is_dropped) acquire_take(acquire, &visit);
+        visit_end(&visit);
+    }
 }
 
 static struct error choice_error(const struct acquire *acquire) {
@@ -300,7 +321,7 @@ static void acquire_one(struct acquire *acquire, struct bytes id) {
     else if (entry)
         visit_settle(&visit, entry);
     visit_end(&visit);
-    acquire_realise(acquire);
+    if (record) acquire_realise(acquire);
 }
 
 static bool acquire_makes(const struct verb *verb) {
@@ -348,7 +369,7 @@ static uint64_t acquire_run(struct acquire *acquire, const struct verb *verb) {
         if (!acquire_namespace(acquire, verb)) return 0;
         uint64_t ticket = acquire_decide(acquire, verb);
         if (ticket || (!acquire->item_count && !namespace_is_dropped(acquire->namespace))) return ticket;
-        acquire_realise(acquire);
+        acquire_complete(acquire);
         if (acquire->item_count || acquire->error.code) return 0;
     }
 }

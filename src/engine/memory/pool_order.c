@@ -9,10 +9,16 @@
 #define CAPACITY_MIN  4
 #define CAPACITY_TRIM 64 /* less is not worth giving back */
 
-static bool is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
+/* Those never handed out come after all that were, the first to enter first. */
+static bool is_more_recent(const struct pool_entry *a, const struct pool_entry *b) {
+    bool are_new = a->turn < TURN_FIRST && b->turn < TURN_FIRST;
+    return are_new ? a->turn < b->turn : a->turn > b->turn;
+}
+
+bool order_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
     switch (kind) {
     case ORDER_LEAST_RECENT: return a->turn < b->turn;
-    case ORDER_MOST_RECENT: return a->turn > b->turn;
+    case ORDER_MOST_RECENT: return is_more_recent(a, b);
     case ORDER_LEAST_USED:
         if (a->usage.usage_count != b->usage.usage_count) return a->usage.usage_count < b->usage.usage_count;
         return a->turn < b->turn;
@@ -32,7 +38,7 @@ static void sift_up(struct order *order, uint32_t at) {
     struct pool_entry *entry = order->entries[at];
     while (at > 0) {
         uint32_t parent = (at - 1) / 2;
-        if (!is_before(order->kind, entry, order->entries[parent])) break;
+        if (!order_is_before(order->kind, entry, order->entries[parent])) break;
         order_put(order, at, order->entries[parent]);
         at = parent;
     }
@@ -44,9 +50,9 @@ static void sift_down(struct order *order, uint32_t at) {
     for (;;) {
         uint32_t child = 2 * at + 1;
         if (child >= order->count) break;
-        if (child + 1 < order->count && is_before(order->kind, order->entries[child + 1], order->entries[child]))
+        if (child + 1 < order->count && order_is_before(order->kind, order->entries[child + 1], order->entries[child]))
             child++;
-        if (!is_before(order->kind, order->entries[child], entry)) break;
+        if (!order_is_before(order->kind, order->entries[child], entry)) break;
         order_put(order, at, order->entries[child]);
         at = child;
     }
@@ -109,6 +115,6 @@ void order_check(const struct order *order) {
     CHECK(order->count <= order->capacity);
     for (uint32_t i = 0; i < order->count; i++) {
         CHECK(order->entries[i]->positions[order->slot] == i);
-        if (i > 0) CHECK(!is_before(order->kind, order->entries[i], order->entries[(i - 1) / 2]));
+        if (i > 0) CHECK(!order_is_before(order->kind, order->entries[i], order->entries[(i - 1) / 2]));
     }
 }

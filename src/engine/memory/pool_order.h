@@ -14,7 +14,7 @@ struct pool_entry;
 enum order_kind {
     ORDER_ANY,          /* none: for chance */
     ORDER_LEAST_RECENT, /* the hand-out longest ago first, those never handed out before all */
-    ORDER_MOST_RECENT,  /* the last hand-out first */
+    ORDER_MOST_RECENT,  /* the last hand-out first, then those never handed out as they entered */
     ORDER_LEAST_USED,   /* the smallest usage first, then least recent */
     ORDER_DUE,          /* what is due first */
     ORDER_KIND_COUNT
@@ -28,6 +28,9 @@ struct order {
     uint8_t kind; /* enum order_kind */
     uint8_t slot; /* which of an entry's positions is this order's */
 };
+
+/* Whether `a` comes before `b`. */
+bool order_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b);
 
 /* Makes room for `count` entries in all. False where memory is lacking. */
 bool order_reserve(struct order *order, struct slab *slab, unsigned arena, uint32_t count);

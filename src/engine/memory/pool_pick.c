@@ -40,14 +40,6 @@ static bool lane_build(struct pool_memory memory, const struct pool *pool, struc
     return true;
 }
 
-/* Whether `a` comes before `b`, the heads of two lanes. */
-static bool head_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
-    if (kind == ORDER_MOST_RECENT) return a->turn > b->turn;
-    if (kind == ORDER_LEAST_USED && a->usage.usage_count != b->usage.usage_count)
-        return a->usage.usage_count < b->usage.usage_count;
-    return a->turn < b->turn;
-}
-
 /* The best of all lanes whose tags cover the wanted ones; by chance, one of all their entries. */
 static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct bytes tags, enum order_kind kind,
                          struct pool_entry **picked) {
@@ -61,7 +53,7 @@ static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct by
         seen += lane->ready_count;
         if (kind != ORDER_ANY) {
             struct pool_entry *head = lane->orders[kind].entries[0];
-            if (!*picked || head_is_before(kind, head, *picked)) *picked = head;
+            if (!*picked || order_is_before(kind, head, *picked)) *picked = head;
         } else if (prng_happens(&pool->prng, lane->ready_count, seen)) { /* each entry has the same chance at the end */
             *picked = lane->orders[kind].entries[prng_below(&pool->prng, lane->ready_count)];
         }
@@ -128,7 +120,8 @@ void entry_take_back(struct pool *pool, struct pool_entry *entry, const struct p
     struct usage *usage = &entry->usage;
     if (!uses_is_unmarked(&entry->uses, pick_in->use)) return; /* somebody else returned it meanwhile */
     if (entry_is_leased(entry) && entry->lease_use == pick_in->use) usage->lease_expires_at = 0;
-    uses_take_back(&entry->uses, pick_in->use);
+    uses_close(&entry->uses, pick_in->use);
+    uses_note_mark(&entry->uses, pick_in->use);
     if (usage->usage_count > 0) usage->usage_count--;
     if (entry->turn == pick_in->turn) { /* nobody got it since */
         entry->turn = pick_in->turn_before;

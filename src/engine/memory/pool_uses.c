@@ -68,12 +68,6 @@ uint64_t uses_hand_out(struct uses *uses, struct slab *slab, unsigned arena) {
     return uses->handed;
 }
 
-void uses_take_back(struct uses *uses, uint64_t use) {
-    uses_close(uses, use);
-    uses_note_mark(uses, use);
-    if (use == uses->handed && use > uses->first) uses->handed--;
-}
-
 bool uses_is_open(const struct uses *uses, uint64_t use) {
     uint32_t word;
     uint64_t bit;

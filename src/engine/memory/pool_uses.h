@@ -22,10 +22,9 @@ struct uses {
     uint64_t open, unmarked;
 };
 
-/* The next number: open and without a mark. Where memory is lacking the window forgets early. */
+/* The next number, which is never given again: open and without a mark. Where memory is lacking the window forgets
+ * early. */
 uint64_t uses_hand_out(struct uses *uses, struct slab *slab, unsigned arena);
-/* Takes a hand-out back, and its number too if it was the last one. */
-void uses_take_back(struct uses *uses, uint64_t use);
 
 bool uses_is_open(const struct uses *uses, uint64_t use);
 /* Whether it was handed out and had neither mark nor release, as far as is remembered. */

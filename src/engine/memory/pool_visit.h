@@ -88,15 +88,17 @@ struct acquire {
     struct pool *pool;
     struct pool_policy policy; /* of the pool, when the places were taken */
     struct pool_item *items;
-    uint32_t item_count;
-    enum pool_choice choice; /* why there are no more */
+    uint32_t item_count, done_count; /* those that are done are sessions, touched or made; the rest is to be */
+    size_t bytes;                    /* of them */
+    enum pool_choice choice;         /* why there are no more */
     struct error error;
 };
 
 /* Takes what is to be had; under the pool's lock, inside a visit. */
 void acquire_take(struct acquire *acquire, struct visit *visit);
-/* Turns picks and places into sessions; those that fail are given back. */
-void acquire_realise(struct acquire *acquire);
+/* Turns picks and places into sessions, and takes more for those that fail or gave up their places meanwhile. What the
+ * namespace admits no more is only an error where nothing else is there. */
+void acquire_complete(struct acquire *acquire);
 /* Gives all items back: nobody is there to take them. */
 void acquire_give_back(struct acquire *acquire);
 /* Writes the answer. */

@@ -2,9 +2,9 @@
  *
  * A waiter belongs to the loop that submitted it and stands in its pool's queue, in the order in which they came. Who
  * changes a pool serves the queue before the lock is let go, so nothing that a waiter could have is left for others.
- * A grant is made under the pool's lock: a hand-out, a place for a session that is to be made, or a refusal; the
- * waiter then goes to its loop, which turns the grant into an answer inside a turn of its own. If nobody is there to
- * take it, or the session has died meanwhile, the hand-out is taken back and the next one is served.
+ * A grant is made under the pool's lock: hand-outs, places for sessions that are to be made, or a refusal; the waiter
+ * then goes to its loop, which turns the grant into an answer inside a turn of its own. If nobody is there to take it,
+ * or the sessions have died meanwhile, the hand-outs are taken back and the next one is served.
  *
  * What is written here under the pool's lock: everything but `next` and `ticket`, which are the loop's own, and `link`
  * while the waiter is in an inbox. Only its loop frees a waiter. */
@@ -16,8 +16,7 @@
 
 enum waiter_state {
     WAITER_QUEUED,
-    WAITER_PICK,  /* it gets a session */
-    WAITER_PLACE, /* it gets a place, in which its loop makes a session */
+    WAITER_TAKEN, /* it gets sessions, or places in which its loop makes some */
     WAITER_ASKED, /* it gets a place to fill itself */
     WAITER_OVER,  /* nothing came in time */
     WAITER_LACKING,
@@ -37,12 +36,20 @@ struct waiter {
     int64_t until_ms;
     uint32_t count;
     size_t bytes_max;
-    struct pool_pick pick;
-    size_t size; /* of the block */
+    struct pool_pick pick; /* the first of what it gets */
+    bool is_place;         /* which is a place instead */
+    uint32_t item_count;
+    struct pool_item *items; /* room for `count`, once it got something; NULL: it gets one */
+    size_t size;             /* of the block */
 };
 
 static struct waiter **waiter_chain(struct loop *loop, uint64_t ticket) {
     return &loop->waiters[ticket % WAITER_CHAINS];
+}
+
+static void waiter_return_memory(struct memory_engine *engine, struct waiter *waiter) {
+    if (waiter->items) slab_free(&engine->slab, waiter->items, waiter->count * sizeof(*waiter->items));
+    slab_free(&engine->slab, waiter, waiter->size);
 }
 
 bool waiters_open(struct loop *loop) {
@@ -55,7 +62,7 @@ void waiters_close(struct memory_engine *engine, struct loop *loop) {
     for (unsigned i = 0; loop->waiters && i < WAITER_CHAINS; i++)
         for (struct waiter *waiter = loop->waiters[i], *next; waiter; waiter = next) {
             next = waiter->next;
-            slab_free(&engine->slab, waiter, waiter->size);
+            waiter_return_memory(engine, waiter);
         }
     free(loop->waiters);
 }
@@ -100,38 +107,62 @@ static void waiter_grant(struct pool *pool, struct waiter *waiter, enum waiter_s
     pool->undelivered_count++;
 }
 
+static void acquire_of_waiter(struct context *context, const struct waiter *waiter, struct pool_item *items,
+                              struct acquire *acquire) {
+    *acquire = (struct acquire){.context = context,
+                                .namespace = waiter->pool->namespace,
+                                .pool_name = pool_name(waiter->pool),
+                                .want = waiter->want,
+                                .count = 1,
+                                .bytes_max = waiter->bytes_max,
+                                .table = waiter->table,
+                                .pool = waiter->pool,
+                                .items = items,
+                                .choice = CHOICE_NONE};
+}
+
+/* All that it wanted, as far as it is there: who comes behind it gets none of that. */
+static void waiter_take_more(struct visit *visit, struct waiter *waiter, struct acquire *acquire) {
+    struct context *context = visit->context;
+    size_t size = waiter->count * sizeof(*waiter->items);
+    if (waiter->count == 1) return;
+    if (!waiter->items) waiter->items = slab_alloc(&context->engine->slab, context->loop->index, size);
+    if (!waiter->items) return; /* one will do */
+    waiter->items[0] = acquire->items[0];
+    acquire->items = waiter->items;
+    acquire->count = waiter->count;
+    acquire_take(acquire, visit);
+    /* Another loop answers it, in a turn of its own. */
+    for (uint32_t i = 0; i < acquire->item_count; i++) waiter->items[i].record = NULL;
+}
+
+static void waiter_grant_items(struct visit *visit, struct waiter *waiter, struct acquire *acquire) {
+    waiter->pick = acquire->items[0].pick;
+    waiter->is_place = acquire->items[0].is_place;
+    waiter_take_more(visit, waiter, acquire);
+    waiter->item_count = acquire->item_count;
+    for (uint32_t i = 0; i < acquire->item_count; i++)
+        if (acquire->items[i].is_place) visit->pool->placed_at = visit->context->now_ms;
+    waiter_grant(visit->pool, waiter, WAITER_TAKEN, &visit->granted);
+}
+
 /* Gives it what it can have at this moment. */
 static void waiter_serve(struct visit *visit, struct waiter *waiter) {
-    struct context *context = visit->context;
     struct pool *pool = visit->pool;
-    struct pool_entry *entry;
-    for (;;) {
-        switch (pool_choose(visit_memory(visit), pool, &waiter->want, false, &entry)) {
-        case CHOICE_ENTRY:
-            if (!visit_look(visit, entry)) {
-                visit_settle(visit, entry);
-                continue;
-            }
-            entry_hand_out(visit_memory(visit), pool, entry, waiter->want.lease_ms,
-                           waiter->want.lease_ms > 0 ? version_take(context->engine, context->now_ms) : 0,
-                           context->now_ms, visit_retention_ms(visit), &waiter->pick);
-            waiter_grant(pool, waiter, WAITER_PICK, &visit->granted);
-            return;
-        case CHOICE_CREATE:
-            pool->creating_count++;
-            pool->placed_at = context->now_ms;
-            waiter_grant(pool, waiter, WAITER_PLACE, &visit->granted);
-            return;
-        case CHOICE_ASK:
-            if (pool_hold(visit_memory(visit), pool, context->now_ms + LIMIT_PLACE_HOLD_MS))
-                waiter_grant(pool, waiter, WAITER_ASKED, &visit->granted);
-            else
-                waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted);
-            return;
-        case CHOICE_LACKING: waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted); return;
-        case CHOICE_NONE: return;
-        }
+    struct pool_item first;
+    struct acquire acquire;
+    acquire_of_waiter(visit->context, waiter, &first, &acquire);
+    acquire_take(&acquire, visit);
+    if (acquire.item_count) {
+        waiter_grant_items(visit, waiter, &acquire);
+        return;
     }
+    bool is_lacking = acquire.choice == CHOICE_LACKING;
+    if (acquire.choice == CHOICE_ASK) {
+        is_lacking = !pool_hold(visit_memory(visit), pool, visit->context->now_ms + LIMIT_PLACE_HOLD_MS);
+        if (!is_lacking) waiter_grant(pool, waiter, WAITER_ASKED, &visit->granted);
+    }
+    if (is_lacking) waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted);
 }
 
 /* Ends what waited too long. Grants of a millisecond come before its time-outs: while a place that was granted in it
@@ -161,8 +192,11 @@ void visit_serve(struct visit *visit) {
     struct pool *pool = visit->pool;
     for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
         if (!pool->all->ready_count && pool_is_full(pool)) break; /* nothing for anybody */
+        bool was_full = pool_is_full(pool);
         next = link->next;
         waiter_serve(visit, LIST_ENTRY(link, struct waiter, link));
+        /* A last hand-out gave up its place, which may be for who came before. */
+        if (was_full && !pool_is_full(pool)) next = pool->waiters.next;
     }
     waiters_expire(visit);
     if (list_is_empty(&pool->waiters)) pool->waiters_due_at = INT64_MAX;
@@ -219,22 +253,10 @@ static void waiter_free(struct context *context, struct waiter *waiter) {
     struct waiter **link = waiter_chain(context->loop, waiter->ticket);
     while (*link != waiter) link = &(*link)->next;
     *link = waiter->next;
-    slab_free(&context->engine->slab, waiter, waiter->size);
+    waiter_return_memory(context->engine, waiter);
 }
 
 /* ---- answering */
-
-static void acquire_of_waiter(struct context *context, const struct waiter *waiter, struct acquire *acquire,
-                              struct pool_item *items) {
-    *acquire = (struct acquire){.context = context,
-                                .namespace = waiter->pool->namespace,
-                                .pool_name = pool_name(waiter->pool),
-                                .want = waiter->want,
-                                .count = waiter->count,
-                                .bytes_max = waiter->bytes_max,
-                                .items = items,
-                                .choice = CHOICE_NONE};
-}
 
 /* Back into the queue, where it stood. */
 static void waiter_requeue(struct visit *visit, struct waiter *waiter) {
@@ -248,23 +270,28 @@ static void waiter_requeue(struct visit *visit, struct waiter *waiter) {
     if (waiter->until_ms < visit->pool->waiters_due_at) visit->pool->waiters_due_at = waiter->until_ms;
 }
 
-/* Takes the grant over, with whatever more the acquire may have. False: its session died; it waits again. */
+/* The items of a grant, as an acquire of this loop. `first`: where one stands that is alone. */
+static void acquire_of_grant(struct context *context, const struct waiter *waiter, struct pool_item *first,
+                             struct acquire *acquire) {
+    *first = (struct pool_item){.pick = waiter->pick, .is_place = waiter->is_place};
+    acquire_of_waiter(context, waiter, waiter->items ? waiter->items : first, acquire);
+    if (waiter->items) acquire->count = waiter->count;
+    if (waiter->state == WAITER_TAKEN) acquire->item_count = waiter->item_count;
+}
+
+/* Makes sessions of what was granted. False: all died; it waits again. */
 static bool waiter_collect(struct context *context, struct waiter *waiter, struct acquire *acquire) {
-    bool is_place = waiter->state == WAITER_PLACE;
     struct visit visit;
-    if (!is_place && waiter->state != WAITER_PICK) return true;
+    if (waiter->state != WAITER_TAKEN) return true;
     visit_begin_at(&visit, context, waiter->table, waiter->pool);
-    if (!visit.pool->is_dropped) {
-        acquire->items[0] = (struct pool_item){.pick = waiter->pick, .is_place = is_place};
-        acquire->item_count = 1;
-        acquire_take(acquire, &visit);
-    } else if (is_place) {
-        visit.pool->creating_count--;
-    }
     bool is_dropped = visit.pool->is_dropped;
+    acquire->policy = visit.pool->policy;
     visit_end(&visit);
-    if (is_dropped) return true;
-    acquire_realise(acquire);
+    if (is_dropped) {
+        acquire_give_back(acquire);
+        return true;
+    }
+    acquire_complete(acquire);
     if (acquire->item_count || acquire->error.code) return true;
     visit_begin_at(&visit, context, waiter->table, waiter->pool);
     is_dropped = visit.pool->is_dropped;
@@ -283,13 +310,10 @@ static void waiter_settle(struct context *context, struct waiter *waiter) {
 
 static void waiter_answer(struct context *context, struct waiter *waiter) {
     struct memory_engine *engine = context->engine;
-    struct pool_item first, *items = &first;
+    struct pool_item first;
     struct acquire acquire;
     struct verb verb;
-    size_t bytes = waiter->count * sizeof(*items);
-    if (waiter->count > 1) items = slab_alloc(&engine->slab, context->loop->index, bytes);
-    acquire_of_waiter(context, waiter, &acquire, items ? items : &first);
-    if (!items) acquire.count = 1;
+    acquire_of_grant(context, waiter, &first, &acquire);
     if (waiter->state == WAITER_CANCELLED) {
         waiter_settle(context, waiter);
     } else if (waiter_collect(context, waiter, &acquire)) {
@@ -304,7 +328,6 @@ static void waiter_answer(struct context *context, struct waiter *waiter) {
             acquire_give_back(&acquire);
         waiter_settle(context, waiter);
     }
-    if (items && items != &first) slab_free(&engine->slab, items, bytes);
 }
 
 void waiters_deliver(struct context *context) {
@@ -320,20 +343,19 @@ bool waiter_cancel(struct context *context, uint64_t ticket) {
     struct waiter *waiter = waiter_find(context->loop, ticket);
     if (!waiter) return false;
     struct visit visit;
+    struct pool_item first;
+    struct acquire acquire;
     visit_begin_at(&visit, context, waiter->table, waiter->pool);
     enum waiter_state state = waiter->state;
+    acquire_of_grant(context, waiter, &first, &acquire);
     if (state == WAITER_QUEUED) {
         list_remove(&waiter->link);
         visit.pool->waiting_count--;
-    } else if (state == WAITER_PICK && !visit.pool->is_dropped) {
-        struct pool_entry *entry = pool_entry_of(visit.pool, waiter->pick.hash, waiter->pick.version);
-        if (entry && atomic_load(&entry->version) == waiter->pick.version)
-            entry_take_back(visit.pool, entry, &waiter->pick, context->now_ms, visit_retention_ms(&visit));
-    } else if (state == WAITER_PLACE) {
-        visit.pool->creating_count--;
+    } else {
+        waiter->state = WAITER_CANCELLED;
     }
-    if (state != WAITER_QUEUED) waiter->state = WAITER_CANCELLED;
     visit_end(&visit);
+    acquire_give_back(&acquire);
     if (state == WAITER_QUEUED) waiter_free(context, waiter);
     return state != WAITER_CANCELLED;
 }
