@@ -15,14 +15,7 @@ static enum op_step state_check(struct request *request) {
     const struct args_pool_state *args = &request->args.pool_state;
     if ((args->given & POOL_STATE_LIMIT) && args->limit == 0)
         return request_refuse(request, ERROR_BAD_REQUEST, "limit must be at least 1; use pool.info to count only.");
-    if (args->limit > (uint64_t)LIMIT_MAX_LIST)
-        return request_refuse_limit(request, ERROR_TOO_BIG,
-                                    "limit is over the largest page; ask for less and follow the cursor.",
-                                    LIMIT_MAX_LIST);
-    if (args->cursor.size > SCAN_CURSOR_MAX)
-        return request_refuse(request, ERROR_BAD_REQUEST,
-                              "This is no cursor of pool.state; pass the one of the last page unchanged.");
-    return STEP_SUBMIT;
+    return request_check_page(request, args->limit, args->cursor);
 }
 
 static void list_ask(struct request *request) {

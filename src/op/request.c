@@ -210,6 +210,17 @@ bool request_stream_record(void *context, const struct session *session) {
     return true;
 }
 
+enum op_step request_check_page(struct request *request, uint64_t limit, struct bytes cursor) {
+    if (limit > (uint64_t)LIMIT_MAX_LIST)
+        return request_refuse_limit(request, ERROR_TOO_BIG,
+                                    "limit is over the largest page; ask for less and follow the cursor.",
+                                    LIMIT_MAX_LIST);
+    if (cursor.size > SCAN_CURSOR_MAX)
+        return request_refuse(request, ERROR_BAD_REQUEST,
+                              "This is no cursor of this operation; pass the one of the last page unchanged.");
+    return STEP_SUBMIT;
+}
+
 void request_end_page(const struct request *request, struct buf *out) {
     const struct verb *verb = request->verb;
     mp_end_array(out, request->stream_begin, (uint32_t)request->streamed_count);

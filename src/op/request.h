@@ -41,6 +41,8 @@ struct bytes request_make_id(struct request *request, struct bytes user);
 
 /* Writes a session as this request may show it: request->fields of it, under `id` only where the caller has that. */
 void request_write_record(const struct request *request, struct buf *out, const struct session *session);
+/* Checks the limit and the cursor (absent: from the start) of a page that was asked for; STEP_SUBMIT: all is well. */
+enum op_step request_check_page(struct request *request, uint64_t limit, struct bytes cursor);
 /* A scan's `each` for pages of records: writes one to request->out, until the connection's output mark is reached. */
 bool request_stream_record(void *request, const struct session *session);
 /* Ends a page: the array of records that stream_begin began, then `cursor` and its value, in a map. */

@@ -17,14 +17,7 @@ static enum op_step list_check(struct request *request) {
                               "prefix works on a whole namespace only; leave it out, or user, client and pool.");
     if ((args->given & SESSION_LIST_LIMIT) && args->limit == 0)
         return request_refuse(request, ERROR_BAD_REQUEST, "limit must be at least 1; use session.count to count only.");
-    if (args->limit > (uint64_t)LIMIT_MAX_LIST)
-        return request_refuse_limit(request, ERROR_TOO_BIG,
-                                    "limit is over the largest page; ask for less and follow the cursor.",
-                                    LIMIT_MAX_LIST);
-    if (args->cursor.size > SCAN_CURSOR_MAX)
-        return request_refuse(request, ERROR_BAD_REQUEST,
-                              "This is no cursor of session.list; pass the one of the last page unchanged.");
-    return STEP_SUBMIT;
+    return request_check_page(request, args->limit, args->cursor);
 }
 
 static void list_ask(struct request *request) {
