@@ -63,6 +63,7 @@ bool world_pull(void *context, unsigned peer_index, uint32_t msgid, struct answe
         received->is_taken = true;
         *answer = (struct answer){received->error, received->result};
         world->totals->answers++, world->totals->granted++;
+        tally_refusal(world->totals, OP_POOL_ACQUIRE, answer);
         return true;
     }
     return false;

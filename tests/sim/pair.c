@@ -130,6 +130,7 @@ static void pair_end(struct world *world, struct peer *peers[2], const struct pa
         peer->queue_begin = peer->queue_end;
         peer->parsed = conn_output(peer->conn).size;
         world->totals->answers++;
+        tally_play(world->totals, asked[i].call.op, &asked[i].answer);
         world_read_all(world, peer);
     }
 }

@@ -85,6 +85,10 @@ static void leave(struct world *world, unsigned loop) {
     world->is_in_turn[loop] = false;
 }
 
+void world_leave_all(struct world *world) {
+    for (unsigned i = 0; i < world->loop_count; i++) leave(world, i);
+}
+
 static void settle(struct world *world);
 
 /* Works off what is due on every loop. */
@@ -185,6 +189,7 @@ static void add_stats(struct world *world, struct bytes stats) {
 /* Executes in the model what is not answered: a notification, or an acquire that waits from here on. */
 void world_execute(struct world *world, const struct sent *sent, struct peer *peer) {
     struct answer none = {BYTES_ABSENT, BYTES_ABSENT};
+    tally_play(world->totals, sent->call->op, NULL);
     world->model.asker = (unsigned)(peer - world->peers);
     const char *complaint = model_execute(&world->model, sent->call, world->now_ms, &none);
     if (complaint) world_note_bytes(world, peer, "which waits", sent->tail), world_fail(world, complaint);
@@ -193,6 +198,7 @@ void world_execute(struct world *world, const struct sent *sent, struct peer *pe
 void world_compare(struct world *world, struct peer *peer, const struct sent *sent, const struct received *received) {
     struct answer answer = {received->error, received->result};
     world->totals->answers++;
+    tally_play(world->totals, sent->call->op, &answer);
     world->model.asker = (unsigned)(peer - world->peers);
     if (sent->call->op == OP_SERVER_STATS) add_stats(world, answer.result);
     const char *complaint = compare(world, sent, &answer, received->both);
@@ -200,7 +206,7 @@ void world_compare(struct world *world, struct peer *peer, const struct sent *se
 }
 
 /* Compares what the server has written since the last time. */
-static void take_answers(struct world *world, struct peer *peer) {
+void world_take_answers(struct world *world, struct peer *peer) {
     run_woken(world);
     inbox_collect(world, peer);
     inbox_compare(world, peer);
@@ -219,7 +225,7 @@ static void read_answers(struct world *world, struct peer *peer, size_t size) {
     peer->parsed -= size;
     world_enter(world, peer->loop);
     peer->state = conn_resume(peer->conn, world->now_ms);
-    take_answers(world, peer);
+    world_take_answers(world, peer);
 }
 
 /* A prompt reader reads until nothing waits. */
@@ -254,7 +260,7 @@ static void deliver_piece(struct world *world, struct peer *peer, size_t size) {
     peer->fed += size;
     peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
     free(copy);
-    take_answers(world, peer);
+    world_take_answers(world, peer);
     if (peer->is_prompt && !world->has_failed) world_read_all(world, peer);
     settle(world);
 }
@@ -417,70 +423,6 @@ static void free_step(struct world *world, struct peer *peer) {
     }
 }
 
-/* All pages of a list together hold what matches, each once. */
-static void walk(struct world *world, struct peer *peer, struct call *call) {
-    uint64_t seen = 0, matching = model_count_listed(&world->model, call, world->now_ms);
-    for (unsigned pages = 0; !world->has_failed; pages++) {
-        world_issue(world, peer, call);
-        world_enter(world, peer->loop);
-        peer->state = conn_feed(peer->conn, buf_bytes(&peer->outbox), world->now_ms);
-        peer->fed += peer->outbox.size;
-        buf_clear(&peer->outbox);
-        struct mp_cursor cursor = mp_cursor_of(conn_output(peer->conn));
-        for (mp_read_array(&cursor); cursor.error == MP_OK && mp_peek(&cursor) != MP_MAP;) mp_read_value(&cursor, 1);
-        struct bytes page = mp_read_value(&cursor, MP_DEPTH_MAX);
-        struct mp_cursor sessions = mp_cursor_of(map_value(page, "sessions"));
-        struct mp_cursor next = mp_cursor_of(map_value(page, "cursor"));
-        seen += mp_read_array(&sessions);
-        bool is_last = !next.at || mp_read_nil(&next);
-        if (!is_last) call->cursor = model_copy(&world->model, mp_read_bytes(&next));
-        take_answers(world, peer);
-        if (!world->has_failed) world_read_all(world, peer);
-        if (is_last) break;
-        if (pages > 10000) world_fail(world, "a list that never ends");
-    }
-    if (!world->has_failed && seen != matching) world_fail(world, "the pages of a list should hold each session once");
-}
-
-static void check_everything(struct world *world, struct peer *peer) {
-    for (unsigned i = 0; i < world->model.record_count && !world->has_failed; i++) {
-        const struct record *record = &world->model.records[i];
-        struct call call = {.op = OP_SESSION_GET, .include_dead = true};
-        strcpy(call.namespace, world->model.namespaces[record->namespace].name);
-        strcpy(call.id, record->id);
-        world_ask(world, peer, &call);
-    }
-    for (unsigned i = 0; i < world->model.namespace_count; i++) {
-        struct call call = {.op = OP_SESSION_LIST, .limit = 1 + (unsigned)below(world, 3)};
-        strcpy(call.namespace, world->model.namespaces[i].name);
-        struct call of_user = call, of_client = call;
-        of_user.user = (struct text){true, false, "u1"};
-        of_user.statuses = (UINT64_C(1) << STATUS_END) - 2;
-        of_client.client = (struct text){true, false, "c1"};
-        of_client.oldest_first = true;
-        walk(world, peer, &call);
-        walk(world, peer, &of_user);
-        walk(world, peer, &of_client);
-    }
-}
-
-/* With all timers run, the engine's own books agree with the model and with themselves. */
-static void check_books(struct world *world, const struct world_options *options) {
-    if (world->has_failed || options->is_naive) return;
-    reap_all(world);
-    for (unsigned i = 0; i < world->loop_count; i++) leave(world, i);
-    struct engine_stats stats;
-    uint64_t living = 0;
-    for (unsigned i = 0; i < world->model.namespace_count; i++) living += model_count(&world->model, i, world->now_ms);
-    world->engine->vtable->stats(world->engine, &stats);
-    if (stats.sessions != living) {
-        snprintf(world->failure_text, sizeof world->failure_text, "the engine counts %llu sessions, the model %llu",
-                 (unsigned long long)stats.sessions, (unsigned long long)living);
-        world->has_failed = true;
-    }
-    if (!options->skips_check) world->engine->vtable->check(world->engine);
-}
-
 /* ---------------------------------------------------------------- beginning and end */
 
 static void world_random(void *context, void *out, size_t size) {
@@ -585,9 +527,9 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
         peer->is_prompt = true;
         if (peer->outbox.size) deliver(world, peer, peer->outbox.size);
     }
-    check_everything(world, first);
+    finish_look(world, first);
     world_ask(world, first, &(struct call){.op = OP_SERVER_STATS});
-    check_books(world, options);
+    finish_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
     totals->let_in += world->model.let_in, totals->reused += world->model.reused;

@@ -133,6 +133,7 @@ struct world_options {
 };
 /* What the seeds have gone through so far. */
 struct world_totals {
+    uint64_t played[OP_COUNT], refused[OP_COUNT];
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
@@ -152,9 +153,26 @@ void world_read_all(struct world *world, struct peer *peer);
 void world_note_bytes(struct world *world, const struct peer *peer, const char *arrow, struct bytes bytes);
 void world_fail(struct world *world, const char *why);
 
+void world_take_answers(struct world *world, struct peer *peer); /* compares what was written since the last time */
+void world_leave_all(struct world *world);                       /* ends every loop's turn */
+
 void world_settle_all(struct world *world);  /* works off all that is due */
 void world_tell_events(struct world *world); /* lets every loop write its events, and takes them */
 bool world_is_at_rest(const struct peer *peer);
+
+/* ---- finish.c: the end of a world */
+/* Reads every session that was ever there, and all pages of its namespaces' lists. */
+void finish_look(struct world *world, struct peer *peer);
+/* With all timers run, the engine's own books agree with the model and with themselves. */
+void finish_books(struct world *world, const struct world_options *options);
+
+/* ---- tally.c: which operations were played */
+/* `answer` NULL: none came, or it comes later and is counted then by tally_refusal. */
+void tally_play(struct world_totals *totals, enum op op, const struct answer *answer);
+void tally_refusal(struct world_totals *totals, enum op op, const struct answer *answer);
+void tally_print(const struct world_totals *totals);
+/* Whether each operation was played and not always refused; says on stderr which was not. */
+bool tally_is_whole(const struct world_totals *totals);
 
 /* ---- hear.c: events */
 /* Keeps a notification that has come. */
