@@ -286,6 +286,11 @@ static void write_options(struct options *options, const struct call *call) {
     if (call->op == OP_CLIENT_ACTIVATE) option_string(options, "session", call->id);
     option_pool(options, call);
     option_token(options, call);
+    if (call->enabled.is_given) {
+        option_name(options, "enabled");
+        call->enabled.is_nil ? mp_write_nil(&options->body) : mp_write_bool(&options->body, call->enabled.value);
+    }
+    option_number(options, "interval_ms", &call->interval);
     option_names(options, "kinds", call->kinds, name_of_event);
     option_bool(options, "data", call->wants_data, true);
     option_uint(options, "watch", call->watch > 0, call->watch);

@@ -84,6 +84,11 @@ struct call {
     bool token, pending, slide, allow_pending;
     char secret[64];
     struct text proof[3]; /* user agent, address, device key: to bind, or presented */
+    /* server.purging */
+    struct {
+        bool is_given, is_nil, value;
+    } enabled;
+    struct number interval;
     /* watches */
     uint64_t kinds, watch; /* 0: not given */
     bool wants_data;

@@ -65,7 +65,8 @@ int main(int argc, char **argv) {
     /* A pass that never went these ways has shown nothing about them. */
     bool is_thorough = totals.answers && totals.pauses && totals.rereads && totals.replays &&
                        (totals.interleaved || settings.world.is_naive) && (totals.granted || !totals.with_pools) &&
-                       totals.let_in && totals.reused && totals.heard && totals.lagged && totals.lives;
+                       totals.let_in && totals.reused && totals.heard && totals.lagged && totals.lives &&
+                       totals.purges && totals.on_clock;
     tally_print(&totals);
     if (settings.count < 100) return 0; /* too few to say what they leave out */
     return tally_is_whole(&totals) && is_thorough ? 0 : 1;

@@ -170,9 +170,7 @@ bool do_clear(struct model *model, const struct call *call, int64_t now_ms, cons
 /* How many there were counts the dead of a namespace, which may lag as the living do: only its effect is compared. */
 bool do_purge(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     unsigned namespace = model_namespace(model, call->namespace);
-    for (unsigned i = 0; i < model->record_count; i++)
-        if (model->records[i].namespace == namespace) model->records[i].outlives_purge = false;
-    model->namespaces[namespace].purged_at = now_ms;
+    purge_namespace(model, namespace, now_ms);
     return expect_ok(model, answer);
 }
 
@@ -196,6 +194,8 @@ bool do_drop(struct model *model, const struct call *call, int64_t now_ms, const
     dropped->existence = EXISTS_NO;
     dropped->policy = policy_defaults;
     dropped->purged_at = 0;
+    dropped->is_purging = false;
+    dropped->purge_interval_ms = 0;
     if (existence == EXISTS_MAYBE) return expect_ok(model, answer);
     return expect_bool(model, answer, existence == EXISTS_YES);
 }
@@ -223,6 +223,7 @@ bool do_describe(struct model *model, const struct call *call, int64_t now_ms, c
     if (is_nil(answer->result)) return namespace->existence != EXISTS_YES || complain(model, "should not be nil");
     if (namespace->existence == EXISTS_NO) return complain(model, "should be nil");
     return expect_policy(model, &namespace->policy, map_value(answer->result, "policy")) &&
+           expect_purging(model, namespace, map_value(answer->result, "purging")) &&
            expect_whole_count(model, call, now_ms, integer_of(map_value(answer->result, "sessions")));
 }
 

@@ -85,20 +85,18 @@ static bool is_buried(int64_t died_at, const struct policy *policy, int64_t now_
     return policy->tombstone_ms > 0 && now_ms < died_at + policy->tombstone_ms;
 }
 
-int64_t record_forgotten_at(const struct model *model, const struct record *record) {
-    if (record->kind != KIND_RECORD || !record->seat || !record->seat->retired_at) return INT64_MAX;
-    int64_t at = record->seat->retired_at + model->namespaces[record->namespace].policy.retention_ms;
-    return status_is_living(record_status(record, at)) ? at : INT64_MAX;
-}
-
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms) {
     const struct namespace_model *namespace = &model->namespaces[record->namespace];
     const struct policy *policy = &namespace->policy;
     if (record->kind == KIND_ALIAS && now_ms < record->alias_until) return STANDS_ALIAS;
     if (record->kind != KIND_RECORD)
         return is_buried(record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
-    if (record_forgotten_at(model, record) <= now_ms)
-        return is_buried(record->seat->retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+    /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
+    int64_t retired_at = record->seat ? record->seat->retired_at : 0, forgotten_at = retired_at + policy->retention_ms;
+    bool is_living = status_is_living(record_status(record, now_ms));
+    int64_t dead_since = record->dead_since ? record->dead_since : record_died_at(record, now_ms);
+    if (retired_at && now_ms >= forgotten_at && (is_living || dead_since > forgotten_at))
+        return is_buried(retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
     bool is_purged = namespace->purged_at && died_at <= namespace->purged_at && !record->outlives_purge;
@@ -187,6 +185,8 @@ static enum event_kind kind_of_status(enum status status) {
 void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
                 int64_t now_ms) {
     told_deadline(model, record, now_ms);
+    bool was_dead = !status_is_living(record_status(record, now_ms));
+    if (was_dead && !record->dead_since) record->dead_since = record_died_at(record, now_ms);
     record->status = status;
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);
@@ -348,6 +348,7 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SERVER_HELLO: return expect_ok(model, answer);
     case OP_SERVER_PING: return expect_ok(model, answer);
     case OP_SERVER_STATS: return expect_ok(model, answer);
+    case OP_SERVER_PURGING: return do_purging(model, call, now_ms, answer);
     case OP_SESSION_VALIDATE: return do_validate(model, call, now_ms, answer);
     case OP_SESSION_ROTATE: return do_rotate(model, call, now_ms, answer);
     case OP_WATCH_START: return expect_watch(model, answer);
@@ -390,10 +391,21 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     }
 }
 
+/* Callers count by the wall clock: what they give is put on the server's when it comes. */
+static const struct call *on_servers_clock(struct model *model, const struct call *call) {
+    if (!model->clock_offset_ms || (!call->deadline.is_given && !call->created_at.is_given)) return call;
+    struct call *put = model_alloc(model, sizeof *put);
+    model->on_clock++;
+    *put = *call;
+    put->deadline.value += model->clock_offset_ms;
+    put->created_at.value += model->clock_offset_ms;
+    return put;
+}
+
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
     model->expects_token = false;
-    bool is_expected = execute(model, call, now_ms, answer);
+    bool is_expected = execute(model, on_servers_clock(model, call), now_ms, answer);
     is_expected = is_expected && serve_waiters(model, now_ms);
     if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {
         struct namespace_model *swept = &model->namespaces[model_namespace(model, call->namespace)];

@@ -81,6 +81,7 @@ struct record {
     int64_t deadline; /* given by a caller; 0: none */
     enum status status;
     int64_t status_at;
+    int64_t dead_since; /* it was dead before its status was set; 0: it was not */
     char reason[32], replaced_by[ID_TEXT_MAX];
     bool has_token;
     struct {
@@ -114,6 +115,8 @@ struct namespace_model {
     unsigned drops;
     unsigned dropped_told; /* so much had been told when it was last dropped */
     unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
+    bool is_purging;
+    int64_t purge_interval_ms, purge_at; /* the interval 0: never given */
 };
 
 /* What whoever watches has to hear. */
@@ -158,11 +161,13 @@ struct model {
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
-    uint64_t let_in, reused; /* tokens that were valid; that ended their session */
-    bool expects_token;      /* the record that comes next brings its token */
-    uint64_t watch_number;   /* of the watch that is about to start or stop */
-    int64_t passed_until;    /* what is due by then has happened in the pools */
-    bool is_lost;            /* a session was made that nobody was told of: the story ends here, and well */
+    uint64_t let_in, reused;   /* tokens that were valid; that ended their session */
+    bool expects_token;        /* the record that comes next brings its token */
+    uint64_t watch_number;     /* of the watch that is about to start or stop */
+    int64_t passed_until;      /* what is due by then has happened in the pools */
+    uint64_t purges, on_clock; /* purges that came by themselves; calls that another clock counted */
+    int64_t clock_offset_ms;   /* the server's time less the wall clock's, by which callers count */
+    bool is_lost;              /* a session was made that nobody was told of: the story ends here, and well */
     char complaint[512];
 };
 
@@ -193,6 +198,10 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which);
 /* Memory that lives as long as the model. */
 void *model_alloc(struct model *model, size_t size);
 struct bytes model_copy(struct model *model, struct bytes bytes);
+
+/* ---- purging.c */
+/* Purges what is to be purged by now; to be called at each moment at which something is due. */
+void purging_pass(struct model *model, int64_t now_ms);
 
 /* ---- told.c */
 /* Writes down the deadlines that have passed. */

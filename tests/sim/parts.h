@@ -17,9 +17,6 @@ enum stands { STANDS_NOTHING, STANDS_ALIVE, STANDS_DEAD, STANDS_TOMBSTONE, STAND
 
 /* ---- model.c: finding and judging */
 struct record *find(struct model *model, unsigned namespace, const char *id);
-/* When a retired one that lives until then is forgotten; INT64_MAX: it is none. One that dies before is kept as any
- * that does. */
-int64_t record_forgotten_at(const struct model *model, const struct record *record);
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms);
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record);
 bool is_alive(const struct model *model, const struct record *record, int64_t now_ms);
@@ -80,6 +77,12 @@ void token_of_create(struct record *draft, const struct call *call);
 void thin_touch(struct model *model, const struct call *call, struct record *record, int64_t now_ms);
 bool do_validate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_rotate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- purging.c */
+bool do_purging(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* What namespace.describe says of it. */
+bool expect_purging(struct model *model, const struct namespace_model *namespace, struct bytes encoded);
+/* Forgets the dead of a namespace, as a purge at this moment does. */
+void purge_namespace(struct model *model, unsigned namespace, int64_t now_ms);
 /* ---- pool.c: finding and judging */
 struct pool_model *find_pool(struct model *model, unsigned namespace, const char *name);
 /* What stands for the pool where it was never configured, too. */

@@ -15,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define START_MS INT64_C(1767225600000)
+#define START_MS       INT64_C(1767225600000)
+#define PURGED_SPAN_MS 20000 /* that passes at once where purges come all 100 ms */
 
 static uint64_t below(struct world *world, uint64_t bound) {
     return chance_below(&world->chance, bound);
@@ -114,6 +115,7 @@ static int64_t reap_all(struct world *world) {
         if (due < next) next = due;
     }
     world->model.reaped_until = world->now_ms;
+    purging_pass(&world->model, world->now_ms);
     settle(world);
     if (world->has_watches) hear_settled(world);
     return next;
@@ -366,24 +368,25 @@ void world_ask(struct world *world, struct peer *peer, const struct call *call) 
 
 /* ---------------------------------------------------------------- the world's steps */
 
-/* Where there are pools, each moment at which something is due comes by itself, as it does in a server: who waits is
- * served then, and what was retired is forgotten by the pool's timer alone. */
+/* Where there are pools or purging, each moment at which something is due comes by itself, as it does in a server: who
+ * waits is served then, and what was retired is forgotten by the pool's timer alone. */
 static void pass_time(struct world *world) {
     int64_t until = draw_moment(world);
-    while (world->has_pools && !world->has_failed) {
+    if (world->has_purging && until > world->now_ms + PURGED_SPAN_MS) until = world->now_ms + PURGED_SPAN_MS;
+    while (world->is_timely && !world->has_failed) {
         int64_t due = reap_all(world);
         if (due > until) break;
         world->now_ms = due;
     }
     world->now_ms = until;
-    if (world->has_pools && !world->has_failed) reap_all(world);
+    if (world->is_timely && !world->has_failed) reap_all(world);
 }
 
 static void exact_step(struct world *world, struct peer *peer) {
     struct call call;
-    if (world->has_pools || of(world, 60)) world->now_ms++;
+    if (world->is_timely || of(world, 60)) world->now_ms++;
     if (of(world, 30)) pass_time(world);
-    if (of(world, 20) || world->has_pools) reap_all(world);
+    if (of(world, 20) || world->is_timely) reap_all(world);
     if (world->has_failed) return;
     draw_call(world, peer->default_namespace, false, &call);
     world_issue(world, peer, &call);
@@ -469,6 +472,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->has_watches = world->peer_count > 1 && chance_of(&world->watch_chance, 40);
     world->has_tokens = chance_of(&world->watch_chance, 30);
     model_open(&world->model);
+    around_open(world);
     world->model.pull = world_pull;
     world->model.pull_context = world;
     world->saved = calloc(1, sizeof *world->saved);
@@ -519,6 +523,8 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
         struct peer *peer = &world->peers[below(world, world->peer_count)];
         hear_step(world);
         if (world->has_failed) break;
+        around_step(world, peer);
+        if (world->has_failed) break;
         world->is_exact ? exact_step(world, peer) : free_step(world, peer);
     }
     for (unsigned i = 0; i < world->peer_count && !world->has_failed; i++) {
@@ -532,6 +538,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     finish_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
+    totals->purges += world->model.purges, totals->on_clock += world->model.on_clock;
     totals->let_in += world->model.let_in, totals->reused += world->model.reused;
     world_close(world);
     return is_well;

@@ -26,7 +26,7 @@ struct world_totals;
 /* What a watch has said of one session last. */
 struct heard_life {
     char id[ID_TEXT_MAX];
-    bool is_known, is_alive;
+    bool is_known, is_alive, is_retired;
     unsigned told; /* number of the event */
 };
 
@@ -104,6 +104,9 @@ struct world {
     bool has_tokens;
     bool has_watches;
     uint64_t watch_chance;
+    uint64_t around_chance;
+    bool sets_clock, has_purging;
+    bool is_timely; /* each moment at which something is due comes by itself */
     struct watch watches[WATCHES_MAX];
     unsigned watch_count;
     bool is_exact; /* one request at a time: then eviction is predictable */
@@ -137,6 +140,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t purges, on_clock;         /* purges that came by themselves; calls whose moments were put on the clock */
     uint64_t let_in, reused;           /* tokens */
     uint64_t heard, lagged;            /* events; and how many were missed by slow readers */
     uint64_t lives;                    /* sessions of which a watch knew whether they lived */
@@ -183,6 +187,10 @@ void hear_settled(struct world *world);
 void hear_close(struct world *world, unsigned peer);
 /* Starts or stops a watch, now and then. */
 void hear_step(struct world *world);
+
+/* ---- around.c: what happens beside the requests */
+void around_open(struct world *world);
+void around_step(struct world *world, struct peer *peer);
 
 /* ---- inbox.c: answers that have come */
 /* Takes what the connection has been sent into its inbox. */
