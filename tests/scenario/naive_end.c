@@ -161,7 +161,8 @@ void naive_configure(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (verb->configure.change) naive->options.policy_apply(&space->policy, verb->configure.change);
     if (verb->configure.purge_interval_ms) space->purge_interval_ms = verb->configure.purge_interval_ms;
     if (verb->configure.sets_purging) space->is_purging = verb->configure.is_purging;
-    if (is_write && space->is_purging) space->purge_at = now_ms + space->purge_interval_ms;
+    if (verb->configure.sets_purging || verb->configure.purge_interval_ms)
+        space->purge_at = now_ms + space->purge_interval_ms;
     /* A copy: what was answered stays when the policy changes later in the batch. */
     struct policy *policy = naive_keep(naive, sizeof(*policy));
     *policy = space->policy;

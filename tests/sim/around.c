@@ -3,6 +3,9 @@
  * It has a stream of chance of its own. */
 #include "world.h"
 
+#include "base/mp.h"
+
+#include <stdio.h>
 #include <string.h>
 
 static uint64_t below(struct world *world, uint64_t bound) {
@@ -42,7 +45,114 @@ static void set_purging(struct world *world, struct peer *peer) {
     ask(world, peer, &call);
 }
 
+/* ---------------------------------------------------------------- pool.load */
+
+static void write_id(struct world *world, struct buf *out) {
+    const struct model *model = &world->model;
+    char id[2] = {(char)('a' + below(world, 6)), 0};
+    bool is_known = model->record_count && of(world, 40);
+    mp_write_string(out, is_known ? model->records[below(world, model->record_count)].id : id);
+}
+
+static uint32_t write_whole(struct world *world, struct buf *out, const char *name, unsigned percent, uint64_t value) {
+    if (!of(world, percent)) return 0;
+    mp_write_string(out, name);
+    of(world, 10) ? mp_write_nil(out) : of(world, 10) ? mp_write_double(out, (double)value) : mp_write_uint(out, value);
+    return 1;
+}
+
+static uint32_t write_score(struct world *world, struct buf *out, const char *name) {
+    if (!of(world, 15)) return 0;
+    mp_write_string(out, name);
+    mp_write_double(out, (double)below(world, 12) / 4);
+    return 1;
+}
+
+static uint32_t write_name(struct world *world, struct buf *out, const char *name, unsigned percent, char first) {
+    char text[] = {first, (char)('0' + below(world, 3)), 0};
+    if (!of(world, percent)) return 0;
+    mp_write_string(out, name);
+    of(world, 20) ? mp_write_bin(out, bytes_of_string(text)) : mp_write_string(out, text);
+    return 1;
+}
+
+/* What a record may say of itself that decides whether it is taken, or that only the server knows. */
+static uint32_t write_state(struct world *world, struct buf *out) {
+    static const char *const statuses[] = {"active", "active", "active", "ended", "expired", "pending"};
+    uint32_t pairs = 0;
+    if (of(world, 30)) mp_write_string(out, "status"), mp_write_string(out, statuses[below(world, 6)]), pairs++;
+    if (of(world, 10)) mp_write_string(out, "retired"), mp_write_bool(out, of(world, 50)), pairs++;
+    if (of(world, 20)) mp_write_string(out, "version"), mp_write_uint(out, below(world, 100)), pairs++;
+    if (of(world, 10)) mp_write_string(out, "lease_expires_at"), mp_write_int(out, world->now_ms + 100), pairs++;
+    return pairs;
+}
+
+/* An entry that no record may have; answers with which code it is refused. */
+static const char *write_malformed(struct world *world, struct buf *out) {
+    switch (below(world, 4)) {
+    case 0: mp_write_string(out, "colour"), mp_write_int(out, 7); return "BAD_REQUEST";
+    case 1: mp_write_string(out, "max_usage_count"), mp_write_string(out, "three"); return "BAD_REQUEST";
+    case 2: mp_write_string(out, "id"), mp_write_string(out, "a"); return "BAD_REQUEST"; /* for the second time */
+    default:
+        mp_write_string(out, "tags"), mp_write_array(out, LIMIT_MAX_TAGS + 1);
+        for (unsigned i = 0; i <= LIMIT_MAX_TAGS; i++) mp_write_string(out, "t0");
+        return "TOO_BIG";
+    }
+}
+
+static void write_record(struct world *world, struct buf *out, struct call *call) {
+    struct buf body = BUF_EMPTY;
+    int64_t now_ms = world->now_ms;
+    uint32_t pairs = 1;
+    mp_write_string(&body, "id"), write_id(world, &body);
+    pairs += write_name(world, &body, "user", 20, 'u') + write_name(world, &body, "client", 15, 'c');
+    pairs += write_whole(world, &body, "idle_timeout_ms", 15, below(world, 3000));
+    pairs += write_whole(world, &body, "absolute_timeout_ms", 25, below(world, 5000));
+    pairs += write_whole(world, &body, "abandon_timeout_ms", 10, below(world, 3000));
+    pairs += write_whole(world, &body, "created_at", 30, (uint64_t)now_ms + 50 - below(world, 3000));
+    pairs += write_whole(world, &body, "absolute_expires_at", 15, (uint64_t)now_ms + below(world, 4000) - 300);
+    pairs += write_whole(world, &body, "usage_count", 30, below(world, 5));
+    pairs += write_whole(world, &body, "error_count", 20, below(world, 5));
+    pairs += write_score(world, &body, "error_score") + write_score(world, &body, "max_error_score") +
+             write_score(world, &body, "error_score_decrement");
+    if (of(world, 30)) mp_write_string(&body, "data"), mp_write_uint(&body, below(world, 300)), pairs++;
+    if (of(world, 20)) mp_write_string(&body, "meta"), mp_write_map(&body, 0), pairs++;
+    pairs += write_state(world, &body);
+    bool is_malformed = of(world, 2);
+    const char *code = is_malformed ? write_malformed(world, &body) : NULL;
+    pairs += is_malformed;
+    if (!is_malformed && of(world, 30))
+        mp_write_string(&body, "tags"), mp_write_array(&body, 1), mp_write_string(&body, of(world, 50) ? "t0" : "t1"),
+            pairs++;
+    if (!is_malformed) pairs += write_whole(world, &body, "max_usage_count", 25, below(world, 5));
+    if (!call->record_refusal) call->record_refusal = code; /* the first one is told */
+    mp_write_map(out, pairs);
+    mp_write_raw(out, buf_bytes(&body));
+    buf_fini(&body);
+}
+
+/* What was answered by pool.state once, or records that nobody ever had. */
+static void load(struct world *world, struct peer *peer) {
+    struct call call = {.op = OP_POOL_LOAD};
+    struct model *model = &world->model;
+    unsigned kept = model->state_count < STATES_MAX ? model->state_count : STATES_MAX;
+    snprintf(call.pool, sizeof call.pool, "p%u", (unsigned)below(world, 2));
+    if (kept && of(world, 40)) {
+        call.records = model->states[below(world, kept)];
+    } else {
+        struct buf out = BUF_EMPTY;
+        uint32_t count = (uint32_t)below(world, 5);
+        mp_write_array(&out, count);
+        for (uint32_t i = 0; i < count; i++) write_record(world, &out, &call);
+        call.records = model_copy(model, buf_bytes(&out));
+        buf_fini(&out);
+    }
+    if (of(world, 20)) call.op_id = 1 + below(world, UINT64_C(1) << 53);
+    ask(world, peer, &call);
+}
+
 void around_step(struct world *world, struct peer *peer) {
     if (world->sets_clock && of(world, 5)) set_clock(world);
     if (of(world, world->has_purging ? 4 : 0)) set_purging(world, peer);
+    if (world->has_pools && of(world, 5)) load(world, peer);
 }

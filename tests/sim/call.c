@@ -305,7 +305,8 @@ static bool has_id(enum op op) {
            (op >= OP_SESSION_ACTIVATE && op <= OP_SESSION_REPLACE) || (op >= OP_POOL_MARK && op <= OP_POOL_RENEW);
 }
 static bool has_pool(enum op op) {
-    return (op >= OP_POOL_CONFIGURE && op <= OP_POOL_ACQUIRE) || op == OP_POOL_ADD || op == OP_POOL_STATE;
+    return (op >= OP_POOL_CONFIGURE && op <= OP_POOL_ACQUIRE) || op == OP_POOL_ADD || op == OP_POOL_STATE ||
+           op == OP_POOL_LOAD;
 }
 static bool has_client(enum op op) {
     return op >= OP_CLIENT_GET && op <= OP_CLIENT_DESTROY;
@@ -337,7 +338,8 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
         option_pool_policy(&options, &call->pool_change);
     else
         write_options(&options, call);
-    bool has_data = call->op == OP_SESSION_SET, has_ids = call->op == OP_SESSION_GET_MANY,
+    bool has_records = call->op == OP_POOL_LOAD, has_data = call->op == OP_SESSION_SET,
+         has_ids = call->op == OP_SESSION_GET_MANY,
          has_policy = call->op == OP_NAMESPACE_CONFIGURE || call->op == OP_POOL_CONFIGURE;
     bool has_options = options.count > 0 || has_policy || chance_of(chance, 10);
     mp_write_array(out, call->is_notification ? 3 : 4);
@@ -350,8 +352,8 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
     bool takes_options = call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST &&
                          call->op != OP_NAMESPACE_DESCRIBE && call->op != OP_POOL_INFO && call->op != OP_POOL_RESET;
     mp_write_array(out, (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) +
-                                   has_client(call->op) + has_token(call->op) + (call->op == OP_POOL_MARK) + has_data +
-                                   has_ids + (has_options && takes_options)));
+                                   has_client(call->op) + has_token(call->op) + (call->op == OP_POOL_MARK) +
+                                   has_records + has_data + has_ids + (has_options && takes_options)));
     if (has_namespace(call->op)) {
         if (call->is_default_namespace)
             mp_write_nil(out);
@@ -363,6 +365,7 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
     if (has_token(call->op)) write_token(out, chance, call);
     if (has_client(call->op)) write_text(out, chance, call->client_name);
     if (call->op == OP_POOL_MARK) write_outcome(out, call->outcome);
+    if (has_records) mp_write_raw(out, call->records);
     if (has_data) mp_write_raw(out, call->data.value);
     if (has_ids) write_ids(call, chance, out);
     if (has_options && takes_options) {

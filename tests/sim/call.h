@@ -79,7 +79,9 @@ struct call {
     unsigned extra_code;                  /* 0: not given */
     struct number usage_count, max_usage; /* never nil */
     bool force;
-    struct bytes cursor; /* of session.list */
+    struct bytes records;       /* of pool.load: an encoded array */
+    const char *record_refusal; /* one of them is malformed: the error's code; NULL: none is */
+    struct bytes cursor;        /* of session.list */
     /* tokens */
     bool token, pending, slide, allow_pending;
     char secret[64];

@@ -358,6 +358,7 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_POOL_INFO: return do_pool_configure(model, call, now_ms, answer);
     case OP_POOL_RESET: return do_pool_reset(model, call, now_ms, answer);
     case OP_POOL_STATE: return do_pool_state(model, call, now_ms, answer);
+    case OP_POOL_LOAD: return do_load(model, call, now_ms, answer);
     case OP_POOL_ADD: return do_add(model, call, now_ms, answer);
     case OP_POOL_ACQUIRE: return do_acquire(model, call, now_ms, answer);
     case OP_POOL_MARK: return do_mark(model, call, now_ms, answer);

@@ -17,6 +17,7 @@
 #define HOLDS_MAX      64
 #define SECRETS_MAX    5
 #define SECRET_SIZE    43
+#define STATES_MAX     8
 #define TOLD_MAX       16384
 
 enum kind { KIND_RECORD, KIND_TOMBSTONE, KIND_ALIAS };
@@ -151,6 +152,8 @@ struct model {
     struct arena *arena;
     struct pool_model pools[POOLS_MAX];
     unsigned pool_count;
+    struct bytes states[STATES_MAX];    /* what pool.state answered last: arrays of records */
+    unsigned state_count;               /* ever */
     struct waiter waiters[WAITERS_MAX]; /* in the order in which they came */
     unsigned waiter_count;
     uint64_t orders, fence_max;
@@ -161,6 +164,8 @@ struct model {
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
+    const char *refusal;       /* where the model refuses: the code */
+    uint64_t loaded;           /* sessions */
     uint64_t let_in, reused;   /* tokens that were valid; that ended their session */
     bool expects_token;        /* the record that comes next brings its token */
     uint64_t watch_number;     /* of the watch that is about to start or stop */

@@ -13,15 +13,6 @@ static bool fits_in_pool(struct model *model, unsigned namespace, const struct r
     return !draft->pool[0] || admit_to_pool(model, namespace, draft, is_forced, now_ms);
 }
 
-static void take_hold(struct pool_model *pool) {
-    if (pool->hold_count) memmove(pool->holds, pool->holds + 1, --pool->hold_count * sizeof pool->holds[0]);
-}
-
-static bool is_refused_with(const struct answer *answer, const char *code) {
-    struct mp_cursor cursor = mp_cursor_of(map_value(answer->error, "code"));
-    return cursor.at && bytes_equal(mp_read_bytes(&cursor), bytes_of_string(code));
-}
-
 bool do_create(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     const struct policy *policy = policy_of(model, call);
     unsigned namespace = model_namespace(model, call->namespace);
@@ -73,7 +64,7 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     struct record *record = publish(model, namespace, id, &draft, now_ms);
     /* What is unusable from the start takes no place. */
     model->expects_token = record->has_token && answer->error.data;
-    if (pool[0] && seat_is_usable(model, record, now_ms)) take_hold(make_pool(model, namespace, pool));
+    if (pool[0] && seat_is_usable(model, record, now_ms)) take_oldest_hold(make_pool(model, namespace, pool));
     return expect_record(model, answer, record, id, call->fields, now_ms);
 }
 

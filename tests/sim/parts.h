@@ -56,6 +56,7 @@ void told_write(struct model *model, const struct record *record, enum event_kin
 /* The namespace goes: before its records do. */
 void told_drop(struct model *model, unsigned namespace, int64_t now_ms);
 /* ---- expect.c */
+bool is_refused_with(const struct answer *answer, const char *code);
 bool expect_ok(struct model *model, const struct answer *answer);
 bool expect_nil(struct model *model, const struct answer *answer);
 bool expect_integer(struct model *model, const struct answer *answer, int64_t expected);
@@ -83,7 +84,11 @@ bool do_purging(struct model *model, const struct call *call, int64_t now_ms, co
 bool expect_purging(struct model *model, const struct namespace_model *namespace, struct bytes encoded);
 /* Forgets the dead of a namespace, as a purge at this moment does. */
 void purge_namespace(struct model *model, unsigned namespace, int64_t now_ms);
+/* ---- load.c */
+bool do_load(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- pool.c: finding and judging */
+/* Somebody enters: the place that was held the longest is his. */
+void take_oldest_hold(struct pool_model *pool);
 struct pool_model *find_pool(struct model *model, unsigned namespace, const char *name);
 /* What stands for the pool where it was never configured, too. */
 struct pool_model *make_pool(struct model *model, unsigned namespace, const char *name);

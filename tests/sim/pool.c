@@ -96,6 +96,10 @@ void lease_end(struct model *model, struct record *record, int64_t at) {
 
 /* ---------------------------------------------------------------- the pool as a whole */
 
+void take_oldest_hold(struct pool_model *pool) {
+    if (pool->hold_count) memmove(pool->holds, pool->holds + 1, --pool->hold_count * sizeof pool->holds[0]);
+}
+
 static bool is_of(const struct record *record, unsigned namespace, const char *name) {
     return record->namespace == namespace && record->kind == KIND_RECORD && record->seat &&
            strcmp(record->pool, name) == 0;
@@ -210,7 +214,9 @@ bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms,
         return (!pool->is_configured && !counts.kept) || complain(model, "there is such a pool");
     if (!expect_made(model, answer->result, "usable_count", counts.usable, now_ms)) return false;
     if (!expect_count(model, answer->result, "retired_count", counts.retired)) return false;
-    struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "sessions"));
+    struct bytes sessions = map_value(answer->result, "sessions");
+    model->states[model->state_count++ % STATES_MAX] = sessions;
+    struct mp_cursor cursor = mp_cursor_of(sessions);
     uint32_t count = mp_read_array(&cursor);
     const struct record *before = NULL;
     for (uint32_t i = 0; i < count; i++) {

@@ -12,7 +12,6 @@ static const struct {
     const char *why;
 } exceptions[] = {
     {OP_SERVER_INFO, "it answers what the process is, not what it holds"},
-    {OP_POOL_LOAD, "not played yet"},
     {OP_CLIENT_GET, "not played yet"},
     {OP_CLIENT_ACTIVATE, "not played yet"},
     {OP_CLIENT_DESTROY, "not played yet"},

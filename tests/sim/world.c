@@ -538,6 +538,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     finish_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
+    totals->loaded += world->model.loaded;
     totals->purges += world->model.purges, totals->on_clock += world->model.on_clock;
     totals->let_in += world->model.let_in, totals->reused += world->model.reused;
     world_close(world);

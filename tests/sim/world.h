@@ -140,6 +140,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t loaded;                   /* sessions that pool.load took in */
     uint64_t purges, on_clock;         /* purges that came by themselves; calls whose moments were put on the clock */
     uint64_t let_in, reused;           /* tokens */
     uint64_t heard, lagged;            /* events; and how many were missed by slow readers */
