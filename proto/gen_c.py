@@ -75,8 +75,9 @@ def protocol_h(schema):
     out.append("/* Limits: see PROTOCOL.md. */\n")
     out += [f"#define LIMIT_{constant(l['name'])} INT64_C({l['value']}) /* {l['doc']} */\n" for l in schema["limit"]]
     for name, rows, key in (("error_code", schema["error"], "code"), ("status", schema["status"], "name"),
-                            ("field", schema["field"], "name"), ("event_kind", schema["event"], "name")):
-        prefix = {"error_code": "ERROR", "event_kind": "EVENT"}.get(name, constant(name))
+                            ("field", schema["field"], "name"), ("event_kind", schema["event"], "name"),
+                            ("effect_kind", schema["effect"], "name")):
+        prefix = {"error_code": "ERROR", "event_kind": "EVENT", "effect_kind": "EFFECT"}.get(name, constant(name))
         rows = live(rows)
         out.append(f"\nenum {name} {{\n    {prefix}_NONE = 0,\n")
         out += [f"    {constant(prefix, r[key])} = {r['id']},\n" for r in rows]

@@ -17,7 +17,7 @@ def load():
 
 def check(schema):
     """What a row may not do: reuse a number or a name, or speak of a type or an error that is not there."""
-    for table, key in (("op", "method"), ("error", "code"), ("status", "name"), ("field", "name"), ("policy", "name"), ("pool_policy", "name"), ("event", "name")):
+    for table, key in (("op", "method"), ("error", "code"), ("status", "name"), ("field", "name"), ("policy", "name"), ("pool_policy", "name"), ("event", "name"), ("effect", "name")):
         for column in ("id", key):
             seen = [row[column] for row in schema[table]]
             twice = {value for value in seen if seen.count(value) > 1}

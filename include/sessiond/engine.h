@@ -14,8 +14,11 @@
 
 #include "sessiond/bytes.h"
 #include "sessiond/env.h"
+#include "sessiond/journal.h"
 #include "sessiond/protocol.h"
 #include "sessiond/session.h"
+
+struct buf; /* base/buf.h */
 
 /* A refusal, as it goes to the client. `message` is static text or points into memory that lives until the turn's end.
  */
@@ -296,6 +299,33 @@ struct engine_options {
     void (*pool_session_begin)(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
                                struct session *draft, struct usage *usage);
     void *pool_context;
+    /* Where changes are told; lives as long as the engine. NULL: nowhere, and nothing is recovered. With one, the
+     * engine has a reader more than loops: whoever makes snapshots, with the number loop_count. */
+    struct journal *journal;
+    /* A policy as bytes of a map by names that a later release can read, and back; false: it is no such map. Both are
+     * needed with a journal. */
+    void (*policy_encode)(struct buf *out, const struct policy *policy);
+    bool (*policy_decode)(struct bytes encoded, struct policy *out);
+    void (*pool_policy_encode)(struct buf *out, const struct pool_policy *policy);
+    bool (*pool_policy_decode)(struct bytes encoded, struct pool_policy *out);
+};
+
+/* What recovery found; see engine_vtable.recovered. */
+struct recovery_counts {
+    uint64_t effects;  /* applied */
+    uint64_t sessions; /* that live */
+    uint64_t dead;     /* kept for their retention */
+    uint64_t expired;  /* of them: while the server was down */
+    uint64_t tombstones, namespaces, clients, pools, pool_sessions;
+    uint64_t version; /* the newest */
+};
+
+/* Where a snapshot stands; all zero at its start. The engine's own but for is_done. */
+struct snapshot_cursor {
+    uint32_t part;
+    uint32_t shard;
+    uint64_t position;
+    bool is_inside, is_done;
 };
 
 /* Figures of an engine. Counters only grow. */
@@ -328,7 +358,6 @@ enum engine_feature {
 };
 
 struct engine;
-
 /* Receives the answer of a PENDING verb, inside a turn of the loop that submitted it. verb->kind, private[0] (the
  * ticket) and everything that is answered are filled; `verb` is valid during the call. False: nobody is there any more
  * to take it; the engine then takes back what it handed out. */
@@ -365,12 +394,35 @@ struct engine_vtable {
      * Inside a turn. The loop is woken (env.wake) when there are some. */
     void (*watch)(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
 
-    /* Hands all events since the last call to `each`: those of one session in their order. Inside a turn. */
-    void (*read_events)(struct engine *self, unsigned loop_index, event_each each, void *context);
+    /* Hands all events since the last call to `each`: those of one session in their order. Inside a turn. With a
+     * journal, only those that its mark covers: answers the version that the mark has to reach before there are more;
+     * 0: there are no more. */
+    uint64_t (*read_events)(struct engine *self, unsigned loop_index, event_each each, void *context);
 
     /* Works off what is due at `now_ms` for this loop's share of the engine, inside a turn, about `budget` records at
      * most. Answers when it wants to be called again: `now_ms` when work is left, INT64_MAX for never. */
     int64_t (*advance)(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget);
+
+    /* ---- durability; NULL in an engine that takes no journal */
+
+    /* Every effect with a version up to the answer has been appended to the journal. Any thread. */
+    uint64_t (*appended)(struct engine *self);
+
+    /* What every file of effects begins with, so that it can be read by itself: hash keys and the like. Any thread. */
+    void (*preamble)(struct engine *self, struct buf *out);
+
+    /* Recovery, before the first turn, on one thread: applies whole effects in any order (of two about the same thing
+     * the newer holds), then `recovered` once: what is out of date at now_ms goes, and everything that follows from the
+     * rest (groups, counts, deadlines, pools) is worked out. False: they are not of this engine or release, *why says
+     * what is wrong with them. Memory that is lacking is said there too. */
+    bool (*apply)(struct engine *self, struct bytes effects, const char **why);
+    bool (*recovered)(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why);
+
+    /* Appends the next part of all that is there as effects to `out`, about `bytes_max` of them, and moves the cursor;
+     * in turns of its own as reader loop_count, of a few hundred records each. What changes meanwhile is in the
+     * snapshot or in what is appended to the journal after it began, or in both. One thread at a time, not a loop's. */
+    void (*snapshot)(struct engine *self, struct snapshot_cursor *cursor, struct buf *out, size_t bytes_max,
+                     int64_t now_ms);
 
     void (*stats)(struct engine *self, struct engine_stats *out);                /* any thread */
     void (*set_limits)(struct engine *self, const struct engine_limits *limits); /* any thread; holds from then on */

@@ -121,6 +121,22 @@ enum event_kind {
     EVENT_END = 15 /* one past the last */
 };
 
+enum effect_kind {
+    EFFECT_NONE = 0,
+    EFFECT_STORE = 1,
+    EFFECT_NAMESPACE = 2,
+    EFFECT_DROP = 3,
+    EFFECT_PUT = 4,
+    EFFECT_MOVE = 5,
+    EFFECT_REMOVE = 6,
+    EFFECT_TOUCH = 7,
+    EFFECT_CLIENT = 8,
+    EFFECT_POOL = 9,
+    EFFECT_USAGE = 10,
+    EFFECT_TOMBSTONE = 11,
+    EFFECT_END = 12 /* one past the last */
+};
+
 #define FIELD_BIT(field) (UINT64_C(1) << (field))
 #define STATUS_BIT(status) (UINT64_C(1) << (status))
 

@@ -29,6 +29,7 @@ struct server_options {
     struct engine *engine;     /* not owned */
     const struct env *env;     /* lives as long as the server */
     struct keyring *keyring;   /* lives as long as the server; NULL: it makes keys of its own, which end with it */
+    struct journal *journal;   /* the engine's; answers wait for its mark, writes ask for its state. NULL: none */
     struct server_limits limits;
     /* Appends pairs to the maps of server.info and server.stats (`out` stands inside the map) and answers how many. NULL: none */
     void *shell_context;

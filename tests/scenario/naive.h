@@ -196,6 +196,6 @@ void tell(struct naive *naive, const struct space *space, enum event_kind kind, 
 void tell_change(struct naive *naive, const struct space *space, const struct session *old,
                  const struct session *session, int64_t now_ms);
 void naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data);
-void naive_read_events(struct engine *self, unsigned loop, event_each each, void *context);
+uint64_t naive_read_events(struct engine *self, unsigned loop, event_each each, void *context);
 
 #endif

@@ -56,10 +56,11 @@ void naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data
     watching->wants_data = wants_data;
 }
 
-void naive_read_events(struct engine *self, unsigned loop, event_each each, void *context) {
+uint64_t naive_read_events(struct engine *self, unsigned loop, event_each each, void *context) {
     struct watching *watching = &((struct naive *)self)->watching[loop];
     while (watching->is_on && watching->last->next) {
         watching->last = watching->last->next;
         each(context, &watching->last->event);
     }
+    return 0;
 }

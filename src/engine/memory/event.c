@@ -388,12 +388,12 @@ static void read_shard(struct read *read, uint32_t shard) {
     }
 }
 
-void memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
+uint64_t memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct loop *loop = &engine->loops[loop_index];
     struct read read = {engine, loop, loop->events, each, context};
     assert(reclaim_is_inside(&engine->reclaim, loop_index));
-    if (!atomic_load(&read.reader->is_due)) return;
+    if (!atomic_load(&read.reader->is_due)) return 0;
     atomic_store(&read.reader->is_due, false);
     for (size_t word = 0; word < dirty_words(engine); word++) {
         uint64_t dirty = atomic_load(&read.reader->dirty[word]); /* not before is_due was lowered */
@@ -402,6 +402,7 @@ void memory_read_events(struct engine *self, unsigned loop_index, event_each eac
             if (atomic_load_explicit(&engine->watching, memory_order_relaxed) >> loop_index & 1)
                 read_shard(&read, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(dirty));
     }
+    return 0;
 }
 
 void event_check(const struct memory_engine *engine) {

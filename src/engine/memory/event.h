@@ -67,7 +67,7 @@ void event_announce(struct context *context, struct namespace *namespace, struct
 /* ---- engine.h */
 struct engine;
 void memory_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
-void memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context);
+uint64_t memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context);
 
 void event_check(const struct memory_engine *engine);
 

@@ -19,10 +19,11 @@ static void engine_watch(struct engine *self, unsigned loop_index, bool is_on, b
     engine.calls++;
 }
 
-static void engine_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
+static uint64_t engine_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
     (void)self, (void)loop_index;
     for (unsigned i = 0; i < engine.count; i++) each(context, &engine.events[i]);
     engine.count = 0;
+    return 0;
 }
 
 static void setup(void) {

@@ -1,0 +1,72 @@
+/* The bytes of a log segment and of a snapshot: a header, then frames.
+ *
+ * Both kinds of file are the same: a header of FILE_HEADER_BYTES that says what it is, and frames, each with one
+ * checksum over all of it. All numbers are little-endian. A frame's checksum is seeded with the file's number and the
+ * frame's place in it, so a frame that stands where it was not written is damage. Each frame says up to where the file
+ * was known to be synced when it was written: damage below the highest such mark that a whole frame states is damage;
+ * above it, it may be what a power cut left of an unfinished write. A frame whose first eight bytes are zero is none:
+ * the file's end, if nothing but zeros follows.
+ * With a key, the payload of each frame is one message of a libsodium secretstream whose header stands in the file's
+ * header, and the frame's header is its additional data; the checksum is over what is on disk.
+ * Pure. */
+#ifndef LOG_FORMAT_H
+#define LOG_FORMAT_H
+
+#include "base/buf.h"
+#include "sessiond/bytes.h"
+
+#define FILE_MAGIC         "SESSLOG\n"
+#define FILE_FORMAT        1 /* of this release; a file with a greater one is left alone */
+#define FILE_HEADER_BYTES  128
+#define FRAME_HEADER_BYTES 40
+#define STORE_ID_BYTES     16
+#define FRAME_PAYLOAD_MAX  (64u << 20) /* bytes; a length above that is damage */
+
+enum file_kind { FILE_LOG = 1, FILE_SNAPSHOT = 2 };
+
+struct file_header {
+    uint32_t format;
+    enum file_kind kind;
+    uint8_t store_id[STORE_ID_BYTES]; /* of the data directory: files of another one are refused */
+    uint64_t number;            /* of a segment: 1, 2, 3 ...; of a snapshot: the first segment that it does not cover */
+    int64_t server_ms, wall_ms; /* the server's clock and the wall clock when the file was begun */
+    uint64_t version;           /* the newest that was taken then */
+    bool is_sealed;             /* its frames are encrypted */
+    uint8_t key_id[8];          /* with is_sealed: which key, without telling it */
+    uint8_t stream_header[24];  /* with is_sealed */
+};
+
+enum frame_kind {
+    FRAME_EFFECTS = 1, /* whole effects */
+    FRAME_MARK = 2,    /* nothing but its header: written when nobody writes, to say what is synced */
+    FRAME_END = 3      /* the last of a file that was ended in order */
+};
+
+struct frame_header {
+    uint32_t size;     /* bytes of payload as they are on disk */
+    uint32_t kind;     /* enum frame_kind */
+    uint64_t synced;   /* bytes of this file that are known to be synced */
+    int64_t server_ms; /* when it was made */
+    uint64_t version;  /* every effect up to this version stands in this frame, before it, or in an earlier file */
+    uint64_t checksum; /* over the other fields and the payload */
+};
+
+void file_header_write(const struct file_header *header, uint8_t out[FILE_HEADER_BYTES]);
+
+enum header_state { HEADER_WHOLE, HEADER_FOREIGN, HEADER_NEWER, HEADER_DAMAGED };
+/* FOREIGN: it does not begin with the magic. NEWER: of a later format, whose further fields nobody here knows. */
+enum header_state file_header_read(const uint8_t in[FILE_HEADER_BYTES], struct file_header *out);
+
+/* Fills in header->checksum and writes the header to `out`. `place`: the frame's offset in its file. */
+void frame_header_write(struct frame_header *header, uint64_t number, uint64_t place, struct bytes payload,
+                        uint8_t out[FRAME_HEADER_BYTES]);
+void frame_header_read(const uint8_t in[FRAME_HEADER_BYTES], struct frame_header *out);
+/* Whether header and payload are what was written. */
+bool frame_is_whole(const struct frame_header *header, uint64_t number, uint64_t place, struct bytes payload);
+
+/* "log-0000000000000001" and "snapshot-0000000000000001"; `out` takes DISK_NAME_MAX + 1. */
+void file_name_write(enum file_kind kind, uint64_t number, char *out);
+/* False: it is no such name. */
+bool file_name_read(const char *name, enum file_kind *kind, uint64_t *number);
+
+#endif
