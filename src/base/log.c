@@ -151,7 +151,7 @@ static bool budget_take(const char *event, int64_t now_ms, uint64_t *dropped) {
 
 /* ---- the contract */
 
-void log_open(const struct log_sink *given, enum log_level level) {
+void log_sink_open(const struct log_sink *given, enum log_level level) {
     assert(given->write && given->wall_ms);
     sink = *given;
     memset(budgets, 0, sizeof budgets);
@@ -159,7 +159,7 @@ void log_open(const struct log_sink *given, enum log_level level) {
     atomic_store(&threshold, (int)level);
 }
 
-void log_close(void) {
+void log_sink_close(void) {
     int64_t now_ms = log_is_on(LOG_ERROR) ? sink.wall_ms(sink.context) : 0;
     for (size_t i = 0; i < LOG_EVENTS_MAX && log_is_on(LOG_ERROR); i++) {
         if (!budgets[i].dropped) continue;
@@ -179,7 +179,7 @@ bool log_is_on(enum log_level level) {
     return (int)level >= atomic_load_explicit(&threshold, memory_order_acquire);
 }
 
-void log_write(enum log_level level, const char *event, const struct log_field *fields, size_t count) {
+void log_line_write(enum log_level level, const char *event, const struct log_field *fields, size_t count) {
     if (!log_is_on(level)) return;
     int64_t now_ms = sink.wall_ms(sink.context);
     uint64_t dropped = 0;

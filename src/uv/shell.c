@@ -57,7 +57,7 @@ struct shell *shell_open(struct options *options, shell_reload reload, void *rel
     shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake};
     clock_open(&shell->clock);
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
-    log_open(&(struct log_sink){NULL, log_to_stderr, log_wall_ms}, (enum log_level)options->log_level);
+    log_sink_open(&(struct log_sink){NULL, log_to_stderr, log_wall_ms}, (enum log_level)options->log_level);
     return shell;
 }
 
@@ -72,7 +72,7 @@ int64_t shell_now_ms(const struct shell *shell) {
 }
 
 void shell_close(struct shell *shell) {
-    log_close();
+    log_sink_close();
     free(shell);
 }
 

@@ -26,7 +26,7 @@ static void begin(enum log_level level) {
     written_size = line_count = 0;
     written[0] = 0;
     wall_ms = 1792231872345; /* 2026-10-17T10:11:12.345Z */
-    log_open(&(struct log_sink){NULL, keep, told_time}, level);
+    log_sink_open(&(struct log_sink){NULL, keep, told_time}, level);
 }
 
 Test(log, writes_one_line_with_time_level_event_and_fields) {
@@ -57,7 +57,7 @@ Test(log, writes_nothing_below_its_level_and_nothing_after_close) {
     log_set_level(LOG_DEBUG);
     log_event(LOG_DEBUG, "heard");
     cr_assert_eq(line_count, 1);
-    log_close();
+    log_sink_close();
     log_event(LOG_ERROR, "too_late");
     cr_assert_eq(line_count, 1);
 }
