@@ -108,7 +108,7 @@ static void end_list(struct request *request, struct buf *out) {
         request_refuse_limit(request, ERROR_TOO_BIG,
                              "The client's sessions are longer than one answer; leave data and meta out of fields, or "
                              "page through session.list.",
-                             (int64_t)request->output_mark);
+                             (int64_t)request->answer_mark);
         return;
     }
     mp_end_array(out, request->stream_begin, (uint32_t)request->streamed_count);

@@ -35,6 +35,7 @@ static enum outcome rotate_rule(const struct update_input *input, struct session
     draft->token = bytes_of(request->token_buffer, token_encode(&presented.token, request->token_buffer));
     draft_touch(draft, input->now_ms);
     if (args->extend) draft_extend(draft, input->policy, input->now_ms);
+    draft->is_touch = true;
     return OUTCOME_REPLACE;
 }
 

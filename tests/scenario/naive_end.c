@@ -112,7 +112,10 @@ static void configure_client(struct space *space, struct verb *verb, int64_t now
         bool is_its = entry && bytes_equal(entry->session.client, client->name) && is_kept(space, entry, now_ms);
         if (!is_its || naive_judge(space, entry, now_ms) != PRESENCE_ALIVE) {
             verb->error = error_make(ERROR_CONFLICT, "Give a living session of this client.");
-            if (is_its) verb->error.status = session_status(&entry->session, now_ms);
+            if (is_its) {
+                verb->error.status = session_status(&entry->session, now_ms);
+                verb->error.version = entry->session.version;
+            }
             return;
         }
         client->last_id = entry->session.id;

@@ -154,6 +154,7 @@ static void draw_token(struct world *world, struct call *call) {
     call->fields = draw_fields(world, false);
     if (call->op == OP_SESSION_ROTATE)
         draw_number(world, &call->grace, 80, (int64_t)below(world, of(world, 70) ? 500 : 61000));
+    call->extends = call->op == OP_SESSION_ROTATE && of(world, 20);
     call->slide = call->op == OP_SESSION_VALIDATE && of(world, 30);
     call->allow_pending = call->op == OP_SESSION_VALIDATE && of(world, 30);
     if (!chosen) return;
@@ -396,6 +397,22 @@ static void draw_add(struct world *world, struct call *call) {
     call->force = of(world, 20);
 }
 
+/* Mostly a client that has had sessions, and one of those. */
+static void draw_client(struct world *world, struct call *call) {
+    const struct model *model = &world->model;
+    const struct record *chosen = NULL;
+    for (unsigned i = 0; i < model->record_count; i++) {
+        const struct record *record = &model->records[i];
+        if (!record->client[0] || strcmp(model->namespaces[record->namespace].name, call->namespace)) continue;
+        if (!chosen || below(world, 3) == 0) chosen = record;
+    }
+    call->fields = call->op == OP_CLIENT_DESTROY ? 0 : draw_fields(world, true);
+    snprintf(call->client_name, sizeof call->client_name, "c%u", (unsigned)below(world, 3));
+    if (chosen && of(world, 85)) strcpy(call->client_name, chosen->client);
+    if (chosen && of(world, 70)) strcpy(call->id, chosen->id);
+    if (call->op == OP_CLIENT_ACTIVATE && of(world, 3)) call->id[0] = 0;
+}
+
 static void draw_arguments(struct world *world, struct call *call) {
     switch (call->op) {
     case OP_SESSION_CREATE: draw_create(world, call); break;
@@ -448,6 +465,9 @@ static void draw_arguments(struct world *world, struct call *call) {
     case OP_SESSION_LIST:
     case OP_SESSION_COUNT: draw_list(world, call); break;
     case OP_NAMESPACE_CONFIGURE: draw_policy(world, call); break;
+    case OP_CLIENT_GET:
+    case OP_CLIENT_ACTIVATE:
+    case OP_CLIENT_DESTROY: draw_client(world, call); break;
     case OP_POOL_CONFIGURE: draw_pool_policy(world, call); break;
     case OP_POOL_ADD: draw_add(world, call); break;
     case OP_POOL_MARK: draw_mark(world, call); break;
@@ -475,6 +495,8 @@ static enum op draw_pool_op(struct world *world) {
 static enum op draw_op(struct world *world) {
     if (world->has_tokens && of(world, 35)) return of(world, 60) ? OP_SESSION_VALIDATE : OP_SESSION_ROTATE;
     if (world->has_pools && of(world, 60)) return draw_pool_op(world);
+    if (world->has_clients && of(world, 15))
+        return of(world, 40) ? OP_CLIENT_GET : of(world, 85) ? OP_CLIENT_ACTIVATE : OP_CLIENT_DESTROY;
     static const struct {
         enum op op;
         unsigned weight;

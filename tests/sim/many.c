@@ -17,7 +17,7 @@ static bool is_member(const struct record *record, unsigned namespace, const str
     return strncmp(record->id, call->prefix, strlen(call->prefix)) == 0;
 }
 
-static bool is_listed(const struct model *model, const struct record *record, const struct call *call, int64_t now_ms) {
+bool is_listed(const struct model *model, const struct record *record, const struct call *call, int64_t now_ms) {
     if (!is_member(record, model_namespace(model, call->namespace), call)) return false;
     enum stands stands = judge(model, record, now_ms);
     if (stands != STANDS_ALIVE && stands != STANDS_DEAD) return false;
@@ -66,9 +66,8 @@ bool do_count(struct model *model, const struct call *call, int64_t now_ms, cons
     return expect_ok(model, answer) && expect_whole_count(model, call, now_ms, integer_of(answer->result));
 }
 
-/* Every session of a page: known, wanted, once, in order. Answers how many. */
-static bool expect_page(struct model *model, const struct call *call, int64_t now_ms, struct bytes sessions,
-                        struct record **page, uint32_t *count) {
+bool expect_page(struct model *model, const struct call *call, int64_t now_ms, struct bytes sessions,
+                 struct record **page, uint32_t *count) {
     bool is_group = call->user.is_given || call->client.is_given || call->in_pool.is_given;
     unsigned namespace = model_namespace(model, call->namespace);
     struct mp_cursor cursor = mp_cursor_of(sessions);

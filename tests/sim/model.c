@@ -324,9 +324,12 @@ struct record *publish(struct model *model, unsigned namespace, const char *id, 
     struct record *record = find_or_add(model, namespace, id);
     bool was_alive = record->writes > 0 && is_alive(model, record, now_ms);
     unsigned writes = record->writes;
+    bool stays = was_alive && strcmp(record->client, draft->client) == 0;
+    if (draft->client[0] && !stays) enter_client(model, namespace, draft->client, now_ms);
     if (writes > 0) told_deadline(model, record, now_ms);
     *record = *draft;
     record->writes = writes;
+    if (!record->life) record->life = ++model->lives;
     if (!record->birth) record->birth = now_ms - record->created_at < BIRTH_LATE_MS ? ++model->births : BIRTH_LATE;
     record->namespace = namespace;
     strcpy(record->id, id);
@@ -353,6 +356,9 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SESSION_ROTATE: return do_rotate(model, call, now_ms, answer);
     case OP_WATCH_START: return expect_watch(model, answer);
     case OP_WATCH_STOP: return expect_bool(model, answer, true);
+    case OP_CLIENT_GET:
+    case OP_CLIENT_ACTIVATE:
+    case OP_CLIENT_DESTROY: return do_client(model, call, now_ms, answer);
     case OP_SESSION_CREATE: return do_create(model, call, now_ms, answer);
     case OP_POOL_CONFIGURE:
     case OP_POOL_INFO: return do_pool_configure(model, call, now_ms, answer);

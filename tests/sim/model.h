@@ -49,12 +49,13 @@ struct pool_model {
     unsigned hold_count;
 };
 
+/* What a client has beside its sessions. */
 struct client_model {
     unsigned namespace;
     char name[16];
     int64_t created_at, updated_at;
-    char last_id[ID_TEXT_MAX]; /* "": none */
-    int64_t last_created_at;
+    char last_id[ID_TEXT_MAX]; /* of the session that was active last; "": none */
+    uint64_t last_life;        /* which of those that had the id */
 };
 
 /* An acquire that waits. */
@@ -77,6 +78,7 @@ struct record {
     struct seat *seat;                   /* with a pool */
     struct bytes data, meta;             /* meta absent: none */
     int64_t created_at, last_active_at, written_at;
+    uint64_t life;  /* one number from its create until it is gone, under whatever id */
     uint64_t birth; /* its place among those of one created_at; 0: it begins with being published */
     int64_t idle_ms, absolute_ms, abandon_ms;
     int64_t deadline; /* given by a caller; 0: none */
@@ -143,10 +145,13 @@ struct model {
     unsigned namespace_count;
     unsigned told_count;
     unsigned told_settled; /* so much had happened when all was worked off last */
+    struct client_model clients[CLIENTS_MAX];
+    unsigned client_count;
     struct record records[RECORDS_MAX];
     unsigned record_count;
     struct told told[TOLD_MAX];
-    uint64_t births;
+    uint64_t births, lives;
+    uint32_t output_mark; /* of the server: what is listed in one piece may not be longer by more than a session */
     uint64_t version_max; /* newest that was seen */
     int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
     struct arena *arena;

@@ -91,9 +91,8 @@ bool do_get(struct model *model, const struct call *call, int64_t now_ms, const 
     } else if (stands != STANDS_ALIVE && (stands != STANDS_DEAD || !call->include_dead)) {
         return expect_nil(model, answer);
     } else if (stands == STANDS_ALIVE && call->touch) {
-        int64_t thin_ms = policy_of(model, call)->touch_after_ms;
-        if (record->idle_ms && record->idle_ms / 16 < thin_ms) thin_ms = record->idle_ms / 16;
-        if (now_ms - record->last_active_at >= thin_ms) record->last_active_at = now_ms;
+        thin_touch(model, call, record, now_ms);
+        touch_client(model, record, now_ms);
     }
     uint64_t fields = call->fields ? call->fields : FIELDS_DEFAULT;
     if (call->has_version && call->version == record->version)
@@ -205,9 +204,8 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
     if (stands == STANDS_NOTHING) return expect_nil(model, answer);
     if (stands != STANDS_ALIVE) return expect_gone(model, answer, record, stands, now_ms);
     if (is_plain) {
-        int64_t thin_ms = policy_of(model, call)->touch_after_ms;
-        if (record->idle_ms && record->idle_ms / 16 < thin_ms) thin_ms = record->idle_ms / 16;
-        if (now_ms - record->last_active_at >= thin_ms) record->last_active_at = now_ms;
+        thin_touch(model, call, record, now_ms);
+        touch_client(model, record, now_ms);
         return expect_deadline(model, answer, record, false);
     }
     set_timeouts(record, policy_of(model, call), call);
@@ -217,6 +215,7 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
         set_deadline(record, policy_of(model, call), now_ms + record->absolute_ms);
     record->last_active_at = now_ms;
     note_write(model, record, EVENT_UPDATED, now_ms);
+    touch_client(model, record, now_ms);
     return expect_deadline(model, answer, record, false);
 }
 
@@ -273,6 +272,7 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
     unsigned before = told_add(model, record, EVENT_REGENERATED, now_ms);
     struct record *moved = publish(model, namespace, new_id, &draft, now_ms);
     model->told[model->told_count - 1].after = before;
+    move_client(model, moved, call->id);
     record = find(model, namespace, call->id);
     entomb(record, now_ms);
     if (call->grace.is_given && !call->grace.is_nil && call->grace.value > 0) {

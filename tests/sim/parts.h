@@ -69,6 +69,20 @@ bool expect_gone(struct model *model, const struct answer *answer, const struct 
                  int64_t now_ms);
 bool expect_version_error(struct model *model, const struct answer *answer, struct record *record, const char *code);
 
+/* ---- many.c */
+/* Whether a session.list with these arguments shows the record. */
+bool is_listed(const struct model *model, const struct record *record, const struct call *call, int64_t now_ms);
+/* Every session of a page: known, wanted, once, in order. Answers how many in *count. */
+bool expect_page(struct model *model, const struct call *call, int64_t now_ms, struct bytes sessions,
+                 struct record **page, uint32_t *count);
+/* ---- client.c */
+/* A session enters its client now; before it stands among the records. */
+void enter_client(struct model *model, unsigned namespace, const char *name, int64_t now_ms);
+/* The session becomes its client's last active one. */
+void touch_client(struct model *model, const struct record *record, int64_t now_ms);
+/* It has another id now. */
+void move_client(struct model *model, const struct record *moved, const char *old_id);
+bool do_client(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- status.c */
 bool do_status(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- token.c */

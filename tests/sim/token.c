@@ -109,7 +109,10 @@ bool do_validate(struct model *model, const struct call *call, int64_t now_ms, c
     struct presented presented = present(model, call, now_ms);
     bool is_valid;
     const char *error = verdict(model, call, &presented, now_ms, &is_valid);
-    if (is_valid && (call->slide || policy_of(model, call)->slide)) thin_touch(model, call, presented.record, now_ms);
+    if (is_valid && (call->slide || policy_of(model, call)->slide)) {
+        thin_touch(model, call, presented.record, now_ms);
+        touch_client(model, presented.record, now_ms);
+    }
     if (!answer->error.data) return true;
     if (!expect_ok(model, answer) || !expect_name(model, answer, error)) return false;
     uint8_t byte = is_valid ? 0xc3 : 0xc2;
@@ -146,10 +149,13 @@ bool do_rotate(struct model *model, const struct call *call, int64_t now_ms, con
         if (!expect_successor(model, record, presented.index, token)) return false;
     } else {
         record->last_active_at = now_ms;
+        if (call->extends && record->absolute_ms)
+            set_deadline(record, policy_of(model, call), now_ms + record->absolute_ms);
         record->secrets[0].grace_until = grace_ms ? now_ms + grace_ms : 0;
         if (!token_keep(model, record, record->id, token)) return false;
         note_write(model, record, EVENT_UPDATED, now_ms);
     }
+    touch_client(model, record, now_ms);
     return compare_record(model, record, record->id, call->fields ? call->fields : FIELDS_DEFAULT, now_ms,
                           map_value(answer->result, "session"));
 }

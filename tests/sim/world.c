@@ -471,8 +471,10 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->watch_chance = world->seed * UINT64_C(0xd1342543de82ef95) + 7;
     world->has_watches = world->peer_count > 1 && chance_of(&world->watch_chance, 40);
     world->has_tokens = chance_of(&world->watch_chance, 30);
+    world->has_clients = chance_of(&world->watch_chance, 50);
     model_open(&world->model);
     around_open(world);
+    world->model.output_mark = options.limits.output_mark;
     world->model.pull = world_pull;
     world->model.pull_context = world;
     world->saved = calloc(1, sizeof *world->saved);

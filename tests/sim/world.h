@@ -102,6 +102,7 @@ struct world {
     bool collides_sweeps;
     bool has_pools; /* then no two requests run at once */
     bool has_tokens;
+    bool has_clients; /* that are asked for */
     bool has_watches;
     uint64_t watch_chance;
     uint64_t around_chance;
