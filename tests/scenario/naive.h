@@ -42,7 +42,6 @@ struct seat {
 struct entry {
     bool is_used, is_tombstone;
     bool is_told;           /* that its deadline has passed */
-    bool was_dead;          /* already before its status was last changed */
     struct session session; /* of a tombstone: only id. An alias: id, replaced_by, absolute_expires_at */
     int64_t died_at;        /* of tombstones and aliases: tombstone_ms counts from here */
     uint64_t sequence;      /* grows with every session that begins; kept under a new id */
@@ -120,6 +119,9 @@ struct space *space_find(struct naive *naive, struct bytes name);
 struct space *space_make(struct naive *naive, struct bytes name, struct error *error);
 struct entry *entry_find(struct space *space, struct bytes id);
 struct entry *entry_make(struct space *space);
+/* When a retired one that lives until then is forgotten; INT64_MAX: it is none. One that dies before is kept as any
+ * that does. */
+int64_t naive_forgotten_at(const struct space *space, const struct entry *entry);
 enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_member(const struct session *session, enum group_kind group, struct bytes name);

@@ -65,18 +65,21 @@ static bool covers(const struct space *space, int64_t died_at, int64_t now_ms) {
     return now_ms < died_at + space->policy.tombstone_ms;
 }
 
+int64_t naive_forgotten_at(const struct space *space, const struct entry *entry) {
+    const struct seat *seat = entry->seat;
+    if (entry->is_tombstone || entry->session.is_alias || !seat || !seat->usage.retired_at) return INT64_MAX;
+    int64_t at = seat->usage.retired_at + space->policy.retention_ms;
+    return session_is_alive(&entry->session, at) ? at : INT64_MAX;
+}
+
 enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms) {
     if (!entry) return PRESENCE_NONE;
     const struct session *session = &entry->session;
-    const struct usage *usage = entry->seat ? &entry->seat->usage : NULL;
     bool is_readable = session->is_alias && now_ms < session->absolute_expires_at;
     if (entry->is_tombstone || session->is_alias)
         return is_readable || covers(space, entry->died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
-    /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
-    int64_t forgotten_at = usage && usage->retired_at ? usage->retired_at + space->policy.retention_ms : INT64_MAX;
-    if (now_ms >= forgotten_at &&
-        (session_is_alive(session, now_ms) || (!entry->was_dead && session_died_at(session, now_ms) > forgotten_at)))
-        return covers(space, usage->retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+    if (naive_forgotten_at(space, entry) <= now_ms)
+        return covers(space, entry->seat->usage.retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (session_is_alive(session, now_ms)) return PRESENCE_ALIVE;
     int64_t died_at = session_died_at(session, now_ms);
     if (now_ms < died_at + space->policy.retention_ms) return PRESENCE_DEAD;

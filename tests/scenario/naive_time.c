@@ -9,9 +9,7 @@ static int64_t earlier(int64_t a, int64_t b) {
 static bool awaits_deadline(const struct space *space, const struct entry *entry) {
     int64_t deadline = session_deadline(&entry->session);
     if (entry->is_tombstone || entry->session.is_alias || entry->is_told || !deadline) return false;
-    /* A retired one may be forgotten before its deadline. */
-    int64_t retired_at = entry->seat ? entry->seat->usage.retired_at : 0;
-    if (retired_at && retired_at + space->policy.retention_ms < deadline) return false;
+    if (naive_forgotten_at(space, entry) < deadline) return false;
     return status_is_living(entry->session.status);
 }
 
@@ -20,6 +18,7 @@ static int64_t space_due(const struct space *space) {
     for (unsigned i = 0; i < space->entry_count; i++) {
         const struct entry *entry = &space->entries[i];
         if (awaits_deadline(space, entry)) due = earlier(due, session_deadline(&entry->session));
+        due = earlier(due, naive_forgotten_at(space, entry));
         if (entry->seat) due = earlier(due, entry->seat->usage.lease_expires_at);
         if (entry->seat) due = earlier(due, entry->seat->ready_at);
     }
@@ -58,6 +57,16 @@ static void end_leases(struct naive *naive, struct space *space, int64_t moment)
     }
 }
 
+static void forget_retired(struct naive *naive, struct space *space, int64_t moment) {
+    for (unsigned i = 0; i < space->entry_count; i++) {
+        struct entry *entry = &space->entries[i];
+        int64_t forgotten_at = naive_forgotten_at(space, entry);
+        if (forgotten_at > moment) continue;
+        tell(naive, space, EVENT_DESTROYED, &entry->session, forgotten_at);
+        put_tombstone(naive, entry, entry->seat->usage.retired_at);
+    }
+}
+
 static void end_holds(struct space *space, int64_t moment) {
     for (unsigned i = 0; i < POOLS_MAX; i++) {
         struct pool *pool = space->pools[i];
@@ -66,13 +75,14 @@ static void end_holds(struct space *space, int64_t moment) {
     }
 }
 
-/* In one millisecond: deadlines, then leases, grants, waiting time-outs. */
+/* In one millisecond: deadlines, then leases, ends of retention, grants, waiting time-outs. */
 static void pass_moment(struct naive *naive, int64_t moment) {
     for (unsigned i = 0; i < NAMESPACES_MAX; i++) {
         struct space *space = naive->spaces[i];
         if (!space || !space->is_used) continue;
         tell_deadlines(naive, space, moment);
         end_leases(naive, space, moment);
+        forget_retired(naive, space, moment);
         end_holds(space, moment);
     }
     naive_serve_waiters(naive, moment);

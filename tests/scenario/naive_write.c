@@ -31,7 +31,6 @@ void destroy_session(struct naive *naive, struct space *space, struct entry *ent
 void end_session(struct naive *naive, struct space *space, struct entry *entry, enum status status, struct bytes reason,
                  struct bytes replaced_by, int64_t now_ms) {
     struct session old = entry->session;
-    entry->was_dead = !session_is_alive(&old, now_ms);
     entry->session.status = status;
     entry->session.status_at = now_ms;
     entry->session.reason = naive_copy(naive, reason);
@@ -198,7 +197,6 @@ struct entry *write_draft(struct naive *naive, struct space *space, struct entry
     bool stays_with_client = has_old && !(presence == PRESENCE_DEAD && session_is_alive(draft, now_ms)) &&
                              bytes_equal(old.client, draft->client) && old.created_at == draft->created_at;
     publish(naive, space, entry, has_old ? entry : NULL, draft, !stays_with_client, now_ms);
-    entry->was_dead = !is_new && presence == PRESENCE_DEAD;
     if (is_new) enter_pool(naive, space, entry, draft);
     entry->session.event = event;
     tell_change(naive, space, is_new ? NULL : &old, &entry->session, now_ms);

@@ -86,16 +86,15 @@ static struct heard_life *life_of(struct watch *watch, const char *id) {
 static void note_life(const struct model *model, struct watch *watch, const struct told *told) {
     struct heard_life *life = life_of(watch, told->id);
     if (!life || life->told > (unsigned)(told - model->told)) return;
-    if (told->kind != EVENT_RETIRED) life->is_known = true;
+    if (told->kind == EVENT_RETIRED) return; /* of one that lives, or of one that died before */
+    life->is_known = true;
     life->told = (unsigned)(told - model->told);
     switch (told->kind) {
     case EVENT_CREATED:
     case EVENT_UPDATED:
     case EVENT_ACTIVATED: life->is_alive = true; break;
-    case EVENT_RETIRED: life->is_retired = true; return; /* it may be forgotten, without a word, while it lives */
     default: life->is_alive = false;
     }
-    if (told->kind == EVENT_CREATED || !life->is_alive) life->is_retired = false;
 }
 
 /* ---------------------------------------------------------------- a watch */
@@ -195,7 +194,7 @@ static void hear_living(struct world *world, const struct watch *watch) {
         bool is_alive = model_living(&world->model, watch->namespace, life->id, world->now_ms) != NULL;
         /* Of a namespace that goes as a whole nothing is told. */
         bool seems_alive = life->is_alive && life->told >= world->model.namespaces[watch->namespace].dropped_told;
-        if (life->is_known && is_alive != seems_alive && !(life->is_retired && !is_alive)) {
+        if (life->is_known && is_alive != seems_alive) {
             snprintf(world->model.complaint, sizeof world->model.complaint,
                      "who only hears events should know that %s %s", life->id, is_alive ? "lives" : "does not live");
             world_fail(world, world->model.complaint);

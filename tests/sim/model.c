@@ -85,18 +85,20 @@ static bool is_buried(int64_t died_at, const struct policy *policy, int64_t now_
     return policy->tombstone_ms > 0 && now_ms < died_at + policy->tombstone_ms;
 }
 
+int64_t record_forgotten_at(const struct model *model, const struct record *record) {
+    if (record->kind != KIND_RECORD || !record->seat || !record->seat->retired_at) return INT64_MAX;
+    int64_t at = record->seat->retired_at + model->namespaces[record->namespace].policy.retention_ms;
+    return status_is_living(record_status(record, at)) ? at : INT64_MAX;
+}
+
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms) {
     const struct namespace_model *namespace = &model->namespaces[record->namespace];
     const struct policy *policy = &namespace->policy;
     if (record->kind == KIND_ALIAS && now_ms < record->alias_until) return STANDS_ALIAS;
     if (record->kind != KIND_RECORD)
         return is_buried(record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
-    /* A retired one that lives is forgotten after its retention; one that died before is kept as any that did. */
-    int64_t retired_at = record->seat ? record->seat->retired_at : 0, forgotten_at = retired_at + policy->retention_ms;
-    bool is_living = status_is_living(record_status(record, now_ms));
-    int64_t dead_since = record->dead_since ? record->dead_since : record_died_at(record, now_ms);
-    if (retired_at && now_ms >= forgotten_at && (is_living || dead_since > forgotten_at))
-        return is_buried(retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+    if (record_forgotten_at(model, record) <= now_ms)
+        return is_buried(record->seat->retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
     bool is_purged = namespace->purged_at && died_at <= namespace->purged_at && !record->outlives_purge;
@@ -185,8 +187,6 @@ static enum event_kind kind_of_status(enum status status) {
 void set_status(struct model *model, struct record *record, enum status status, const char *reason, const char *by,
                 int64_t now_ms) {
     told_deadline(model, record, now_ms);
-    bool was_dead = !status_is_living(record_status(record, now_ms));
-    if (was_dead && !record->dead_since) record->dead_since = record_died_at(record, now_ms);
     record->status = status;
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);

@@ -84,7 +84,6 @@ struct record {
     int64_t deadline; /* given by a caller; 0: none */
     enum status status;
     int64_t status_at;
-    int64_t dead_since; /* it was dead before its status was set; 0: it was not */
     char reason[32], replaced_by[ID_TEXT_MAX];
     bool has_token;
     struct {

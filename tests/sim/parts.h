@@ -17,6 +17,9 @@ enum stands { STANDS_NOTHING, STANDS_ALIVE, STANDS_DEAD, STANDS_TOMBSTONE, STAND
 
 /* ---- model.c: finding and judging */
 struct record *find(struct model *model, unsigned namespace, const char *id);
+/* When a retired one that lives until then is forgotten; INT64_MAX: it is none. One that dies before is kept as any
+ * that does. */
+int64_t record_forgotten_at(const struct model *model, const struct record *record);
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms);
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record);
 bool is_alive(const struct model *model, const struct record *record, int64_t now_ms);

@@ -66,11 +66,12 @@ void enter_pool(struct model *model, const struct call *call, struct record *dra
 void retire_seat(struct model *model, struct record *record, int64_t now_ms) {
     struct seat *seat = record->seat;
     if (seat->retired_at) return;
-    enum stands stands = judge(model, record, now_ms); /* before it may be forgotten at once */
+    /* Before it may be forgotten at once. */
+    enum stands stands = judge(model, record, now_ms);
+    if (stands == STANDS_ALIVE || stands == STANDS_DEAD) told_add(model, record, EVENT_RETIRED, now_ms);
     seat->retired_at = now_ms;
     seat->score += seat->max_score;
     seat->usage_count++;
-    if (stands == STANDS_ALIVE || stands == STANDS_DEAD) told_add(model, record, EVENT_RETIRED, now_ms);
 }
 
 void seat_cool(struct model *model, struct record *record, int64_t from) {

@@ -29,12 +29,15 @@ void told_write(struct model *model, const struct record *record, enum event_kin
 
 void told_deadline(struct model *model, struct record *record, int64_t now_ms) {
     if (record->kind != KIND_RECORD || record->is_deadline_told || !status_is_living(record->status)) return;
+    int64_t forgotten_at = record_forgotten_at(model, record);
+    if (forgotten_at <= now_ms) {
+        record->is_deadline_told = true;
+        told_write(model, record, EVENT_DESTROYED, forgotten_at);
+        return;
+    }
     enum status status = record_status(record, now_ms);
     if (status_is_living(status)) return;
     int64_t at = status == STATUS_EXPIRED ? record_expires_at(record) : record_abandon_at(record);
-    /* One that is retired may have been forgotten before. */
-    int64_t retired_at = record->seat ? record->seat->retired_at : 0;
-    if (retired_at && at > retired_at + model->namespaces[record->namespace].policy.retention_ms) return;
     record->is_deadline_told = true;
     told_write(model, record, status == STATUS_EXPIRED ? EVENT_EXPIRED : EVENT_ABANDONED, at);
 }

@@ -26,7 +26,7 @@ struct world_totals;
 /* What a watch has said of one session last. */
 struct heard_life {
     char id[ID_TEXT_MAX];
-    bool is_known, is_alive, is_retired;
+    bool is_known, is_alive;
     unsigned told; /* number of the event */
 };
 

@@ -201,6 +201,18 @@ void event_settle(struct context *context, struct shard *shard, const struct rec
     event_put(context, shard, namespace, EVENT_DESTROYED, &view, cleared_by, version_time(cleared_by));
 }
 
+void event_forgotten(struct context *context, struct shard *shard, const struct record *record, int64_t at) {
+    struct namespace *namespace = namespace_of(context, record);
+    if (!is_watched(context->engine) || namespace_is_dropped(namespace)) return;
+    struct session view;
+    view_whole(context, record, &view);
+    bool is_reaped = record_active(record) & RECORD_MARK_REAPED;
+    if (record->version <= namespace_epoch(namespace) || is_reaped || !session_is_alive(&view, at))
+        event_settle(context, shard, record, UINT64_MAX);
+    else
+        event_put(context, shard, namespace, EVENT_DESTROYED, &view, view.version, at);
+}
+
 static enum event_kind kind_of_status(enum status status) {
     static const enum event_kind kinds[STATUS_END] = {
         [STATUS_ACTIVE] = EVENT_ACTIVATED, [STATUS_PENDING] = EVENT_UPDATED,     [STATUS_ENDED] = EVENT_ENDED,

@@ -47,6 +47,10 @@ void event_expired(struct context *context, struct shard *shard, const struct re
  * that write. UINT64_MAX: there is no such write. */
 void event_settle(struct context *context, struct shard *shard, const struct record *record, uint64_t version);
 
+/* The same for one that lives and goes because its retention since it was retired is over, which was at `at`: nobody
+ * wrote, so it is `destroyed` with the version that it has, unless it was dead by then. */
+void event_forgotten(struct context *context, struct shard *shard, const struct record *record, int64_t at);
+
 /* What publishing `fresh` in the place of what `sight` holds means for its id. */
 void event_published(struct context *context, struct shard *shard, const struct sight *sight,
                      const struct record *fresh);

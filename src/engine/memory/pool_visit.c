@@ -163,18 +163,24 @@ void visit_note_forgotten(struct visit *visit, struct pool_entry *entry) {
         (struct visit_note){entry->hash, atomic_load(&entry->version), entry->usage.retired_at};
 }
 
-/* All that is due for one entry. */
+/* Whether its session lives when the retention since it was retired ends, and that has come. */
+static bool entry_is_forgotten(struct visit *visit, const struct pool_entry *entry) {
+    int64_t retired_at = entry->usage.retired_at, forgotten_at = retired_at + visit_retention_ms(visit);
+    return retired_at && entry->is_alive && forgotten_at <= visit->context->now_ms && forgotten_at < entry->deadline;
+}
+
+/* All that is due for one entry. A deadline behind the end of its retention does not come any more, however late
+ * somebody looks. */
 static void visit_due(struct visit *visit, struct pool_entry *entry) {
     struct usage *usage = &entry->usage;
     int64_t now_ms = visit->context->now_ms;
-    if (entry->is_kept && entry->deadline <= now_ms) visit_look(visit, entry);
+    if (entry->is_kept && entry->deadline <= now_ms && !entry_is_forgotten(visit, entry)) visit_look(visit, entry);
     if (entry_is_leased(entry) && usage->lease_expires_at <= now_ms) {
         int64_t ended_at = usage->lease_expires_at;
         counter_add(&visit->context->loop->counters.lease_expired, 1);
         if (entry_end_lease(visit->pool, entry, ended_at)) visit_note_retired(visit, entry);
     }
-    if (entry->is_alive && usage->retired_at && usage->retired_at + visit_retention_ms(visit) <= now_ms)
-        visit_note_forgotten(visit, entry);
+    if (entry_is_forgotten(visit, entry)) visit_note_forgotten(visit, entry);
     visit_settle(visit, entry);
 }
 
@@ -235,7 +241,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
         _Atomic uint64_t *slot = table_slot_of(&shard->table, note->hash, record);
         if (slot) {
             if (!namespace_is_dropped(namespace)) shard_bury(context, namespace, shard, note->hash, tombstone);
-            event_settle(context, shard, record, UINT64_MAX);
+            event_forgotten(context, shard, record, note->at + namespace_policy(namespace)->retention_ms);
             shard_remove(context, shard, slot, record);
             table_trim(&shard->table, context->loop->index);
         }
