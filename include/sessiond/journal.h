@@ -25,7 +25,7 @@ struct journal {
     _Atomic int64_t busy_from; /* from this moment (server time) on it is as if BUSY; INT64_MAX: never. By this a disk
                                   that hangs is noticed although nobody comes back from it */
 
-    /* Takes over a copy of one loop's effects; `effects` are whole ones, of about LOG_APPEND_MAX bytes at most unless a
+    /* Takes over a copy of one loop's effects; `effects` are whole ones, of about JOURNAL_APPEND_BYTES at most unless a
      * single one is larger. That loop's thread, in a turn or not; never blocks on the disk. Where memory is lacking for
      * them, the journal fails. */
     void (*append)(struct journal *self, unsigned loop_index, struct bytes effects);

@@ -6,7 +6,7 @@
  *   log_sync   syncs what was written: at `always` whenever something waits, at `everysec` each sync_interval_ms;
  *   log_keep   has the next segment ready before it is needed, makes snapshots and removes what they cover.
  * A step does one round, blocks for as long as the disk does, and answers when it wants to be called again (server
- * time; INT64_MAX: when log_signal says so). No lock is held while the disk is busy, so loops never wait for it.
+ * time; INT64_MAX: when options.signal says so). No lock is held while the disk is busy, so loops never wait for it.
  *
  * What goes wrong: a full disk makes the state FULL before anything is lost (the queue always fits into what is
  * allocated; see log.c), tried again each second. A write or a sync that fails makes it FAILED for ever: nothing of
@@ -27,10 +27,9 @@ enum log_thread { LOG_WRITE, LOG_SYNC, LOG_KEEP, LOG_THREAD_COUNT };
 struct log_options {
     struct disk *disk;     /* lives as long as the log */
     const struct env *env; /* the same; its wake is called from storage threads */
-    struct engine *engine; /* for preamble, appended and snapshot; set with log_attach before the first step */
     unsigned loop_count;
     enum log_level_of level;
-    const struct seal_keys *keys; /* of encryption at rest; NULL: none */
+    const struct seal_keys *keys; /* of encryption at rest, copied; NULL: none */
     uint64_t segment_bytes;       /* a segment's size */
     uint64_t queue_bytes_max;     /* appended and not written yet; above it the state is BUSY */
     uint64_t snapshot_log_bytes;  /* of segments since the last snapshot, from which on one is made; 0: never by size */
@@ -51,10 +50,16 @@ struct log_start {
 
 struct log;
 
-/* Makes the first segment. NULL: *why says what failed (the text is valid until the next call on this thread). */
-struct log *log_open(const struct log_options *options, const struct log_start *start, int64_t now_ms,
-                     const char **why);
+/* In this order: log_make, which gives the engine its journal; recovery into that engine; log_open, and from then on
+ * turns and steps; log_close when they have ended; the engine's close; log_free. `options` is copied. NULL: memory is
+ * lacking. */
+struct log *log_make(const struct log_options *options);
 struct journal *log_journal(struct log *log);
+void log_free(struct log *log);
+
+/* Makes the first segment, with the engine that recovery has filled. False: *why says what failed (valid until
+ * log_free), and nothing can be written. */
+bool log_open(struct log *log, struct engine *engine, const struct log_start *start, int64_t now_ms, const char **why);
 
 int64_t log_write(struct log *log, int64_t now_ms);
 int64_t log_sync(struct log *log, int64_t now_ms);
@@ -62,8 +67,9 @@ int64_t log_keep(struct log *log, int64_t now_ms);
 
 /* Asks for a snapshot; one that runs is joined. Answers its number. Any thread. */
 uint64_t log_snapshot(struct log *log);
-/* Asks for a new segment, under the keys that hold by then. Any thread. */
-void log_rotate(struct log *log);
+/* Asks for a new segment: it and all later files are sealed with these keys, which are copied; NULL: with none. Any
+ * thread. */
+void log_rotate(struct log *log, const struct seal_keys *keys);
 
 /* In order: everything that was appended is written and synced, and the segment ends with FRAME_END and is cut to its
  * size. After the last step, when no loop runs. False: not everything is safe. */
