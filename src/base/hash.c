@@ -13,3 +13,7 @@ void hash_key_init(struct hash_key *key, const struct env *env) {
 uint64_t hash_bytes(const struct hash_key *key, struct bytes bytes) {
     return XXH3_64bits_withSecret(bytes.data, bytes.size, key->secret, sizeof key->secret);
 }
+
+uint64_t hash_checksum(uint64_t seed, struct bytes bytes) {
+    return XXH3_64bits_withSeed(bytes.data, bytes.size, seed);
+}

@@ -1,8 +1,8 @@
 /* The keyed 64-bit hash of ids and names: XXH3 with a secret of our own.
  *
  * The key is drawn once from the environment's random source and never leaves the process, so that nobody outside can
- * choose ids that meet in one bucket. Not for anything that is sent out or stored: it is no cryptographic MAC.
- * A key is constant after hash_key_init; any thread may hash with it. */
+ * choose ids that meet in one bucket. Not for anything that is sent out: it is no cryptographic MAC. Beside it stands
+ * the checksum of files, which has no key. A key is constant after hash_key_init; any thread may hash with it. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 
@@ -20,6 +20,10 @@ void hash_key_init(struct hash_key *key, const struct env *env);
 
 /* The hash of the bytes; an absent run hashes like an empty one. */
 uint64_t hash_bytes(const struct hash_key *key, struct bytes bytes);
+
+/* A checksum of the bytes for files: XXH3 with a seed and no key, the same on every machine and in every release. It
+ * tells accidents, not forgers. */
+uint64_t hash_checksum(uint64_t seed, struct bytes bytes);
 
 /* A bijection that spreads a number over all 64 bits. For combining hashes: hash_mix(a) ^ b, or hash_mix(a + constant).
  */

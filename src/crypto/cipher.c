@@ -15,7 +15,7 @@ static const char personals[][crypto_generichash_blake2b_PERSONALBYTES + 1] = {
     [HASH_TOKEN] = "sessiond token  ",   [HASH_SUCCESSOR] = "sessiond succ.  ",
     [HASH_HANDLE] = "sessiond handle ",  [HASH_USER_AGENT] = "sessiond agent  ",
     [HASH_ADDRESS] = "sessiond address", [HASH_DEVICE_KEY] = "sessiond device ",
-    [HASH_FILE] = "sessiond key set",
+    [HASH_FILE] = "sessiond key set",    [HASH_STORE_KEY] = "sessiond sealing",
 };
 
 bool cipher_open(void) {

@@ -14,7 +14,16 @@
 #define HASH_TEXT_SIZE 43
 
 /* What a hash is for: one value never has one hash under two uses. */
-enum hash_use { HASH_TOKEN, HASH_SUCCESSOR, HASH_HANDLE, HASH_USER_AGENT, HASH_ADDRESS, HASH_DEVICE_KEY, HASH_FILE };
+enum hash_use {
+    HASH_TOKEN,
+    HASH_SUCCESSOR,
+    HASH_HANDLE,
+    HASH_USER_AGENT,
+    HASH_ADDRESS,
+    HASH_DEVICE_KEY,
+    HASH_FILE,
+    HASH_STORE_KEY
+};
 
 /* Prepares libsodium; to be called once before the threads begin. False: the system has no source of chance. */
 bool cipher_open(void);

@@ -7,18 +7,21 @@
  * above it, it may be what a power cut left of an unfinished write. A frame whose first eight bytes are zero is none:
  * the file's end, if nothing but zeros follows.
  * With a key, the payload of each frame is one message of a libsodium secretstream whose header stands in the file's
- * header, and the frame's header is its additional data; the checksum is over what is on disk.
+ * header, and the frame's header without its checksum is its additional data; the checksum is over what is on disk.
+ * Frames without content (MARK, END) are messages too, so that none can be taken out.
  * Pure. */
 #ifndef LOG_FORMAT_H
 #define LOG_FORMAT_H
 
 #include "base/buf.h"
 #include "sessiond/bytes.h"
+#include "sessiond/disk.h"
 
 #define FILE_MAGIC         "SESSLOG\n"
 #define FILE_FORMAT        1 /* of this release; a file with a greater one is left alone */
 #define FILE_HEADER_BYTES  128
 #define FRAME_HEADER_BYTES 40
+#define FRAME_FIELDS_BYTES 32 /* of a frame's header before its checksum */
 #define STORE_ID_BYTES     16
 #define FRAME_PAYLOAD_MAX  (64u << 20) /* bytes; a length above that is damage */
 
@@ -57,9 +60,12 @@ enum header_state { HEADER_WHOLE, HEADER_FOREIGN, HEADER_NEWER, HEADER_DAMAGED }
 /* FOREIGN: it does not begin with the magic. NEWER: of a later format, whose further fields nobody here knows. */
 enum header_state file_header_read(const uint8_t in[FILE_HEADER_BYTES], struct file_header *out);
 
-/* Fills in header->checksum and writes the header to `out`. `place`: the frame's offset in its file. */
+/* Fills in header->checksum and writes the header to `out`; header->size is the payload's already. `place`: the frame's
+ * offset in its file. */
 void frame_header_write(struct frame_header *header, uint64_t number, uint64_t place, struct bytes payload,
                         uint8_t out[FRAME_HEADER_BYTES]);
+/* A header's fields as they stand on disk before the checksum: the additional data of a sealed payload. */
+void frame_header_fields(const struct frame_header *header, uint8_t out[FRAME_FIELDS_BYTES]);
 void frame_header_read(const uint8_t in[FRAME_HEADER_BYTES], struct frame_header *out);
 /* Whether header and payload are what was written. */
 bool frame_is_whole(const struct frame_header *header, uint64_t number, uint64_t place, struct bytes payload);
