@@ -54,6 +54,8 @@ void file_header_write(const struct file_header *header, uint8_t out[FILE_HEADER
     at = put(at, (uint64_t)header->server_ms, 8);
     at = put(at, (uint64_t)header->wall_ms, 8);
     at = put(at, header->version, 8);
+    at = put(at, header->previous_bytes, 8);
+    at = put(at, header->previous_synced, 8);
     at = put(at, header->is_sealed ? FLAG_SEALED : 0, 8);
     if (header->is_sealed) {
         at = put_bytes(at, header->key_id, sizeof header->key_id);
@@ -78,6 +80,8 @@ enum header_state file_header_read(const uint8_t in[FILE_HEADER_BYTES], struct f
     out->server_ms = (int64_t)take(&at, 8);
     out->wall_ms = (int64_t)take(&at, 8);
     out->version = take(&at, 8);
+    out->previous_bytes = take(&at, 8);
+    out->previous_synced = take(&at, 8);
     uint64_t flags = take(&at, 8);
     out->is_sealed = flags == FLAG_SEALED;
     if (out->is_sealed) {

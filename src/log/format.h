@@ -2,14 +2,19 @@
  *
  * Both kinds of file are the same: a header of FILE_HEADER_BYTES that says what it is, and frames, each with one
  * checksum over all of it. All numbers are little-endian. A frame's checksum is seeded with the file's number and the
- * frame's place in it, so a frame that stands where it was not written is damage. Each frame says up to where the file
- * was known to be synced when it was written: damage below the highest such mark that a whole frame states is damage;
- * above it, it may be what a power cut left of an unfinished write. A frame whose first eight bytes are zero is none:
- * the file's end, if nothing but zeros follows.
- * With a key, the payload of each frame is one message of a libsodium secretstream whose header stands in the file's
- * header, and the frame's header without its checksum is its additional data; the checksum is over what is on disk.
- * Frames without content (MARK, END) are messages too, so that none can be taken out.
- * Pure. */
+ * frame's place in it, so a frame that stands where it was not written is damage. A frame whose first eight bytes are
+ * zero is none: the file's end, if nothing but zeros follows.
+ *
+ * What a power cut leaves of unfinished writes is told from damage by what is known to be synced: each frame says up to
+ * where its file was when it was written, and a segment's header says how long the one before it became and up to where
+ * that was synced. Something wrong at a place of segment k is damage if any whole frame or header says that it was
+ * synced, and it is also if a frame of a later segment says that anything of its own file was: nothing of a segment
+ * counts as synced before all of the earlier ones is. Else it is a torn tail, and it reaches through the segments
+ * behind it too. A segment is complete with its FRAME_END, or with the length that the next one's header states; one
+ * that is all zeros was never begun, and is the last. With a key, the payload of each frame is one message of a
+ * libsodium secretstream whose header stands in the file's header, and the frame's header without its checksum is its
+ * additional data; the checksum is over what is on disk. Frames without content (MARK, END) are messages too, so that
+ * none can be taken out. Pure. */
 #ifndef LOG_FORMAT_H
 #define LOG_FORMAT_H
 
@@ -34,6 +39,8 @@ struct file_header {
     uint64_t number;            /* of a segment: 1, 2, 3 ...; of a snapshot: the first segment that it does not cover */
     int64_t server_ms, wall_ms; /* the server's clock and the wall clock when the file was begun */
     uint64_t version;           /* the newest that was taken then */
+    uint64_t previous_bytes;    /* of a segment: length of the one before it; 0: there was none */
+    uint64_t previous_synced;   /* of them known to be synced when this header was written */
     bool is_sealed;             /* its frames are encrypted */
     uint8_t key_id[8];          /* with is_sealed: which key, without telling it */
     uint8_t stream_header[24];  /* with is_sealed */

@@ -5,6 +5,8 @@
  *   log_write  takes all that is queued and writes it as frames, a new segment beginning when one is full;
  *   log_sync   syncs what was written: at `always` whenever something waits, at `everysec` each sync_interval_ms;
  *   log_keep   has the next segment ready before it is needed, makes snapshots and removes what they cover.
+ * A snapshot gets its name only when all that was appended at the end of its walk is synced in the log: else it could
+ * know, after a power cut, of a change whose cause the log has lost.
  * A step does one round, blocks for as long as the disk does, and answers when it wants to be called again (server
  * time; INT64_MAX: when options.signal says so). No lock is held while the disk is busy, so loops never wait for it.
  *
@@ -43,6 +45,7 @@ struct log_options {
 struct log_start {
     uint8_t store_id[STORE_ID_BYTES];
     uint64_t next_number;     /* of the first segment to make */
+    uint64_t previous_bytes;  /* of the segment before it, all of them synced, for the header; 0: there is none */
     uint64_t version;         /* the newest that is recovered: the mark begins there */
     uint64_t snapshot_number; /* of the newest snapshot; 0: none */
     uint64_t log_bytes;       /* of segments that it does not cover */
