@@ -384,7 +384,7 @@ SESSIOND_API struct sessiond_request *sessiond_patch_request(const char *namespa
 SESSIOND_API int sessiond_patch(struct sessiond_client *client, const char *id, const struct sessiond_patch_options *options, struct sessiond_written **result);
 
 /* session.touch: Starts the idle deadline again. Never creates, never alters data. Answers {expires_at} or nil.
- * Errors: BAD_REQUEST, TOO_BIG, GONE, NO_MEMORY, FORBIDDEN. */
+ * Errors: BAD_REQUEST, TOO_BIG, GONE, LIMIT, NO_MEMORY, FORBIDDEN. */
 struct sessiond_touch_options {
     struct sessiond_timeouts timeouts; /* new timeouts */
     int64_t absolute_expires_at; /* a new absolute deadline; nil takes the given one away; SESSIOND_NIL clears it */
@@ -418,7 +418,7 @@ SESSIOND_API struct sessiond_request *sessiond_regenerate_request(const char *na
 SESSIOND_API int sessiond_regenerate(struct sessiond_client *client, const char *id, const struct sessiond_regenerate_options *options, struct sessiond_record **result);
 
 /* session.expire: Sets the absolute deadline, or moves it by extend_ms from where expires_at stands. Exactly one of
- * the two. Answers {expires_at} or nil. Errors: BAD_REQUEST, GONE, NO_MEMORY. */
+ * the two. Answers {expires_at} or nil. Errors: BAD_REQUEST, GONE, LIMIT, NO_MEMORY. */
 struct sessiond_expire_options {
     int64_t absolute_expires_at; /* the new absolute deadline; nil takes a given one away; SESSIOND_NIL clears it */
     int64_t extend_ms; /* added to the current expires_at */
@@ -568,7 +568,7 @@ SESSIOND_API int sessiond_validate(struct sessiond_client *client, const char *t
 /* session.rotate: Gives the session's token a new secret and starts the idle deadline again. Within grace_ms the
  * old secret validates and rotates to the same new one; after it, it revokes the session (reason token_reused).
  * error is as with session.validate. Answers {token: str, session: record} or {error: str}. Errors: BAD_REQUEST,
- * NO_MEMORY. */
+ * LIMIT, NO_MEMORY. */
 struct sessiond_rotate_options {
     int64_t grace_ms; /* default 10000, at most 60000 */
     enum sessiond_bool extend; /* true: the absolute deadline starts again too: absolute_timeout_ms from now, where there is one */

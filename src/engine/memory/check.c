@@ -107,7 +107,7 @@ static void check_tally(const struct tally *tally) {
     struct namespace *namespace = tally->namespace;
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++)
         MUST(atomic_load(&namespace->count[status]) == tally->count[status]);
-    MUST(atomic_load(&namespace->bytes) == tally->bytes);
+    MUST(atomic_load(&namespace->bytes[0]) + atomic_load(&namespace->bytes[1]) == tally->bytes);
     MUST(atomic_load(&namespace->reserved) == 0 && atomic_load(&namespace->reserved_bytes) == 0);
 }
 

@@ -8,13 +8,12 @@
 
 static void configure_answer(struct verb *verb, const struct namespace *namespace) {
     struct namespace_state *state = &verb->namespace_state;
-    int64_t bytes = atomic_load_explicit(&((struct namespace *)namespace)->bytes, memory_order_relaxed);
     verb->is_found = true;
     state->name = namespace_name(namespace);
     state->policy = namespace_policy(namespace);
     state->sessions =
         (uint64_t)(namespace_count(namespace, STATUS_ACTIVE) + namespace_count(namespace, STATUS_PENDING));
-    state->bytes = bytes > 0 ? (uint64_t)bytes : 0;
+    state->bytes = (uint64_t)namespace_bytes(namespace);
     state->is_purging = namespace->is_purging;
     state->purge_interval_ms = namespace->purge_interval_ms;
 }
@@ -49,7 +48,7 @@ static bool change_policy(struct context *context, struct namespace *namespace, 
         return false;
     }
     /* The dead are armed for the retention that they died under; a shorter one is to give memory back now. */
-    if (new.retention_ms != old.retention_ms && atomic_load(&namespace->bytes) > 0) sweep_request(context, namespace);
+    if (new.retention_ms != old.retention_ms && !namespace_is_empty(namespace)) sweep_request(context, namespace);
     return true;
 }
 

@@ -124,7 +124,7 @@ static uint64_t living_count(const struct namespace *namespace) {
 }
 
 static bool count_is_pending(const struct namespace *namespace) {
-    return atomic_load(&namespace->bytes) > 0 || atomic_load(&namespace->reserved_bytes) > 0;
+    return !namespace_is_empty(namespace) || atomic_load(&namespace->reserved_bytes) > 0;
 }
 
 /* Destroys all that has a version by now. Whoever publishes takes its version first and then waits for EPOCH_RISING to
@@ -140,6 +140,8 @@ static void end_clear(struct context *context, struct verb *verb, struct namespa
         verb->scan_result.total = living_count(namespace);
         for (unsigned status = 0; status < STATUS_END; status++)
             atomic_store(&namespace->pending[status], atomic_load(&namespace->count[status]));
+        for (unsigned is_dead = 0; is_dead < 2; is_dead++)
+            atomic_store(&namespace->pending_bytes[is_dead], atomic_load(&namespace->bytes[is_dead]));
         namespace_note_clear(namespace, version);
         verb->depends_on = version;
         if (count_is_pending(namespace)) sweep_request(context, namespace);
@@ -171,6 +173,7 @@ static void purge_locked(struct context *context, struct namespace *namespace, u
         *count += (uint64_t)namespace_count(namespace, status);
         atomic_store(&namespace->pending[status], atomic_load(&namespace->count[status]));
     }
+    atomic_store(&namespace->pending_bytes[true], atomic_load(&namespace->bytes[true]));
     if (*count) sweep_request(context, namespace);
 }
 

@@ -14,7 +14,7 @@
 
 /* ---- memory */
 
-bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
+static bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
     struct memory_engine *engine = context->engine;
     struct loop *loop = context->loop;
     uint64_t max = atomic_load_explicit(&engine->max_memory, memory_order_relaxed);
@@ -32,6 +32,12 @@ bool memory_allows(struct context *context, uint64_t hash, int64_t bytes) {
     int64_t room = (int64_t)(max - used - needed) / (int64_t)(ALLOWANCE_SHARE * engine->loop_count);
     loop->memory_allowance = room < ALLOWANCE_MAX / ALLOWANCE_SHARE ? 0 : room > ALLOWANCE_MAX ? ALLOWANCE_MAX : room;
     return true;
+}
+
+bool memory_makes_room(struct context *context, uint64_t hash, int64_t bytes) {
+    if (memory_allows(context, hash, bytes)) return true;
+    reap_due(context, REAP_FOR_LIMIT);
+    return memory_allows(context, hash, bytes);
 }
 
 /* ---- the namespace's own */
@@ -52,20 +58,16 @@ static bool take_bytes(struct context *context, const struct needs *needs, struc
     struct namespace *namespace = needs->namespace;
     uint64_t max = needs->policy->max_bytes;
     if (needs->growth_bytes <= 0) return true;
-    if (!memory_allows(context, needs->hash, needs->growth_bytes)) {
-        reap_due(context, REAP_FOR_LIMIT);
-        if (!memory_allows(context, needs->hash, needs->growth_bytes)) {
-            *error = error_make(ERROR_NO_MEMORY, "The server is at max_memory; destroy sessions or try again later.");
-            return false;
-        }
+    if (!memory_makes_room(context, needs->hash, needs->growth_bytes)) {
+        *error = error_make(ERROR_NO_MEMORY, "The server is at max_memory; destroy sessions or try again later.");
+        return false;
     }
     places->growth_bytes = needs->growth_bytes;
     if (!max) return true;
-    places->holds_bytes = reserve(&namespace->reserved_bytes, needs->growth_bytes, atomic_load(&namespace->bytes), max);
+    places->holds_bytes = reserve(&namespace->reserved_bytes, needs->growth_bytes, namespace_bytes(namespace), max);
     if (!places->holds_bytes) {
         reap_due(context, REAP_FOR_LIMIT);
-        places->holds_bytes =
-            reserve(&namespace->reserved_bytes, needs->growth_bytes, atomic_load(&namespace->bytes), max);
+        places->holds_bytes = reserve(&namespace->reserved_bytes, needs->growth_bytes, namespace_bytes(namespace), max);
     }
     if (places->holds_bytes) return true;
     *error = error_make(ERROR_LIMIT, "The namespace's sessions take as many bytes as its max_bytes allows.");

@@ -364,8 +364,9 @@ static inline void places_init(struct places *places) {
     places->pool_old_version = 0;
 }
 
-/* Whether max_memory allows for so many bytes more; `hash`: in that shard's table. */
-bool memory_allows(struct context *context, uint64_t hash, int64_t bytes);
+/* Whether max_memory allows for so many bytes more, once what is due is worked off where it has to be; `hash`: in that
+ * shard's table. */
+bool memory_makes_room(struct context *context, uint64_t hash, int64_t bytes);
 
 /* Whether the places held are the ones needed. */
 bool places_match(const struct places *places, const struct needs *needs);

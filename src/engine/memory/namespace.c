@@ -204,9 +204,24 @@ void registry_refresh(struct registry *registry) {
     atomic_store(&registry->purge_at, purge_at);
 }
 
-int64_t namespace_count(const struct namespace *namespace, enum status status) {
-    int64_t pending = atomic_load_explicit(&((struct namespace *)namespace)->pending[status], memory_order_relaxed);
-    int64_t count = atomic_load_explicit(&((struct namespace *)namespace)->count[status], memory_order_relaxed);
+/* What is not outdated of a count. */
+static int64_t count_current(const _Atomic int64_t *all, const _Atomic int64_t *outdated) {
+    int64_t pending = atomic_load_explicit((_Atomic int64_t *)outdated, memory_order_relaxed);
+    int64_t count = atomic_load_explicit((_Atomic int64_t *)all, memory_order_relaxed);
     if (pending > 0) count -= pending;
     return count > 0 ? count : 0;
+}
+
+int64_t namespace_count(const struct namespace *namespace, enum status status) {
+    return count_current(&namespace->count[status], &namespace->pending[status]);
+}
+
+int64_t namespace_bytes(const struct namespace *namespace) {
+    return count_current(&namespace->bytes[0], &namespace->pending_bytes[0]) +
+           count_current(&namespace->bytes[1], &namespace->pending_bytes[1]);
+}
+
+bool namespace_is_empty(const struct namespace *namespace) {
+    struct namespace *counted = (struct namespace *)namespace;
+    return atomic_load(&counted->bytes[0]) + atomic_load(&counted->bytes[1]) <= 0;
 }

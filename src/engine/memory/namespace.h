@@ -55,9 +55,11 @@ struct namespace {
      * the fields above, which every read looks at. */
     _Atomic int64_t count[STATUS_END] __attribute__((aligned(64))); /* records by what they were last counted as */
     _Atomic int64_t pending[STATUS_END]; /* of those: outdated by a clear or purge and not yet swept */
-    _Atomic int64_t bytes;               /* of its records */
-    _Atomic int64_t reserved;            /* places of max_sessions taken by writes that are under way */
-    _Atomic int64_t reserved_bytes;      /* the same of max_bytes */
+    /* Of its records: of those that are counted as living (and of old ids), and of the dead. */
+    _Atomic int64_t bytes[2];
+    _Atomic int64_t pending_bytes[2]; /* of those: of the outdated */
+    _Atomic int64_t reserved;         /* places of max_sessions taken by writes that are under way */
+    _Atomic int64_t reserved_bytes;   /* the same of max_bytes */
 
     /* The registry's lock. */
     struct namespace *next; /* of all, dropped ones included */
@@ -181,5 +183,9 @@ static inline struct bytes namespace_name(const struct namespace *namespace) {
 
 /* Records counted as that status and not outdated; never below 0. */
 int64_t namespace_count(const struct namespace *namespace, enum status status);
+/* Bytes of its records that are not outdated; never below 0. */
+int64_t namespace_bytes(const struct namespace *namespace);
+/* Whether no record of it is left, outdated ones included. */
+bool namespace_is_empty(const struct namespace *namespace);
 
 #endif

@@ -43,7 +43,8 @@ bool pool_enter(struct context *context, const struct needs *needs, struct place
     const struct session *draft = needs->draft;
     struct visit visit;
     *error = lacking;
-    if (!memory_allows(context, needs->hash, (int64_t)(sizeof(struct pool_entry) + sizeof(struct pool)))) return false;
+    if (!memory_makes_room(context, needs->hash, (int64_t)(sizeof(struct pool_entry) + sizeof(struct pool))))
+        return false;
     if (!visit_begin(&visit, context, needs->namespace, needs->groups[GROUP_POOL - GROUP_USER], true)) {
         return !visit.is_lacking; /* in a dropped namespace nothing is published: the write finds that out */
     }

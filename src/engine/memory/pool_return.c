@@ -111,11 +111,18 @@ static void change_policy(struct visit *visit, const struct pool_policy_change *
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(visit, entry);
 }
 
+/* A pool that is there takes no memory for another policy. */
+static bool configure_begin(struct visit *visit, struct context *context, struct namespace *namespace,
+                            struct bytes name) {
+    return visit_begin(visit, context, namespace, name, false) ||
+           (memory_makes_room(context, 0, (int64_t)sizeof(struct pool)) &&
+            visit_begin(visit, context, namespace, name, true));
+}
+
 /* Changes the policy. False: the namespace was dropped meanwhile. */
 static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct visit visit;
-    if (!memory_allows(context, 0, (int64_t)sizeof(struct pool)) ||
-        !visit_begin(&visit, context, namespace, verb->configure.group_name, true)) {
+    if (!configure_begin(&visit, context, namespace, verb->configure.group_name)) {
         if (namespace_is_dropped(namespace)) return false;
         verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
         return true;

@@ -91,17 +91,27 @@ static void count_change(struct namespace *namespace, enum status status, int64_
     if (status != STATUS_NONE) atomic_fetch_add_explicit(&namespace->count[status], change, memory_order_relaxed);
 }
 
-/* A record that a clear or purge had outdated is no longer pending once it is not counted any more. */
-static void count_pending_out(struct namespace *namespace, const struct record *record, enum status status) {
-    _Atomic int64_t *pending = &namespace->pending[status];
-    bool is_outdated = record->version <= namespace_epoch(namespace) ||
-                       (!status_is_living(status) &&
-                        record->version <= atomic_load_explicit(&namespace->purge_version, memory_order_acquire));
-    if (!is_outdated || status == STATUS_NONE) return;
+/* Which of the namespace's two counts of bytes has a record of this status. */
+static bool counts_as_dead(enum status status) {
+    return status != STATUS_NONE && !status_is_living(status);
+}
+
+static void pending_out(_Atomic int64_t *pending, int64_t amount) {
     int64_t before = atomic_load_explicit(pending, memory_order_relaxed);
-    while (before > 0 && !atomic_compare_exchange_weak_explicit(pending, &before, before - 1, memory_order_relaxed,
-                                                                memory_order_relaxed)) {
+    while (before > 0 && !atomic_compare_exchange_weak_explicit(pending, &before, before > amount ? before - amount : 0,
+                                                                memory_order_relaxed, memory_order_relaxed)) {
     }
+}
+
+/* A record that a clear or purge had outdated is no longer pending once it is not counted any more. */
+static void count_pending_out(struct namespace *namespace, const struct record *record, enum status status,
+                              int64_t bytes) {
+    bool is_outdated = record->version <= namespace_epoch(namespace) ||
+                       (counts_as_dead(status) &&
+                        record->version <= atomic_load_explicit(&namespace->purge_version, memory_order_acquire));
+    if (!is_outdated) return;
+    pending_out(&namespace->pending_bytes[counts_as_dead(status)], bytes);
+    if (status != STATUS_NONE) pending_out(&namespace->pending[status], 1);
 }
 
 /* Counts a record in (sign 1) or out (sign -1). */
@@ -110,9 +120,9 @@ static void record_count(struct context *context, const struct record *record, i
     struct loop_counters *counters = &context->loop->counters;
     enum status status = record_counted_status(context->engine, record);
     int64_t bytes = sign * (int64_t)slab_size(record_size(record));
-    if (sign < 0) count_pending_out(namespace, record, status);
+    if (sign < 0) count_pending_out(namespace, record, status, -bytes);
     count_change(namespace, status, sign);
-    atomic_fetch_add_explicit(&namespace->bytes, bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&namespace->bytes[counts_as_dead(status)], bytes, memory_order_relaxed);
     atomic_store_explicit(&counters->record_bytes,
                           atomic_load_explicit(&counters->record_bytes, memory_order_relaxed) + bytes,
                           memory_order_relaxed);
@@ -134,9 +144,14 @@ void shard_mark_reaped(struct context *context, struct shard *shard, struct reco
                        const struct session *view) {
     struct namespace *namespace = record_terms(context->engine, record)->namespace;
     struct loop_counters *counters = &context->loop->counters;
+    int64_t bytes = (int64_t)slab_size(record_size(record));
     count_change(namespace, record_status(record), -1);
     record_set_active(record, record_active(record) | RECORD_MARK_REAPED);
     count_change(namespace, record_counted_status(context->engine, record), 1);
+    if (!record_is_alias(record)) {
+        atomic_fetch_sub_explicit(&namespace->bytes[false], bytes, memory_order_relaxed);
+        atomic_fetch_add_explicit(&namespace->bytes[true], bytes, memory_order_relaxed);
+    }
     event_expired(context, shard, record);
     counter_add(&counters->expired, 1);
     atomic_store_explicit(&counters->lag_ms, context->now_ms - session_deadline(view), memory_order_relaxed);

@@ -179,6 +179,7 @@ static void sweep_settle(struct context *context) {
         if (!namespace->sweep_generation || namespace->sweep_generation > through) continue;
         namespace->sweep_generation = 0;
         for (unsigned status = 0; status < STATUS_END; status++) atomic_store(&namespace->pending[status], 0);
+        for (unsigned is_dead = 0; is_dead < 2; is_dead++) atomic_store(&namespace->pending_bytes[is_dead], 0);
         if (!namespace->is_dropped) continue;
         registry_forget(registry, namespace);
         reclaim_retire(&engine->reclaim, context->loop->index, namespace, sizeof(*namespace), RETIRE_NAMESPACE);

@@ -98,7 +98,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     needs->growth_bytes = 0;
     if (status_is_living(draft->status))
         needs->growth_bytes = (int64_t)slab_size(record_size_of(draft, false)) -
-                              (old->record ? (int64_t)slab_size(record_size(old->record)) : 0);
+                              (is_old_seen ? (int64_t)slab_size(record_size(old->record)) : 0);
 }
 
 void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,
