@@ -175,7 +175,9 @@ static bool serve_one(struct model *model, const struct call *call, int64_t now_
     if (!take_id(model, encoded, id)) return false;
     record = find(model, model_namespace(model, call->namespace), id);
     /* A place that is given up within the call may be free for whoever comes next only. */
-    if (offer == OFFER_CREATE && !(record && has_spent(taken, taken_count))) {
+    bool may_be_there =
+        has_spent(taken, taken_count) || may_lack_memory(model, model_namespace(model, call->namespace));
+    if (offer == OFFER_CREATE && !(record && may_be_there)) {
         record = make_session(model, call, now_ms, id);
         if (!record) return false;
     } else {
@@ -211,7 +213,7 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
     enum offer offer = acquire_offer(model, call, now_ms, taken, 0);
     unsigned wanted = call->count ? call->count : 1, count = 0;
     if (offer == OFFER_NOTHING || offer == OFFER_ASK) return expect_nobody(model, call, offer, now_ms, answer);
-    if (offer == OFFER_CREATE && !may_make(model, call, now_ms)) return expect_error(model, answer, "LIMIT");
+    if (offer == OFFER_CREATE && !may_make(model, call, now_ms)) return expect_error(model, answer, model->refusal);
     if (wanted > 1) model->mixed_at = now_ms;
     model->orders++; /* those of one call come in no order */
     if (!expect_ok(model, answer)) return false;
@@ -233,7 +235,8 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
         if (!compare_hand_out(model, call, taken[i], now_ms, encoded[i])) return false;
     if (count == wanted || bytes >= 100 || has_spent) return true; /* it may stop where its answer grows long */
     offer = acquire_offer(model, call, now_ms, taken, count);
-    bool is_end = offer == OFFER_NOTHING || offer == OFFER_ASK || !may_make(model, call, now_ms);
+    bool is_end = may_lack_memory(model, model_namespace(model, call->namespace)) || offer == OFFER_NOTHING ||
+                  offer == OFFER_ASK || !may_make(model, call, now_ms);
     return is_end || complain(model, "only %u of %u were handed out", count, wanted);
 }
 

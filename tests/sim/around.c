@@ -15,10 +15,13 @@ static bool of(struct world *world, unsigned percent) {
     return chance_of(&world->around_chance, percent);
 }
 
-void around_open(struct world *world) {
+void around_open(struct world *world, bool is_naive) {
     world->around_chance = world->seed * UINT64_C(0xda942042e4dd58b5) + 11;
     world->sets_clock = of(world, 25);
     world->has_purging = of(world, 20);
+    world->bounds_bytes = of(world, 20);
+    world->bounds_memory = of(world, 20) && !is_naive; /* the naive one has no room at all under a limit */
+    world->model.is_single = world->is_exact;
     world->is_timely = world->has_pools || world->has_purging;
 }
 
@@ -42,6 +45,32 @@ static void set_purging(struct world *world, struct peer *peer) {
     call.interval.is_given = of(world, 50);
     call.interval.is_nil = of(world, 10);
     call.interval.value = 95 + (int64_t)below(world, of(world, 50) ? 20 : 3000);
+    ask(world, peer, &call);
+}
+
+/* ---------------------------------------------------------------- limits of memory */
+
+static uint64_t memory_used(const struct world *world) {
+    struct engine_stats stats;
+    world->engine->vtable->stats(world->engine, &stats);
+    return stats.bytes_used;
+}
+
+void around_measure(struct world *world, bool is_after) {
+    if (world->bounds_memory) world->model.memory_used[is_after] = memory_used(world);
+}
+
+static void bound_memory(struct world *world) {
+    uint64_t *max = &world->model.max_memory;
+    *max = of(world, 30) ? 0 : memory_used(world) - 20000 + below(world, 60000);
+    struct engine_limits limits = {.max_memory = *max, .max_namespaces = 100};
+    world->engine->vtable->set_limits(world->engine, &limits);
+}
+
+static void bound_bytes(struct world *world, struct peer *peer) {
+    struct call call = {.op = OP_NAMESPACE_CONFIGURE};
+    call.change.given = POLICY_MAX_BYTES;
+    call.change.values.max_bytes = of(world, 30) ? 0 : 100 + below(world, 6000);
     ask(world, peer, &call);
 }
 
@@ -137,11 +166,12 @@ static void load(struct world *world, struct peer *peer) {
     struct model *model = &world->model;
     unsigned kept = model->state_count < STATES_MAX ? model->state_count : STATES_MAX;
     snprintf(call.pool, sizeof call.pool, "p%u", (unsigned)below(world, 2));
-    if (kept && of(world, 40)) {
+    bool is_bounded = world->bounds_bytes || world->bounds_memory; /* then an error would not say after how many */
+    if (kept && !is_bounded && of(world, 40)) {
         call.records = model->states[below(world, kept)];
     } else {
         struct buf out = BUF_EMPTY;
-        uint32_t count = (uint32_t)below(world, 5);
+        uint32_t count = (uint32_t)below(world, is_bounded ? 2 : 5);
         mp_write_array(&out, count);
         for (uint32_t i = 0; i < count; i++) write_record(world, &out, &call);
         call.records = model_copy(model, buf_bytes(&out));
@@ -154,5 +184,7 @@ static void load(struct world *world, struct peer *peer) {
 void around_step(struct world *world, struct peer *peer) {
     if (world->sets_clock && of(world, 5)) set_clock(world);
     if (of(world, world->has_purging ? 4 : 0)) set_purging(world, peer);
+    if (world->bounds_memory && of(world, 4)) bound_memory(world);
+    if (world->bounds_bytes && of(world, 4)) bound_bytes(world, peer);
     if (world->has_pools && of(world, 5)) load(world, peer);
 }

@@ -163,6 +163,7 @@ static void option_policy(struct options *options, const struct policy_change *c
                       change->values.binding_policy == BINDING_POLICY_REPORT ? "report" : "deny");
     option_bool(options, "strict_ids", change->given & POLICY_STRICT_IDS, change->values.strict_ids);
     option_bool(options, "single_session", change->given & POLICY_SINGLE_SESSION, change->values.single_session);
+    option_uint(options, "max_bytes", change->given & POLICY_MAX_BYTES, change->values.max_bytes);
     option_uint(options, "max_sessions", change->given & POLICY_MAX_SESSIONS, change->values.max_sessions);
     option_uint(options, "max_sessions_per_user", change->given & POLICY_MAX_SESSIONS_PER_USER,
                 change->values.max_sessions_per_user);

@@ -12,7 +12,7 @@ bool expect_ok(struct model *model, const struct answer *answer) {
     return complain(model, "should not be refused with %.*s", (int)text.size, text.data);
 }
 
-bool is_refused_with(const struct answer *answer, const char *code) {
+bool answer_is_refused(const struct answer *answer, const char *code) {
     struct mp_cursor cursor = mp_cursor_of(map_value(answer->error, "code"));
     return cursor.at && bytes_equal(mp_read_bytes(&cursor), bytes_of_string(code));
 }

@@ -111,8 +111,8 @@ static enum loaded load_one(struct model *model, const struct call *call, struct
     struct record draft = read_draft(model, call, encoded, now_ms);
     if (!is_usable(&draft, now_ms)) return LEFT_OUT;
     model->refusal = "LIMIT";
-    if (!admit_to_pool(model, namespace, &draft, false, now_ms))
-        return is_refused_with(answer, "LIMIT") ? REFUSED : FULL; /* which of two limits is named is not laid down */
+    if (!admit_to_pool(model, namespace, &draft, false, now_ms) && !lacks_memory(model, namespace, NULL, &draft, id))
+        return answer_is_refused(answer, "LIMIT") ? REFUSED : FULL; /* which of two limits is named is not laid down */
     if (!admit(model, namespace, NULL, &draft, id, now_ms)) return REFUSED;
     publish(model, namespace, id, &draft, now_ms);
     take_oldest_hold(make_pool(model, namespace, call->pool));

@@ -297,6 +297,8 @@ void name_unknown(struct model *model, const char *id) {
 bool admit(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
            const char *id, int64_t now_ms) {
     const struct policy *policy = &model->namespaces[namespace].policy;
+    if (lacks_memory(model, namespace, old, draft, id)) return false;
+    model->refusal = "LIMIT";
     if (!status_is_living(record_status(draft, now_ms))) return true; /* born dead, it takes no place */
     if (!old && policy->max_sessions && model_count(model, namespace, now_ms) >= policy->max_sessions) return false;
     bool enters = draft->user[0] && (!old || strcmp(old->user, draft->user) != 0);
@@ -412,6 +414,8 @@ static const struct call *on_servers_clock(struct model *model, const struct cal
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
     model->expects_token = false;
+    model->answer = answer;
+    model->moment = now_ms;
     bool is_expected = execute(model, on_servers_clock(model, call), now_ms, answer);
     is_expected = is_expected && serve_waiters(model, now_ms);
     if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {

@@ -168,15 +168,21 @@ struct model {
     /* Fetches the answer of a request that waits; false: none has come. */
     bool (*pull)(void *context, unsigned peer, uint32_t msgid, struct answer *answer);
     void *pull_context;
-    const char *refusal;       /* where the model refuses: the code */
-    uint64_t loaded;           /* sessions */
-    uint64_t let_in, reused;   /* tokens that were valid; that ended their session */
-    bool expects_token;        /* the record that comes next brings its token */
-    uint64_t watch_number;     /* of the watch that is about to start or stop */
-    int64_t passed_until;      /* what is due by then has happened in the pools */
-    uint64_t purges, on_clock; /* purges that came by themselves; calls that another clock counted */
-    int64_t clock_offset_ms;   /* the server's time less the wall clock's, by which callers count */
-    bool is_lost;              /* a session was made that nobody was told of: the story ends here, and well */
+    const char *refusal;         /* where the model refuses: the code */
+    const struct answer *answer; /* of the call that is executed */
+    int64_t moment;              /* the same */
+    uint64_t max_memory;         /* of the server; 0: none */
+    uint64_t memory_used[2];     /* the server's: before it was fed last, and now */
+    bool is_single;              /* one request at a time */
+    uint64_t full[2];            /* refusals because of max_bytes, and of max_memory */
+    uint64_t loaded;             /* sessions */
+    uint64_t let_in, reused;     /* tokens that were valid; that ended their session */
+    bool expects_token;          /* the record that comes next brings its token */
+    uint64_t watch_number;       /* of the watch that is about to start or stop */
+    int64_t passed_until;        /* what is due by then has happened in the pools */
+    uint64_t purges, on_clock;   /* purges that came by themselves; calls that another clock counted */
+    int64_t clock_offset_ms;     /* the server's time less the wall clock's, by which callers count */
+    bool is_lost;                /* a session was made that nobody was told of: the story ends here, and well */
     char complaint[512];
 };
 
@@ -238,6 +244,8 @@ bool compare_record(struct model *model, struct record *record, const char *id, 
                     struct bytes encoded);
 /* A version that the server showed: of a record that was written before, or just now. */
 bool compare_version(struct model *model, struct record *record, uint64_t version);
+/* Whether it is an error with this code. */
+bool answer_is_refused(const struct answer *answer, const char *code);
 bool compare_error(struct model *model, const struct answer *answer, const char *code);
 /* The value of `key` in an encoded map; absent if there is none. */
 struct bytes map_value(struct bytes map, const char *key);

@@ -45,11 +45,12 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     }
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);
     if (!fits_in_pool(model, namespace, &draft, call->force, now_ms)) {
-        if (is_refused_with(answer, "LIMIT")) return true; /* which of two limits is named is not laid down */
+        if (lacks_memory(model, namespace, NULL, &draft, call->id)) return expect_error(model, answer, model->refusal);
+        if (answer_is_refused(answer, "LIMIT")) return true; /* which of two limits is named is not laid down */
         return expect_error(model, answer, "EXHAUSTED");
     }
     if (!admit(model, namespace, NULL, &draft, call->id[0] ? call->id : UNKNOWN_ID, now_ms))
-        return expect_error(model, answer, "LIMIT");
+        return expect_error(model, answer, model->refusal);
     if (!expect_ok(model, answer)) return false;
     if (!call->id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));
@@ -160,7 +161,7 @@ bool do_set(struct model *model, const struct call *call, int64_t now_ms, const 
     set_deadline_given(&draft, policy, &call->deadline);
     draft.last_active_at = now_ms;
     if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, call->id, now_ms))
-        return expect_error(model, answer, "LIMIT");
+        return expect_error(model, answer, model->refusal);
     return expect_deadline(model, answer, publish(model, namespace, call->id, &draft, now_ms), true);
 }
 
@@ -188,7 +189,7 @@ bool do_patch(struct model *model, const struct call *call, int64_t now_ms, cons
     if (!model_patch(model, call, old, member, &values)) return expect_error(model, answer, "BAD_REQUEST");
     draft.last_active_at = now_ms;
     if (!admit(model, namespace, stands == STANDS_ALIVE ? record : NULL, &draft, call->id, now_ms))
-        return expect_error(model, answer, "LIMIT");
+        return expect_error(model, answer, model->refusal);
     if (!expect_deadline(model, answer, publish(model, namespace, call->id, &draft, now_ms), true)) return false;
     return !answer->error.data || bytes_equal(map_value(answer->result, "values"), values) ||
            complain(model, "values has other bytes");
@@ -208,12 +209,15 @@ bool do_touch(struct model *model, const struct call *call, int64_t now_ms, cons
         touch_client(model, record, now_ms);
         return expect_deadline(model, answer, record, false);
     }
-    set_timeouts(record, policy_of(model, call), call);
-    set_deadline_given(record, policy_of(model, call), &call->deadline);
-    set_blob(&record->meta, &call->meta);
-    if (call->extends && record->absolute_ms)
-        set_deadline(record, policy_of(model, call), now_ms + record->absolute_ms);
-    record->last_active_at = now_ms;
+    struct record draft = *record;
+    set_timeouts(&draft, policy_of(model, call), call);
+    set_deadline_given(&draft, policy_of(model, call), &call->deadline);
+    set_blob(&draft.meta, &call->meta);
+    if (call->extends && draft.absolute_ms) set_deadline(&draft, policy_of(model, call), now_ms + draft.absolute_ms);
+    draft.last_active_at = now_ms;
+    if (lacks_memory(model, record->namespace, record, &draft, record->id))
+        return expect_error(model, answer, model->refusal);
+    *record = draft;
     note_write(model, record, EVENT_UPDATED, now_ms);
     touch_client(model, record, now_ms);
     return expect_deadline(model, answer, record, false);
@@ -228,8 +232,12 @@ bool do_expire(struct model *model, const struct call *call, int64_t now_ms, con
     if (call->extend.is_given) {
         int64_t expires_at = record_expires_at(record);
         if (!expires_at) return expect_deadline(model, answer, record, false);
+        if (lacks_memory(model, record->namespace, record, NULL, record->id))
+            return expect_error(model, answer, model->refusal);
         set_deadline(record, policy_of(model, call), expires_at + call->extend.value);
     } else {
+        if (lacks_memory(model, record->namespace, record, NULL, record->id))
+            return expect_error(model, answer, model->refusal);
         set_deadline_given(record, policy_of(model, call), &call->deadline);
     }
     note_write(model, record, EVENT_UPDATED, now_ms);
@@ -260,7 +268,8 @@ bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms,
         if (draft.deadline) set_deadline(&draft, policy, now_ms + given_ms);
     }
     draft.secret_count = 0; /* it gets another token */
-    if (!admit(model, namespace, record, &draft, call->new_id, now_ms)) return expect_error(model, answer, "LIMIT");
+    if (!admit(model, namespace, record, &draft, call->new_id, now_ms))
+        return expect_error(model, answer, model->refusal);
     if (!expect_ok(model, answer)) return false;
     if (!new_id[0]) {
         struct mp_cursor cursor = mp_cursor_of(map_value(answer->result, "id"));

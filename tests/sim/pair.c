@@ -50,8 +50,7 @@ static unsigned probe_ids(struct world *world, struct peer *peer, const struct p
 }
 
 static const char *execute_or_believe(struct world *world, const struct probe *probe) {
-    struct mp_cursor code = mp_cursor_of(map_value(probe->answer.error, "code"));
-    bool is_limit = code.at && bytes_equal(mp_read_bytes(&code), BYTES_LITERAL("LIMIT"));
+    bool is_limit = answer_is_refused(&probe->answer, "LIMIT") || answer_is_refused(&probe->answer, "NO_MEMORY");
     return is_limit ? NULL : model_execute(&world->model, &probe->call, world->now_ms, &probe->answer);
 }
 

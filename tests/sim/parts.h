@@ -59,7 +59,6 @@ void told_write(struct model *model, const struct record *record, enum event_kin
 /* The namespace goes: before its records do. */
 void told_drop(struct model *model, unsigned namespace, int64_t now_ms);
 /* ---- expect.c */
-bool is_refused_with(const struct answer *answer, const char *code);
 bool expect_ok(struct model *model, const struct answer *answer);
 bool expect_nil(struct model *model, const struct answer *answer);
 bool expect_integer(struct model *model, const struct answer *answer, int64_t expected);
@@ -101,6 +100,16 @@ bool do_purging(struct model *model, const struct call *call, int64_t now_ms, co
 bool expect_purging(struct model *model, const struct namespace_model *namespace, struct bytes encoded);
 /* Forgets the dead of a namespace, as a purge at this moment does. */
 void purge_namespace(struct model *model, unsigned namespace, int64_t now_ms);
+/* ---- memory.c */
+/* Whether the call is refused because `draft` (NULL: a little more of `old`), which would stand under `id` in place of
+ * `old` (alive, or NULL), would be too much for max_bytes or max_memory: model->refusal says which, or what is wrong.
+ */
+bool lacks_memory(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
+                  const char *id);
+/* Whether a pool is refused that would be a new one. */
+bool lacks_memory_for_pool(struct model *model);
+/* Whether one more session may have been too much, though the answer does not say so. */
+bool may_lack_memory(const struct model *model, unsigned namespace);
 /* ---- load.c */
 bool do_load(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- pool.c: finding and judging */

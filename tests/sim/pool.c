@@ -176,6 +176,9 @@ static bool expect_state(struct model *model, struct pool_model *pool, int64_t n
 /* pool.configure, and pool.info without a change. */
 bool do_pool_configure(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct pool_model *pool = make_pool(model, model_namespace(model, call->namespace), call->pool);
+    bool is_new = !pool->is_configured && count_pool(model, pool, now_ms).kept == 0 && !pool->hold_count;
+    if (call->op == OP_POOL_CONFIGURE && is_new && lacks_memory_for_pool(model))
+        return expect_error(model, answer, model->refusal);
     if (call->op == OP_POOL_CONFIGURE) {
         pool_policy_apply(&pool->policy, &call->pool_change);
         pool->is_configured = true;

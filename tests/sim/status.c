@@ -41,6 +41,8 @@ bool do_status(struct model *model, const struct call *call, int64_t now_ms, con
     enum status from = record_status(record, now_ms);
     bool is_again = from == to && (to != STATUS_REPLACED || strcmp(record->replaced_by, call->by) == 0);
     if (!is_again && (from == to || !may_become(from, to))) return expect_conflict(model, answer, from);
+    if (!is_again && status_is_living(to) && lacks_memory(model, record->namespace, record, NULL, record->id))
+        return expect_error(model, answer, model->refusal);
     if (!is_again) set_status(model, record, to, call->reason, call->by, now_ms);
     return expect_record(model, answer, record, call->id, call->fields, now_ms);
 }

@@ -140,6 +140,9 @@ bool do_rotate(struct model *model, const struct call *call, int64_t now_ms, con
     if (grace_ms > GRACE_MAX_MS) return expect_error(model, answer, "BAD_REQUEST");
     struct presented presented = present(model, call, now_ms);
     const char *error = verdict(model, call, &presented, now_ms, &is_valid);
+    if (is_valid && presented.index == 0 &&
+        lacks_memory(model, presented.record->namespace, presented.record, NULL, call->id))
+        return expect_error(model, answer, model->refusal);
     if (!expect_ok(model, answer) || !expect_name(model, answer, error)) return false;
     struct bytes token = map_value(answer->result, "token");
     struct record *record = presented.record;

@@ -178,7 +178,8 @@ static const char *compare(struct world *world, const struct sent *sent, const s
         return compare_error(&world->model, answer, "BAD_REQUEST") ? NULL
                                                                    : "another request under a known op_id is refused";
     const char *complaint = model_execute(&world->model, sent->call, world->now_ms, answer);
-    if (sent->call->op_id) remember(world, sent, encoded);
+    /* What says "not now" is executed when it is repeated. */
+    if (sent->call->op_id && !answer_is_refused(answer, "NO_MEMORY")) remember(world, sent, encoded);
     return complaint;
 }
 
@@ -210,6 +211,7 @@ void world_compare(struct world *world, struct peer *peer, const struct sent *se
 /* Compares what the server has written since the last time. */
 void world_take_answers(struct world *world, struct peer *peer) {
     run_woken(world);
+    around_measure(world, true);
     inbox_collect(world, peer);
     inbox_compare(world, peer);
 }
@@ -226,6 +228,7 @@ static void read_answers(struct world *world, struct peer *peer, size_t size) {
     }
     peer->parsed -= size;
     world_enter(world, peer->loop);
+    around_measure(world, false);
     peer->state = conn_resume(peer->conn, world->now_ms);
     world_take_answers(world, peer);
 }
@@ -260,6 +263,7 @@ static void deliver_piece(struct world *world, struct peer *peer, size_t size) {
     if (size) memcpy(copy, peer->outbox.data, size);
     buf_consume(&peer->outbox, size);
     peer->fed += size;
+    around_measure(world, false);
     peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
     free(copy);
     world_take_answers(world, peer);
@@ -394,6 +398,11 @@ static void exact_step(struct world *world, struct peer *peer) {
     if (of(world, 70)) leave(world, peer->loop);
 }
 
+/* What is refused for want of memory has to be answered for the model to know. */
+static bool is_bounded(const struct world *world) {
+    return world->bounds_bytes || world->bounds_memory;
+}
+
 static void free_step(struct world *world, struct peer *peer) {
     struct call call;
     if (of(world, 25) && !world->has_pools) {
@@ -402,7 +411,7 @@ static void free_step(struct world *world, struct peer *peer) {
     }
     unsigned choice = (unsigned)below(world, 100);
     if (choice < 45) {
-        draw_call(world, peer->default_namespace, peer->is_prompt, &call);
+        draw_call(world, peer->default_namespace, peer->is_prompt && !is_bounded(world), &call);
         world_issue(world, peer, &call);
     } else if (choice < 48) {
         issue_repeat(world, peer);
@@ -473,7 +482,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->has_tokens = chance_of(&world->watch_chance, 30);
     world->has_clients = chance_of(&world->watch_chance, 50);
     model_open(&world->model);
-    around_open(world);
+    around_open(world, asked->is_naive);
     world->model.output_mark = options.limits.output_mark;
     world->model.pull = world_pull;
     world->model.pull_context = world;
@@ -540,6 +549,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     finish_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
+    for (unsigned i = 0; i < 2; i++) totals->full[i] += world->model.full[i];
     totals->loaded += world->model.loaded;
     totals->purges += world->model.purges, totals->on_clock += world->model.on_clock;
     totals->let_in += world->model.let_in, totals->reused += world->model.reused;

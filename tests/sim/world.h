@@ -106,7 +106,7 @@ struct world {
     bool has_watches;
     uint64_t watch_chance;
     uint64_t around_chance;
-    bool sets_clock, has_purging;
+    bool sets_clock, has_purging, bounds_bytes, bounds_memory;
     bool is_timely; /* each moment at which something is due comes by itself */
     struct watch watches[WATCHES_MAX];
     unsigned watch_count;
@@ -141,6 +141,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t full[2];                  /* refusals because of max_bytes, and of max_memory */
     uint64_t loaded;                   /* sessions that pool.load took in */
     uint64_t purges, on_clock;         /* purges that came by themselves; calls whose moments were put on the clock */
     uint64_t let_in, reused;           /* tokens */
@@ -191,7 +192,9 @@ void hear_close(struct world *world, unsigned peer);
 void hear_step(struct world *world);
 
 /* ---- around.c: what happens beside the requests */
-void around_open(struct world *world);
+void around_open(struct world *world, bool is_naive);
+/* Looks how much memory the server takes: before it is fed, or afterwards. */
+void around_measure(struct world *world, bool is_after);
 void around_step(struct world *world, struct peer *peer);
 
 /* ---- inbox.c: answers that have come */
