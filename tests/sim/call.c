@@ -138,6 +138,95 @@ static void option_patch(struct options *options, const struct call *call) {
     }
 }
 
+static void option_cookie_text(struct options *options, const char *name, bool is_given, bool is_nil,
+                               const struct cookie_text *text) {
+    if (!is_given) return;
+    option_name(options, name);
+    is_nil ? mp_write_nil(&options->body) : mp_write_str(&options->body, bytes_of(text->text, text->size));
+}
+
+/* One of several words, or the bool that stands for it. */
+static void write_word(struct buf *out, uint64_t *chance, const char *word, int as_bool) {
+    if (as_bool >= 0 && chance_of(chance, 70))
+        mp_write_bool(out, as_bool);
+    else
+        mp_write_string(out, word);
+}
+
+static void write_attributes(struct buf *out, uint64_t *chance, const struct cookie_attributes *attributes) {
+    struct options members = {.body = BUF_EMPTY, .chance = chance};
+    static const struct {
+        const char *word;
+        int as_bool;
+    } sites[] = {[SAME_SITE_ABSENT] = {"", 0},
+                 [SAME_SITE_STRICT] = {"strict", 1},
+                 [SAME_SITE_LAX] = {"lax", -1},
+                 [SAME_SITE_NONE] = {"none", -1},
+                 [SAME_SITE_AUTO] = {"auto", -1}};
+    static const char *const priorities[] = {"low", "medium", "high"};
+    struct buf *body = &members.body;
+    uint64_t given = attributes->given, nil = attributes->nil;
+    option_cookie_text(&members, "name", given & COOKIE_ATTRIBUTES_NAME, nil & COOKIE_ATTRIBUTES_NAME,
+                       &attributes->name);
+    option_cookie_text(&members, "path", given & COOKIE_ATTRIBUTES_PATH, nil & COOKIE_ATTRIBUTES_PATH,
+                       &attributes->path);
+    option_cookie_text(&members, "domain", given & COOKIE_ATTRIBUTES_DOMAIN, nil & COOKIE_ATTRIBUTES_DOMAIN,
+                       &attributes->domain);
+    for (uint64_t bit = COOKIE_ATTRIBUTES_EXPIRES_AT; bit <= COOKIE_ATTRIBUTES_PARTITIONED; bit <<= 1) {
+        static const char *const names[] = {"expires_at", "max_age_ms", "http_only",  "secure",
+                                            "same_site",  "priority",   "partitioned"};
+        if (!(given & bit)) continue;
+        option_name(&members, names[__builtin_ctzll(bit / COOKIE_ATTRIBUTES_EXPIRES_AT)]);
+        if (nil & bit)
+            mp_write_nil(body);
+        else if (bit == COOKIE_ATTRIBUTES_EXPIRES_AT)
+            mp_write_int(body, attributes->expires_at);
+        else if (bit == COOKIE_ATTRIBUTES_MAX_AGE_MS)
+            mp_write_int(body, attributes->max_age_ms);
+        else if (bit == COOKIE_ATTRIBUTES_HTTP_ONLY)
+            mp_write_bool(body, attributes->http_only);
+        else if (bit == COOKIE_ATTRIBUTES_PARTITIONED)
+            mp_write_bool(body, attributes->partitioned);
+        else if (bit == COOKIE_ATTRIBUTES_PRIORITY)
+            mp_write_string(body, priorities[attributes->priority]);
+        else if (bit == COOKIE_ATTRIBUTES_SECURE && attributes->secure == COOKIE_SECURE_AUTO)
+            mp_write_string(body, "auto");
+        else if (bit == COOKIE_ATTRIBUTES_SECURE)
+            mp_write_bool(body, attributes->secure == COOKIE_SECURE_TRUE);
+        else if (attributes->same_site == SAME_SITE_ABSENT)
+            mp_write_bool(body, false);
+        else
+            write_word(body, chance, sites[attributes->same_site].word, sites[attributes->same_site].as_bool);
+    }
+    mp_write_map(out, members.count);
+    mp_write_raw(out, buf_bytes(body));
+    buf_fini(body);
+}
+
+static void option_cookie_policy(struct options *options, const struct call *call) {
+    const struct policy_change *change = &call->change;
+    struct buf *out = &options->body;
+    if (change->given & POLICY_COOKIE) {
+        option_name(options, "cookie");
+        change->nil &POLICY_COOKIE ? mp_write_nil(out) : write_attributes(out, options->chance, &change->values.cookie);
+    }
+    if (!(change->given & POLICY_COOKIE_SECRETS)) return;
+    option_name(options, "cookie_secrets");
+    if (change->nil & POLICY_COOKIE_SECRETS) {
+        mp_write_nil(out);
+        return;
+    }
+    mp_write_array(out, call->secret_count);
+    for (unsigned i = 0; i < call->secret_count; i++) write_text(out, options->chance, call->secrets[i]);
+}
+
+static void option_header(struct options *options, const struct call *call) {
+    if (call->attributes)
+        option_name(options, "attributes"), write_attributes(&options->body, options->chance, call->attributes);
+    option_bool(options, "is_secure", call->is_secure, true);
+    option_string(options, "name", call->cookie_name);
+}
+
 static void option_policy(struct options *options, const struct policy_change *change) {
     static const struct {
         const char *name;
@@ -287,6 +376,7 @@ static void write_options(struct options *options, const struct call *call) {
     if (call->op == OP_CLIENT_ACTIVATE) option_string(options, "session", call->id);
     option_pool(options, call);
     option_token(options, call);
+    option_header(options, call);
     if (call->enabled.is_given) {
         option_name(options, "enabled");
         call->enabled.is_nil ? mp_write_nil(&options->body) : mp_write_bool(&options->body, call->enabled.value);
@@ -323,6 +413,19 @@ static void write_token(struct buf *out, uint64_t *chance, const struct call *ca
     strcpy(token + size + 1, call->secret);
     write_text(out, chance, token);
 }
+static bool has_value(enum op op) {
+    return op >= OP_COOKIE_SIGN && op <= OP_COOKIE_HEADER;
+}
+/* The id, or what stands in its place. */
+static void write_id(struct buf *out, uint64_t *chance, const struct call *call) {
+    if (call->form == ID_PLAIN) {
+        write_text(out, chance, call->id);
+        return;
+    }
+    mp_write_map(out, 1);
+    mp_write_string(out, "cookie");
+    write_text(out, chance, call->presented);
+}
 static void write_outcome(struct buf *out, struct mark_outcome outcome) {
     static const char *const names[] = {"good", "bad", "retire"};
     if (outcome.kind == MARK_STATUS_CODE)
@@ -334,7 +437,7 @@ static void write_outcome(struct buf *out, struct mark_outcome outcome) {
 void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
     struct options options = {.body = BUF_EMPTY, .chance = chance};
     if (call->op == OP_NAMESPACE_CONFIGURE)
-        option_policy(&options, &call->change);
+        option_policy(&options, &call->change), option_cookie_policy(&options, call);
     else if (call->op == OP_POOL_CONFIGURE)
         option_pool_policy(&options, &call->pool_change);
     else
@@ -352,16 +455,18 @@ void call_encode(const struct call *call, uint64_t *chance, struct buf *out) {
         mp_write_string(out, op_infos[call->op].method);
     bool takes_options = call->op != OP_SERVER_PING && call->op != OP_NAMESPACE_LIST &&
                          call->op != OP_NAMESPACE_DESCRIBE && call->op != OP_POOL_INFO && call->op != OP_POOL_RESET;
-    mp_write_array(out, (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) +
-                                   has_client(call->op) + has_token(call->op) + (call->op == OP_POOL_MARK) +
-                                   has_records + has_data + has_ids + (has_options && takes_options)));
+    mp_write_array(out,
+                   (uint32_t)(has_namespace(call->op) + has_id(call->op) + has_pool(call->op) + has_client(call->op) +
+                              has_token(call->op) + has_value(call->op) + (call->op == OP_POOL_MARK) + has_records +
+                              has_data + has_ids + (has_options && takes_options)));
     if (has_namespace(call->op)) {
         if (call->is_default_namespace)
             mp_write_nil(out);
         else
             write_text(out, chance, call->namespace);
     }
-    if (has_id(call->op)) write_text(out, chance, call->id);
+    if (has_id(call->op)) write_id(out, chance, call);
+    if (has_value(call->op)) write_text(out, chance, call->presented);
     if (has_pool(call->op)) write_text(out, chance, call->pool);
     if (has_token(call->op)) write_token(out, chance, call);
     if (has_client(call->op)) write_text(out, chance, call->client_name);

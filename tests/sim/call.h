@@ -8,9 +8,11 @@
 #include "base/buf.h"
 #include "sessiond/protocol.h"
 
-#define ID_TEXT_MAX 64
-#define IDS_MAX     6
-#define CLAUSES_MAX 3
+#define ID_TEXT_MAX            64
+#define IDS_MAX                6
+#define CLAUSES_MAX            3
+#define COOKIE_TEXT_MAX        512 /* with its NUL */
+#define SECRETS_OF_COOKIES_MAX 3
 
 struct text {
     bool is_given, is_nil;
@@ -94,6 +96,14 @@ struct call {
     /* watches */
     uint64_t kinds, watch; /* 0: not given */
     bool wants_data;
+    /* cookies, and what stands in the place of an id */
+    enum id_kind form;     /* what is sent for `id`: with a cookie, `presented`, which should have `id` in it */
+    const char *presented; /* a signed cookie, or the value of cookie.* */
+    const struct cookie_attributes *attributes; /* NULL: not given */
+    bool is_secure;
+    char cookie_name[16];
+    char secrets[SECRETS_OF_COOKIES_MAX][8]; /* with POLICY_COOKIE_SECRETS */
+    unsigned secret_count;
 };
 
 /* Appends the request. `chance` chooses among encodings that mean the same: str or bin, integer or integral float, name

@@ -111,7 +111,7 @@ static int64_t draw_deadline(struct world *world) {
     return world->now_ms + (int64_t)below(world, 5000);
 }
 
-static uint64_t draw_fields(struct world *world, bool with_id) {
+uint64_t draw_fields(struct world *world, bool with_id) {
     if (of(world, 60)) return 0;
     uint64_t fields = with_id ? FIELD_BIT(FIELD_ID) : 0;
     for (enum field field = FIELD_NONE + 1; field < FIELD_END; field++)
@@ -289,6 +289,7 @@ static void draw_policy(struct world *world, struct call *call) {
         change->given |= POLICY_BINDING_POLICY;
         change->values.binding_policy = of(world, 50) ? BINDING_POLICY_REPORT : BINDING_POLICY_DENY;
     }
+    if (world->has_cookies) draw_cookie_policy(world, call);
     if (!world->is_exact || !of(world, 50)) return;
     change->given |= POLICY_SESSION_LIMIT_POLICY;
     change->values.session_limit_policy = (enum session_limit_policy)below(world, 3);
@@ -300,6 +301,7 @@ void draw_first_policy(struct world *world, unsigned namespace, struct call *cal
     *call = (struct call){.op = OP_NAMESPACE_CONFIGURE};
     strcpy(call->namespace, world->model.namespaces[namespace].name);
     draw_policy(world, call);
+    if (world->has_cookies) draw_secrets(world, call);
     call->change.given |= POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS | POLICY_IDLE_TIMEOUT_MS;
     call->change.nil &= ~(uint64_t)POLICY_IDLE_TIMEOUT_MS;
     call->change.values.retention_ms = of(world, 20) ? 0 : (int64_t)below(world, 3000);
@@ -397,22 +399,6 @@ static void draw_add(struct world *world, struct call *call) {
     call->force = of(world, 20);
 }
 
-/* Mostly a client that has had sessions, and one of those. */
-static void draw_client(struct world *world, struct call *call) {
-    const struct model *model = &world->model;
-    const struct record *chosen = NULL;
-    for (unsigned i = 0; i < model->record_count; i++) {
-        const struct record *record = &model->records[i];
-        if (!record->client[0] || strcmp(model->namespaces[record->namespace].name, call->namespace)) continue;
-        if (!chosen || below(world, 3) == 0) chosen = record;
-    }
-    call->fields = call->op == OP_CLIENT_DESTROY ? 0 : draw_fields(world, true);
-    snprintf(call->client_name, sizeof call->client_name, "c%u", (unsigned)below(world, 3));
-    if (chosen && of(world, 85)) strcpy(call->client_name, chosen->client);
-    if (chosen && of(world, 70)) strcpy(call->id, chosen->id);
-    if (call->op == OP_CLIENT_ACTIVATE && of(world, 3)) call->id[0] = 0;
-}
-
 static void draw_arguments(struct world *world, struct call *call) {
     switch (call->op) {
     case OP_SESSION_CREATE: draw_create(world, call); break;
@@ -468,6 +454,9 @@ static void draw_arguments(struct world *world, struct call *call) {
     case OP_CLIENT_GET:
     case OP_CLIENT_ACTIVATE:
     case OP_CLIENT_DESTROY: draw_client(world, call); break;
+    case OP_COOKIE_SIGN:
+    case OP_COOKIE_UNSIGN:
+    case OP_COOKIE_HEADER: draw_cookie(world, call); break;
     case OP_POOL_CONFIGURE: draw_pool_policy(world, call); break;
     case OP_POOL_ADD: draw_add(world, call); break;
     case OP_POOL_MARK: draw_mark(world, call); break;
@@ -497,6 +486,7 @@ static enum op draw_op(struct world *world) {
     if (world->has_pools && of(world, 60)) return draw_pool_op(world);
     if (world->has_clients && of(world, 15))
         return of(world, 40) ? OP_CLIENT_GET : of(world, 85) ? OP_CLIENT_ACTIVATE : OP_CLIENT_DESTROY;
+    if (world->has_cookies && of(world, 15)) return (enum op)(OP_COOKIE_SIGN + below(world, 3));
     static const struct {
         enum op op;
         unsigned weight;
@@ -535,6 +525,7 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
     if (is_sweep && !world->collides_sweeps && (namespace->swept_at == world->now_ms || namespace->sweeps_ahead))
         call->op = OP_SESSION_COUNT;
     draw_arguments(world, call);
+    draw_form(world, call);
     bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace &&
                     (!is_of_pool || call->op == OP_POOL_MARK || call->op == OP_POOL_ADD);
     if (is_write && call->op != OP_NAMESPACE_DROP && of(world, 25) && !call->is_default_namespace)
@@ -568,6 +559,7 @@ void draw_pair(struct world *world, struct call *first, struct call *second) {
     if (second->op == OP_SESSION_CREATE && !second->id[0]) return;
     strcpy(second->id, first->op == OP_SESSION_REGENERATE && of(world, 50) ? first->new_id : first->id);
     if (!second->id[0]) strcpy(second->id, "a");
+    draw_form(world, second);
     if (first->op == OP_SESSION_REGENERATE && second->op == OP_SESSION_REGENERATE && of(world, 50))
         strcpy(second->new_id, first->id);
     /* Who signs in on a client ends who was there before his own record stands; where another takes the id meanwhile he

@@ -192,6 +192,7 @@ bool do_drop(struct model *model, const struct call *call, int64_t now_ms, const
     if (!end_waiters(model, namespace)) return false;
     dropped->existence = EXISTS_NO;
     dropped->policy = policy_defaults;
+    dropped->secret_count = 0;
     dropped->purged_at = 0;
     dropped->is_purging = false;
     dropped->purge_interval_ms = 0;
@@ -209,8 +210,15 @@ static bool expect_policy(struct model *model, const struct policy *policy, stru
 
 bool do_configure(struct model *model, const struct call *call, const struct answer *answer) {
     struct namespace_model *namespace = &model->namespaces[model_namespace(model, call->namespace)];
+    const uint64_t given = call->change.given & ~call->change.nil;
+    if (given & POLICY_COOKIE && !cookie_is_good(&call->change.values.cookie))
+        return expect_error(model, answer, "BAD_REQUEST");
     policy_apply(&namespace->policy, &call->change);
     namespace->existence = EXISTS_YES;
+    if (call->change.given & POLICY_COOKIE_SECRETS) {
+        namespace->secret_count = given & POLICY_COOKIE_SECRETS ? call->secret_count : 0;
+        memcpy(namespace->secrets, call->secrets, sizeof namespace->secrets);
+    }
     if (!answer->error.data) return true;
     return expect_ok(model, answer) && expect_policy(model, &namespace->policy, answer->result);
 }

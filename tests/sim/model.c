@@ -349,6 +349,9 @@ static bool expect_watch(struct model *model, const struct answer *answer) {
 }
 
 static bool execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
+    bool is_expected, contradicts = call->op == OP_SESSION_TOUCH && touch_contradicts(call);
+    if (call->form == ID_COOKIE && !contradicts && !cookie_admits(model, call, answer, &is_expected))
+        return is_expected;
     switch (call->op) {
     case OP_SERVER_HELLO: return expect_ok(model, answer);
     case OP_SERVER_PING: return expect_ok(model, answer);
@@ -358,6 +361,9 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
     case OP_SESSION_ROTATE: return do_rotate(model, call, now_ms, answer);
     case OP_WATCH_START: return expect_watch(model, answer);
     case OP_WATCH_STOP: return expect_bool(model, answer, true);
+    case OP_COOKIE_SIGN:
+    case OP_COOKIE_UNSIGN:
+    case OP_COOKIE_HEADER: return do_cookie(model, call, now_ms, answer);
     case OP_CLIENT_GET:
     case OP_CLIENT_ACTIVATE:
     case OP_CLIENT_DESTROY: return do_client(model, call, now_ms, answer);

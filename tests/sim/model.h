@@ -115,8 +115,10 @@ struct namespace_model {
     int64_t purged_at; /* dead at or before this are forgotten; 0: never purged */
     int64_t swept_at;  /* last cleared or purged; 0: never */
     unsigned drops;
-    unsigned dropped_told; /* so much had been told when it was last dropped */
-    unsigned sweeps_ahead; /* clears and purges that were issued and not executed */
+    unsigned dropped_told;                   /* so much had been told when it was last dropped */
+    unsigned sweeps_ahead;                   /* clears and purges that were issued and not executed */
+    char secrets[SECRETS_OF_COOKIES_MAX][8]; /* of its cookies, the newest first */
+    unsigned secret_count;
     bool is_purging;
     int64_t purge_interval_ms, purge_at; /* the interval 0: never given */
 };
@@ -232,6 +234,10 @@ void model_cancel(struct model *model, unsigned peer);
 /* ---- token.c */
 /* Keeps the secret of a token that was answered; false: it is none that may have been. */
 bool token_keep(struct model *model, struct record *record, const char *id, struct bytes encoded);
+
+/* ---- cookie.c */
+/* Writes what cookie.sign answers for the value; at most 50 characters more than that. */
+void cookie_sign(const char *secret, const char *value, char *out);
 
 /* ---- compare.c */
 int64_t record_expires_at(const struct record *record);

@@ -195,13 +195,16 @@ bool do_patch(struct model *model, const struct call *call, int64_t now_ms, cons
            complain(model, "values has other bytes");
 }
 
+bool touch_contradicts(const struct call *call) {
+    return call->extends && call->deadline.is_given && !call->deadline.is_nil;
+}
+
 bool do_touch(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct record *record;
     enum stands stands = look(model, call, now_ms, &record);
     bool is_plain = !call->idle.is_given && !call->absolute.is_given && !call->abandon.is_given &&
                     !call->deadline.is_given && !call->meta.is_given && !call->extends;
-    if (call->extends && call->deadline.is_given && !call->deadline.is_nil)
-        return expect_error(model, answer, "BAD_REQUEST");
+    if (touch_contradicts(call)) return expect_error(model, answer, "BAD_REQUEST");
     if (stands == STANDS_NOTHING) return expect_nil(model, answer);
     if (stands != STANDS_ALIVE) return expect_gone(model, answer, record, stands, now_ms);
     if (is_plain) {

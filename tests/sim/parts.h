@@ -85,6 +85,12 @@ void touch_client(struct model *model, const struct record *record, int64_t now_
 /* It has another id now. */
 void move_client(struct model *model, const struct record *moved, const char *old_id);
 bool do_client(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- cookie.c */
+/* Whether the call's cookie stands for its id; else *is_expected says whether the answer was what then comes. */
+bool cookie_admits(struct model *model, const struct call *call, const struct answer *answer, bool *is_expected);
+/* Whether these attributes may be given. */
+bool cookie_is_good(const struct cookie_attributes *attributes);
+bool do_cookie(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- status.c */
 bool do_status(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 /* ---- token.c */
@@ -157,6 +163,7 @@ bool do_destroy(struct model *model, const struct call *call, int64_t now_ms, co
 bool do_set(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_patch(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_touch(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+bool touch_contradicts(const struct call *call);
 bool do_expire(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_regenerate(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
 bool do_count(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);

@@ -481,6 +481,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->has_watches = world->peer_count > 1 && chance_of(&world->watch_chance, 40);
     world->has_tokens = chance_of(&world->watch_chance, 30);
     world->has_clients = chance_of(&world->watch_chance, 50);
+    world->has_cookies = chance_of(&world->watch_chance, 40);
     model_open(&world->model);
     around_open(world, asked->is_naive);
     world->model.output_mark = options.limits.output_mark;

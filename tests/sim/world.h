@@ -103,6 +103,7 @@ struct world {
     bool has_pools; /* then no two requests run at once */
     bool has_tokens;
     bool has_clients; /* that are asked for */
+    bool has_cookies;
     bool has_watches;
     uint64_t watch_chance;
     uint64_t around_chance;
@@ -217,6 +218,18 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
 void draw_pair(struct world *world, struct call *first, struct call *second);
 /* The policy that a namespace begins with. */
 void draw_first_policy(struct world *world, unsigned namespace, struct call *call);
+/* ---- draw.c, for draw_web.c */
+uint64_t draw_fields(struct world *world, bool with_id); /* 0: none is named */
+/* ---- draw_web.c */
+/* Mostly a client that has had sessions, and one of those. */
+void draw_client(struct world *world, struct call *call);
+void draw_cookie(struct world *world, struct call *call);
+/* Secrets and attributes for a namespace's cookies. */
+void draw_cookie_policy(struct world *world, struct call *call);
+void draw_secrets(struct world *world, struct call *call);
+/* What stands in the place of the call's id. */
+void draw_form(struct world *world, struct call *call);
+/* ---- draw.c */
 /* A moment not before now. */
 int64_t draw_moment(struct world *world);
 
