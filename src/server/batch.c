@@ -33,12 +33,16 @@ struct message {
 
 /* ---------------------------------------------------------------- answers */
 
+static bool is_not_now(enum error_code code) {
+    return code == ERROR_BUSY || code == ERROR_NO_MEMORY || code == ERROR_STORAGE || code == ERROR_READ_ONLY;
+}
+
 /* An answer to a request with an op_id is remembered; one that says "not now" is not, so that the repeat is executed.
  */
 static void replay_finish(struct conn *conn, const struct request *request, struct replay_entry *entry,
-                          struct bytes answer) {
+                          struct bytes answer, uint64_t version) {
     struct replay *replay = conn->loop->server->replay;
-    if (request->error.code == ERROR_BUSY || request->error.code == ERROR_NO_MEMORY) {
+    if (is_not_now(request->error.code)) {
         replay_drop(replay, entry);
         return;
     }
@@ -48,7 +52,7 @@ static void replay_finish(struct conn *conn, const struct request *request, stru
     mp_read_int(&cursor, 1, 1);
     mp_read_int(&cursor, 0, UINT32_MAX);
     assert(cursor.error == MP_OK);
-    replay_keep(replay, entry, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)), request->is_secret,
+    replay_keep(replay, entry, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)), request->is_secret, version,
                 request->now_ms);
 }
 
@@ -88,20 +92,23 @@ static void secrets_settle(struct conn *conn, struct request *request) {
     cipher_wipe(request->cookie_buffer, sizeof request->cookie_buffer);
 }
 
-/* Settles the answer of a request that was ended: it starts at `start` of `out`. Where memory is lacking for it, it is
- * taken back whole and the connection is closed (conn_settle); its op_id stays reserved, since it was executed. */
+/* Settles the answer of a request that was ended: it starts at `start` of `out` and depends on `version`. Where memory
+ * is lacking for it, it is taken back whole and the connection is closed (conn_settle); its op_id stays reserved, since
+ * it was executed. */
 static inline void answer_settle(struct conn *conn, struct request *request, struct replay_entry *replay,
-                                 struct buf *out, size_t start) {
+                                 struct buf *out, size_t start, uint64_t version) {
     if (request->error.code != ERROR_NONE) {
         if (!out->is_failed) out->size = start;
         codec_write_error(out, request->msgid, &request->error);
     }
     count_answer(&conn->loop->metrics, request);
     secrets_settle(conn, request);
-    if (out->is_failed)
+    if (out->is_failed) {
         buf_cut(out, start);
-    else if (replay)
-        replay_finish(conn, request, replay, bytes_of(out->data + start, out->size - start));
+        return;
+    }
+    if (replay) replay_finish(conn, request, replay, bytes_of(out->data + start, out->size - start), version);
+    if (out == &conn->filling) gate_pass(conn, start, version, request->msgid);
 }
 
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay) {
@@ -110,7 +117,7 @@ void batch_answer(struct conn *conn, struct request *request, struct replay_entr
     size_t start = out->size;
     out->is_secret |= request->is_secret;
     request_end(request, out);
-    answer_settle(conn, request, replay, out, start);
+    answer_settle(conn, request, replay, out, start, request->verb ? request->verb->depends_on : 0);
 }
 
 /* ---------------------------------------------------------------- what may stand in one batch */
@@ -247,7 +254,7 @@ void refuse_busy(struct request *request, const char *message, int64_t retry_aft
 }
 
 /* Answers with what `known` holds instead of executing. */
-static void answer_known(struct conn *conn, const struct request *request, const struct buf *known) {
+static void answer_known(struct conn *conn, const struct request *request, const struct buf *known, uint64_t version) {
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
     out->is_secret |= known->is_secret;
@@ -256,7 +263,10 @@ static void answer_known(struct conn *conn, const struct request *request, const
     mp_write_uint(out, 1);
     mp_write_uint(out, request->msgid);
     mp_write_raw(out, buf_bytes(known));
-    if (out->is_failed) buf_cut(out, start);
+    if (out->is_failed)
+        buf_cut(out, start);
+    else if (out == &conn->filling)
+        gate_pass(conn, start, version, request->msgid);
     count_answer(&conn->loop->metrics, request);
     metric_add(&conn->loop->metrics, METRIC_REPLAYS_TOTAL, 1);
 }
@@ -279,12 +289,14 @@ static void refuse_replay(struct request *request, enum replay_state state) {
 static bool replay_enter(struct conn *conn, struct request *request, struct batch_item *item) {
     struct server_loop *loop = conn->loop;
     struct buf known = BUF_EMPTY;
+    uint64_t version = 0;
     struct replay_key key = replay_key_of(request, item->frame);
-    enum replay_state state = replay_begin(loop->server->replay, &key, request->now_ms, &item->replay, &known);
+    enum replay_state state =
+        replay_begin(loop->server->replay, &key, request->now_ms, &item->replay, &known, &version);
     bool is_known = state == REPLAY_KNOWN && !known.is_failed;
     if (state != REPLAY_NEW && loop->batch.count == 0) {
         if (is_known)
-            answer_known(conn, request, &known);
+            answer_known(conn, request, &known, version);
         else
             refuse_replay(request, state);
     }
@@ -297,6 +309,7 @@ static bool replay_enter(struct conn *conn, struct request *request, struct batc
 static void verb_clear(struct verb *verb) {
     memset(verb, 0, offsetof(struct verb, error));
     verb->error.code = ERROR_NONE;
+    verb->depends_on = 0;
 }
 
 static void request_init(struct request *request, struct verb *verb, struct conn *conn, const struct message *message,
@@ -383,8 +396,9 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
     return i;
 }
 
-/* One step of a request that runs alone: begins it, and has the engine answer its verb. */
-static void step_execute(struct conn *conn, struct request *request) {
+/* One step of a request that runs alone: begins it, and has the engine answer its verb. Answers the version that the
+ * step depends on. */
+static uint64_t step_execute(struct conn *conn, struct request *request) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
     batch->verb_count = 0;
@@ -393,16 +407,18 @@ static void step_execute(struct conn *conn, struct request *request) {
     request_begin(batch, request);
     batch_submit(loop, batch, request->now_ms);
     loop->turn_work += STEP_WORK;
-    if (!request->verb) return;
+    if (!request->verb) return 0;
     assert(batch->states[0] == SUBMIT_DONE);
     if (!request->takes_errors) request->error = request->verb->error;
     loop->turn_work += work_of(loop, request);
+    return request->verb->depends_on;
 }
 
 /* Executes a request that streams its answer or has several steps. */
 static void execute_alone(struct conn *conn, struct request *request, struct replay_entry *replay) {
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
+    uint64_t version = 0; /* the newest of all steps' */
     request->out = out;
     request->output_mark = start + conn->loop->output_mark;
     request->streamed_count = 0;
@@ -410,13 +426,14 @@ static void execute_alone(struct conn *conn, struct request *request, struct rep
     memset(request->carried, 0, sizeof request->carried);
     for (bool is_unfinished = true; is_unfinished; request->step++) {
         request->is_unfinished = request->takes_errors = false;
-        step_execute(conn, request);
+        uint64_t depends_on = step_execute(conn, request);
+        if (depends_on > version) version = depends_on;
         out->is_secret |= request->is_secret;
         request_end(request, out);
         is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
         if (is_unfinished && !op_is_streaming(request->op)) out->size = start;
     }
-    answer_settle(conn, request, replay, out, start);
+    answer_settle(conn, request, replay, out, start, version);
 }
 
 /* ---------------------------------------------------------------- adding */
@@ -499,6 +516,8 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         if (batch->count == 0) *size = item->frame.size;
         return ADD_ENOUGH;
     }
+    if (loop->journal && op_infos[request->op].is_write && request->error.code == ERROR_NONE)
+        gate_refuse_write(loop, request);
     *size = item->frame.size;
     if (op_runs_alone(request->op)) {
         execute_alone(conn, request, item->replay);

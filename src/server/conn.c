@@ -2,8 +2,8 @@
  *
  * Always true between calls: `input` is empty, or holds the start of one message (then `scan` knows how far), or the
  * connection is paused or closing and it holds whatever arrived since. Output is two buffers: answers are written to
- * `filling` while `flying` belongs to the shell. A connection that holds no bytes holds no buffer.
- * On the loop's thread, inside a turn where requests may be executed (feed, resume). */
+ * `filling` while `flying` belongs to the shell; beside them stands `held`, see gate.c. A connection that holds no
+ * bytes holds no buffer. On the loop's thread, inside a turn where requests may be executed (feed, resume). */
 #include "server/internal.h"
 
 #include <stdlib.h>
@@ -20,6 +20,7 @@ struct conn *conn_open(struct server_loop *loop, int64_t now_ms) {
     list_init(&conn->resting_link);
     list_init(&conn->watches);
     list_init(&conn->queued);
+    list_init(&conn->held.link);
     metric_add(&loop->metrics, METRIC_CONNECTIONS_OPENED_TOTAL, 1);
     metric_add(&loop->metrics, METRIC_CONNECTIONS, 1);
     return conn;
@@ -50,6 +51,7 @@ void conn_close(struct conn *conn) {
     conn->is_closed = true;
     watches_close(conn);
     conn_end_waiting(conn);
+    gate_drop(conn);
     list_remove(&conn->link);
     list_remove(&conn->resting_link);
     metric_add(&conn->loop->metrics, METRIC_CONNECTIONS, (uint64_t)-1);
@@ -123,7 +125,7 @@ void conn_output_landed(struct conn *conn) {
 }
 
 size_t conn_output_pending(const struct conn *conn) {
-    return conn->filling.size - conn->sent + conn->flying.size;
+    return conn->filling.size - conn->sent + conn->flying.size + gate_held_bytes(conn);
 }
 
 /* ---------------------------------------------------------------- waiting and ending */
@@ -134,9 +136,12 @@ bool conn_must_wait(const struct conn *conn) {
            conn->waiting_count - conn->queued_count >= loop->max_in_flight;
 }
 
+/* Its error is the last message, so it waits for those that wait; conn_settle closes after them. */
 void conn_break(struct conn *conn, uint64_t msgid, const struct error *error) {
     conn_end_waiting(conn);
+    size_t start = conn->filling.size;
     codec_write_error(&conn->filling, msgid, error);
+    if (gate_is_holding(conn) && !conn->filling.is_failed) gate_hold(conn, start, 0, msgid);
     counter_add(&conn->loop->metrics.errors[error->code], 1);
     metric_add(&conn->loop->metrics, METRIC_ERRORS_TOTAL, 1);
     conn->is_closing = true;
@@ -148,11 +153,12 @@ static enum conn_state conn_settle(struct conn *conn) {
         conn->is_closing = true;
         metric_add(&conn->loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
     }
+    if (conn->filling.is_failed) gate_drop(conn);
     if (conn->is_closing) conn_end_waiting(conn);
     if (conn->filling.size == 0) loop_give_buffer(conn->loop, &conn->filling);
     if (conn->is_closing) {
         loop_give_buffer(conn->loop, &conn->input);
-        return CONN_CLOSING;
+        return gate_is_holding(conn) ? CONN_PAUSED : CONN_CLOSING;
     }
     bool was_paused = conn->is_paused;
     conn->is_paused = conn_must_wait(conn);

@@ -3,7 +3,8 @@
  * Threads: a loop, its connections and its batch belong to the loop's thread. Of a server only the atomics, the replay
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
- * answers), replay (remembered answers), watch (the family "watch", and events), ops_server (the family "server"). */
+ * answers), gate (answers that wait until they are safe to give), replay (remembered answers), watch (the family
+ * "watch", and events), ops_server (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 
@@ -106,6 +107,7 @@ struct waiting {
 struct server_loop {
     struct server *server;
     struct engine *engine;
+    struct journal *journal; /* the server's; NULL: none, and nothing is held */
     unsigned index;
     bool is_in_turn;
     bool has_drained;  /* acquires that waited were answered BUSY */
@@ -122,6 +124,10 @@ struct server_loop {
     struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
     struct list notify;   /* connections with output that the shell has not heard of */
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
+    struct list holding;  /* connections that hold answers */
+    uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
+    uint64_t events_wait; /* the version that the engine's next event waits for; 0: none does */
+    uint64_t awaited;     /* what the journal was asked for; 0: nothing, or it was heard */
     uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
     struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
@@ -134,6 +140,13 @@ struct server_loop {
     struct request late; /* an acquire that has waited, while it is answered */
 };
 
+/* Answers that wait until what they depend on is safe; see gate.c. */
+struct held {
+    struct list link; /* in loop->holding while there are some */
+    struct buf bytes;
+    size_t at; /* what stands before it was released */
+};
+
 struct conn {
     struct server_loop *loop;
     void *context;            /* the shell's */
@@ -141,7 +154,8 @@ struct conn {
     struct list resting_link; /* in loop->resting while is_resting */
     struct buf filling;       /* answers; the first `sent` bytes are gone already */
     size_t sent;
-    struct buf flying;      /* handed to the shell; empty if none flies */
+    struct buf flying; /* handed to the shell; empty if none flies */
+    struct held held;
     struct buf input;       /* received and not executed: the start of a message, or what waits while paused */
     size_t input_at;        /* bytes of input that were executed */
     struct mp_scan scan;    /* of the message that has begun in input */
@@ -182,7 +196,6 @@ void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting);
 void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message);
 
 /* ---- conn.c */
-size_t conn_output_size(const struct conn *conn); /* unsent bytes, filling and flying */
 void conn_set_namespace(struct conn *conn, struct bytes name);
 /* No request of this connection may begin now. */
 bool conn_must_wait(const struct conn *conn);
@@ -198,6 +211,28 @@ size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
 void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms);
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
+
+/* ---- gate.c; with a journal only, but for what says otherwise */
+/* Refuses a write where the journal takes none now. */
+void gate_refuse_write(struct server_loop *loop, struct request *request);
+/* Takes the answer at `start` of the output off it until the mark has reached `version`; it goes behind what is held
+ * already. With version 0 it waits for that only. */
+void gate_hold(struct conn *conn, size_t start, uint64_t version, uint64_t msgid);
+/* Whether the connection holds answers, and how many bytes. Also without a journal. */
+bool gate_is_holding(const struct conn *conn);
+size_t gate_held_bytes(const struct conn *conn);
+/* Forgets what the connection holds. Also without a journal. */
+void gate_drop(struct conn *conn);
+/* Gives the loop's connections what has become safe, or tells them that it never will. */
+void gate_advance(struct server_loop *loop);
+/* Tells the journal what the loop waits for; after the engine's turn has ended. */
+void gate_await(struct server_loop *loop);
+/* Holds the answer at `start` of the output, if the version that it depends on is not safe yet. Also without a
+ * journal. */
+static inline void gate_pass(struct conn *conn, size_t start, uint64_t version, uint64_t msgid) {
+    const struct journal *journal = conn->loop->journal;
+    if (journal && version > journal_mark(journal)) gate_hold(conn, start, version, msgid);
+}
 
 /* ---- watch.c */
 /* Writes what the engine has told since the last time to the connections that watch; between whole messages only. */

@@ -12,10 +12,12 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     if (!loop) return NULL;
     loop->server = server;
     loop->engine = server->options.engine;
+    loop->journal = server->options.journal;
     loop->index = loop_index;
     loop->keys = keyring_take(server->keyring);
     list_init(&loop->notify);
     list_init(&loop->resting);
+    list_init(&loop->holding);
     for (size_t i = 0; i < WATCH_BUCKETS; i++) list_init(&loop->watches[i]);
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
@@ -33,6 +35,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
 
 void server_loop_close(struct server_loop *loop) {
     assert(!loop->is_in_turn && list_is_empty(&loop->notify) && list_is_empty(&loop->resting));
+    assert(list_is_empty(&loop->holding));
     for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
     for (unsigned i = 0; i < loop->spare_count; i++) buf_fini(&loop->spares[i]);
     buf_fini(&loop->discarded);
@@ -70,6 +73,7 @@ void server_loop_leave(struct server_loop *loop) {
     loop_notify(loop);
     loop->engine->vtable->leave(loop->engine, loop->index);
     loop->is_in_turn = false;
+    if (loop->journal) gate_await(loop);
 }
 
 /* ---------------------------------------------------------------- heavy requests */
@@ -124,6 +128,7 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
         /* What is answered from now on is old no earlier than this. */
         if (loop->forget_at > now_ms + LIMIT_OP_ID_KEEP_MS) loop->forget_at = now_ms + LIMIT_OP_ID_KEEP_MS;
     }
+    if (loop->journal) gate_advance(loop);
     loop_tell_events(loop);
     loop_notify(loop);
     loop->is_advancing = true;

@@ -31,7 +31,8 @@ struct replay_entry {
     int64_t answered_at;       /* 0: running */
     uint8_t *answer;
     size_t answer_size;
-    uint64_t seal; /* the number that the answer is sealed with; 0: it is not */
+    uint64_t seal;    /* the number that the answer is sealed with; 0: it is not */
+    uint64_t version; /* the newest that the answer depends on */
 };
 
 struct part {
@@ -166,24 +167,31 @@ static void chain_free(struct replay *replay, struct replay_entry *chain) {
     }
 }
 
-/* What stands under the hash already. Under the part's lock. *missing: bytes that `answer` has no room for. */
+/* What is known of an answer that was found, beside its bytes. */
+struct known {
+    size_t missing; /* bytes that the caller's buf had no room for: then nothing was appended */
+    uint64_t seal, version;
+};
+
+/* What stands under the hash already. Under the part's lock. */
 static enum replay_state part_answer(struct part *part, uint64_t hash, uint64_t fingerprint, struct buf *answer,
-                                     size_t *missing, uint64_t *seal) {
+                                     struct known *known) {
     struct replay_entry *entry = part_find(part, hash);
     if (!entry) return REPLAY_NEW;
     if (entry->fingerprint != fingerprint) return REPLAY_MISMATCH;
     if (!entry->answered_at) return REPLAY_RUNNING;
     if (answer->capacity - answer->size < entry->answer_size)
-        *missing = entry->answer_size;
+        known->missing = entry->answer_size;
     else
         buf_append(answer, entry->answer, entry->answer_size);
-    *seal = entry->seal;
+    known->seal = entry->seal;
+    known->version = entry->version;
     return REPLAY_KNOWN;
 }
 
 /* Reserves an entry, unless somebody was faster. `entry` is the new one. */
 static enum replay_state part_enter(struct replay *replay, struct replay_entry *entry, int64_t now_ms,
-                                    struct buf *answer, size_t *missing, uint64_t *seal) {
+                                    struct buf *answer, struct known *known) {
     struct part *part = part_of(replay, entry->hash);
     unsigned count;
     lock_take(&part->lock);
@@ -194,7 +202,7 @@ static enum replay_state part_enter(struct replay *replay, struct replay_entry *
         expired->next = old;
         old = expired;
     }
-    enum replay_state state = part_answer(part, entry->hash, entry->fingerprint, answer, missing, seal);
+    enum replay_state state = part_answer(part, entry->hash, entry->fingerprint, answer, known);
     if (state == REPLAY_NEW) {
         part_grow(part);
         entry->next = *part_bucket(part, entry->hash);
@@ -215,25 +223,26 @@ static uint64_t key_fingerprint(const struct replay *replay, const struct replay
 }
 
 enum replay_state replay_begin(struct replay *replay, const struct replay_key *key, int64_t now_ms,
-                               struct replay_entry **entry, struct buf *answer) {
+                               struct replay_entry **entry, struct buf *answer, uint64_t *version) {
     struct replay_entry *fresh = calloc(1, sizeof *fresh);
     if (!fresh) return REPLAY_FULL;
     list_init(&fresh->link);
     fresh->hash = key_hash(replay, key);
     fresh->fingerprint = key_fingerprint(replay, key);
-    size_t missing, start = answer->size;
-    uint64_t seal = 0;
+    size_t start = answer->size;
+    struct known known;
     enum replay_state state;
     do {
-        missing = 0;
-        state = part_enter(replay, fresh, now_ms, answer, &missing, &seal);
+        known = (struct known){0};
+        state = part_enter(replay, fresh, now_ms, answer, &known);
         /* Memory is taken outside of the lock; meanwhile the entry may have gone. */
-    } while (missing && buf_reserve(answer, missing));
+    } while (known.missing && buf_reserve(answer, known.missing));
     if (state != REPLAY_NEW) {
         entry_free(fresh);
-        if (state == REPLAY_KNOWN && seal) {
+        *version = known.version;
+        if (state == REPLAY_KNOWN && known.seal) {
             answer->is_secret = true;
-            cipher_seal(replay->seal_key, seal, answer->data + start, answer->size - start);
+            cipher_seal(replay->seal_key, known.seal, answer->data + start, answer->size - start);
         }
         return state;
     }
@@ -248,7 +257,7 @@ enum replay_state replay_begin(struct replay *replay, const struct replay_key *k
 }
 
 void replay_keep(struct replay *replay, struct replay_entry *entry, struct bytes answer, bool is_secret,
-                 int64_t now_ms) {
+                 uint64_t version, int64_t now_ms) {
     assert(!entry->answered_at && now_ms != 0);
     uint8_t *copy = malloc(answer.size);
     if (!copy) return;
@@ -261,6 +270,7 @@ void replay_keep(struct replay *replay, struct replay_entry *entry, struct bytes
     entry->answer = copy;
     entry->answer_size = answer.size;
     entry->seal = seal;
+    entry->version = version;
     entry->answered_at = now_ms;
     list_append(&part->queue, &entry->link);
     lock_release(&part->lock);

@@ -36,13 +36,13 @@ void replay_set_bytes_max(struct replay *replay, uint64_t bytes_max);
 uint64_t replay_bytes(const struct replay *replay); /* in use now */
 
 /* Looks the request up; with REPLAY_KNOWN its answer (the error and the result, encoded, as they stand behind the
- * msgid) is appended to `answer`, which is secret then if the answer is. */
+ * msgid) is appended to `answer`, which is secret then if the answer is, and *version is what it depends on. */
 enum replay_state replay_begin(struct replay *replay, const struct replay_key *key, int64_t now_ms,
-                               struct replay_entry **entry, struct buf *answer);
+                               struct replay_entry **entry, struct buf *answer, uint64_t *version);
 /* Remembers the answer of a reserved entry from now on; a secret one sealed, so that memory does not hold it. Where
  * memory is lacking for it the entry stays reserved for good: a repeat is told to wait rather than executed twice. */
 void replay_keep(struct replay *replay, struct replay_entry *entry, struct bytes answer, bool is_secret,
-                 int64_t now_ms);
+                 uint64_t version, int64_t now_ms);
 /* Forgets a reserved entry: it may be executed again. */
 void replay_drop(struct replay *replay, struct replay_entry *entry);
 /* Frees what is too old, about `budget` answers at most, of part `share` of `shares`. Answers when to call again;

@@ -134,7 +134,9 @@ static void loop_watch(struct server_loop *loop) {
 void loop_tell_events(struct server_loop *loop) {
     if (loop->watch_count > 0) {
         loop_read_limits(loop);
-        loop->engine->vtable->read_events(loop->engine, loop->index, loop_tell, loop);
+        loop->events_wait = loop->engine->vtable->read_events(loop->engine, loop->index, loop_tell, loop);
+    } else {
+        loop->events_wait = 0;
     }
     if (loop->has_watches_changed) loop_watch(loop);
 }

@@ -2,7 +2,8 @@
  *
  * It has no time (nothing expires), no limits and no groups. Verbs on ids that begin with "slow", and acquires that
  * may wait, are PENDING until fake_finish; an acquire hands out the session that is named like the pool; an id that
- * begins with "refuse" is refused. What it hands out stays valid until it is closed. */
+ * begins with "refuse" is refused. What it hands out stays valid until it is closed. Each change takes the next
+ * version, from 1; an answer depends on the versions of the sessions that it tells of. */
 #ifndef TESTS_FAKE_ENGINE_H
 #define TESTS_FAKE_ENGINE_H
 
@@ -86,14 +87,21 @@ static inline void fake_update(struct fake_engine *fake, struct verb *verb, int6
     verb->outcome = verb->update.rule(&input, &draft, &verb->error);
     verb->is_found = old != NULL;
     if (old) verb->session = *old;
+    if (old) verb->depends_on = old->version;
     if (verb->outcome == OUTCOME_REPLACE) {
         fake_store(fake, old, &draft);
+        verb->depends_on = fake->version;
         verb->is_found = true;
         verb->session = old ? *old : fake->sessions[fake->count - 1];
     } else if (verb->outcome == OUTCOME_REMOVE && old) {
         *old = fake->sessions[--fake->count];
+        verb->depends_on = ++fake->version;
     }
     free(scratch.data);
+}
+
+static inline void fake_depend(struct verb *verb, const struct session *session) {
+    if (session && session->version > verb->depends_on) verb->depends_on = session->version;
 }
 
 static inline void fake_scan(struct fake_engine *fake, struct verb *verb) {
@@ -102,18 +110,24 @@ static inline void fake_scan(struct fake_engine *fake, struct verb *verb) {
     verb->scan_result.is_total_known = true;
     if (!verb->scan.each) return;
     if (!verb->scan.ids.data) {
-        for (size_t i = 0; i < fake->count && i < verb->scan.limit; i++)
+        for (size_t i = 0; i < fake->count && i < verb->scan.limit; i++) {
+            fake_depend(verb, &fake->sessions[i]);
             if (!verb->scan.each(verb->scan.context, &fake->sessions[i])) return;
+        }
         return;
     }
     struct mp_cursor cursor = mp_cursor_of(verb->scan.ids);
-    for (uint32_t left = mp_read_array(&cursor); left > 0; left--)
-        if (!verb->scan.each(verb->scan.context, fake_find(fake, mp_read_bytes(&cursor)))) return;
+    for (uint32_t left = mp_read_array(&cursor); left > 0; left--) {
+        struct session *session = fake_find(fake, mp_read_bytes(&cursor));
+        fake_depend(verb, session);
+        if (!verb->scan.each(verb->scan.context, session)) return;
+    }
 }
 
 static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int64_t now_ms) {
     verb->error = error_make(ERROR_NONE, NULL);
     verb->is_found = false;
+    verb->depends_on = 0;
     verb->outcome = OUTCOME_KEEP;
     if (bytes_has_prefix(verb->id, BYTES_LITERAL("refuse"))) {
         verb->error = error_make(ERROR_LIMIT, "The fake engine refuses this id; take another.");
@@ -126,6 +140,7 @@ static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int
         struct session *session = fake_find(fake, verb->id);
         verb->is_found = session != NULL;
         if (session) verb->session = *session;
+        fake_depend(verb, session);
         break;
     }
     case VERB_UPDATE: fake_update(fake, verb, now_ms); break;
@@ -137,6 +152,7 @@ static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int
         verb->fence = 0;
         verb->usage = (struct usage){.usage_count = verb->use, .max_usage_count = 50, .max_error_score = 3};
         if (session) verb->session = *session;
+        fake_depend(verb, session);
         if (!session) verb->error = error_make(ERROR_EXHAUSTED, "The fake engine has no such pool.");
         break;
     }

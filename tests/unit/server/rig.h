@@ -40,16 +40,25 @@ static const struct server_limits rig_limits = {.max_in_flight = 1000,
                                                 .max_frame = LIMIT_MAX_FRAME,
                                                 .op_id_memory = 1 << 20};
 
-static inline void rig_open(struct rig *rig) {
+/* With a journal that the test plays (NULL: none), and how the loop is woken. */
+static inline void rig_open_with(struct rig *rig, struct journal *journal, void (*wake)(void *, unsigned)) {
     *rig = (struct rig){.now_ms = RIG_NOW};
-    rig->env = (struct env){.context = rig, .random = rig_random, .wake = rig_wake};
+    rig->env = (struct env){.context = rig, .random = rig_random, .wake = wake};
     rig->fake = fake_open();
-    struct server_options options = {
-        .loop_count = 1, .now_ms = RIG_NOW, .engine = &rig->fake->engine, .env = &rig->env, .limits = rig_limits};
+    struct server_options options = {.loop_count = 1,
+                                     .now_ms = RIG_NOW,
+                                     .engine = &rig->fake->engine,
+                                     .env = &rig->env,
+                                     .journal = journal,
+                                     .limits = rig_limits};
     rig->server = server_open(&options);
     rig->loop = server_loop_open(rig->server, 0);
     server_loop_enter(rig->loop);
     rig->conn = conn_open(rig->loop, RIG_NOW);
+}
+
+static inline void rig_open(struct rig *rig) {
+    rig_open_with(rig, NULL, rig_wake);
 }
 
 static inline void rig_close(struct rig *rig) {
