@@ -888,10 +888,10 @@ const struct help_entry help_errors[] = {
     {"CREATE_NEEDED", "The pool has room; the caller is to add a session."},
     {"LIMIT", "The user, client or namespace has as many sessions, bytes or namespaces as its limit allows; `limit` says how many."},
     {"NO_MEMORY", "The server is at max_memory; nothing living is evicted for a new session."},
-    {"STORAGE", "The disk failed; what was asked may not be durable."},
-    {"READ_ONLY", "The server takes no writes now."},
+    {"STORAGE", "The server's disk is full: nothing was changed, try again after `retry_after_ms`. Without `retry_after_ms`: the disk failed before what the answer tells of was safe, and it is not known whether that was kept."},
+    {"READ_ONLY", "The server's disk failed: it takes no writes until it is restarted."},
     {"FORBIDDEN", "The namespace's policy or the caller's rights do not allow it."},
-    {"BUSY", "A bounded queue is full or the server is stopping; try again after `retry_after_ms`."},
+    {"BUSY", "A bounded queue is full, the disk is behind, or the server is stopping; try again after `retry_after_ms`."},
     {"INTERNAL", "A fault of the server, not of the request. Report it."},
     {NULL, NULL},
 };

@@ -55,7 +55,7 @@ struct sessiond_error {
     uint64_t version;                           /* the record's version, with CONFLICT; 0: not said */
     enum sessiond_status_code status;           /* the record's status, with GONE and CONFLICT; 0: not said */
     int64_t limit;                              /* the limit that was met; -1: not said */
-    int64_t retry_after_ms;                     /* with BUSY; 0: not said */
+    int64_t retry_after_ms;                     /* with BUSY, and with STORAGE where nothing was changed; 0: not said */
 };
 
 /* The word of a status, such as "revoked"; NULL where it is none. */

@@ -55,12 +55,13 @@ struct metrics *server_loop_metrics(struct server_loop *loop);
  * sleeping and ends before it sleeps. */
 void server_loop_enter(struct server_loop *loop);
 void server_loop_leave(struct server_loop *loop);
-/* Timers, reaper, forgotten op_ids. Answers when it wants to be called again; INT64_MAX: never. */
+/* Timers, reaper, forgotten op_ids, answers that have become safe. To be called soon after env.wake. Answers when it wants to be called again; INT64_MAX: never. */
 int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget);
 
 enum conn_state {
     CONN_READING, /* give it more */
-    CONN_PAUSED,  /* its output is above the mark, or too much is in flight: read no more until conn_resume says READING */
+    CONN_PAUSED,  /* its output is above the mark, or too much is in flight, or it is to be closed once answers that wait
+                     for the journal have gone out: read no more until conn_resume says READING */
     CONN_CLOSING  /* write what conn_output holds, then close */
 };
 
@@ -79,7 +80,7 @@ void conn_output_sent(struct conn *conn, size_t size);
  * and size stay valid between the two. At most one flies. */
 struct bytes conn_output_fly(struct conn *conn);
 void conn_output_landed(struct conn *conn);
-size_t conn_output_pending(const struct conn *conn);   /* bytes filling and flying */
+size_t conn_output_pending(const struct conn *conn);   /* bytes filling, flying and held until they are safe */
 bool conn_has_spoken(const struct conn *conn);         /* it has sent a whole valid request */
 bool conn_is_idle(const struct conn *conn);            /* nothing in flight, no output, no half message */
 /* The peer sends no more, or is being cut: its acquires that wait are given up and cost no use. (A peer that only ends

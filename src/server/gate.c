@@ -176,11 +176,12 @@ static bool conn_release(struct conn *conn, uint64_t mark, bool is_failed) {
 
 /* The state is looked at before the mark: once it says FAILED, the mark has stopped. */
 void gate_advance(struct server_loop *loop) {
-    if (loop->awaited == 0) return;
+    if (loop->awaited == 0 && loop->held_min == 0) return;
     bool is_failed = journal_is_failed(loop->journal);
     uint64_t mark = journal_mark(loop->journal);
-    if (!is_failed && mark < loop->awaited) return;
-    loop->awaited = loop->held_min = 0;
+    if (is_failed || mark >= loop->awaited) loop->awaited = 0;
+    if (loop->held_min == 0 || (!is_failed && mark < loop->held_min)) return;
+    loop->held_min = 0;
     for (struct list *link = loop->holding.next, *next; link != &loop->holding; link = next) {
         struct conn *conn = LIST_ENTRY(link, struct conn, held.link);
         next = link->next;

@@ -118,6 +118,8 @@ static void loop_tell(void *context, const struct event *event) {
         loop_tell_missed(loop, event->missed);
         return;
     }
+    /* The mark may have moved since the loop looked: an answer that waited for it goes before its event. */
+    if (loop->held_min != 0 && event->version >= loop->held_min) gate_advance(loop);
     struct list *bucket = loop_bucket(loop, event->namespace);
     for (struct list *link = bucket->next; link != bucket; link = link->next) {
         struct watch *watch = LIST_ENTRY(link, struct watch, link);

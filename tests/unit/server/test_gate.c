@@ -580,6 +580,18 @@ Test(gate, an_event_is_told_when_it_is_safe) {
     cr_assert_eq(disk.awaited[0], 0u);
 }
 
+Test(gate, an_event_comes_behind_the_answer_to_its_write_whenever_the_mark_moves) {
+    begin_watch();
+    feed(1, "session.set", SET("a"));
+    happen(1);
+    atomic_store(&disk.journal.mark, 1); /* within the turn */
+    server_loop_leave(rig.loop);
+    server_loop_enter(rig.loop);
+    char *text = rig_take(&rig);
+    cr_assert_eq(strncmp(text, WRITTEN(1) "[2, 'event'", sizeof WRITTEN(1) + 10), 0, "%s", text);
+    free(text);
+}
+
 Test(gate, what_is_older_of_an_event_and_an_answer_is_awaited) {
     begin_watch();
     feed(2, "session.set", SET("a"));
