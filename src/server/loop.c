@@ -129,6 +129,7 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
         if (loop->forget_at > now_ms + LIMIT_OP_ID_KEEP_MS) loop->forget_at = now_ms + LIMIT_OP_ID_KEEP_MS;
     }
     if (loop->journal) gate_advance(loop);
+    loop_notify(loop); /* what is written now leaves room for events */
     loop_tell_events(loop);
     loop_notify(loop);
     loop->is_advancing = true;

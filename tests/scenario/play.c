@@ -35,6 +35,8 @@ static void wake(void *context, unsigned loop_index) {
     ((struct play *)context)->is_woken[loop_index] = true;
 }
 
+static void on_output(void *context, struct conn *conn);
+
 void play_open(struct play *play) {
     play->random_state = 0x9e3779b97f4a7c15u;
     play->env = (struct env){.context = play, .random = random_fill, .wake = wake};
@@ -55,17 +57,27 @@ void play_open(struct play *play) {
                                      .default_policy = &policy_defaults,
                                      .policy_apply = policy_apply};
     pool_engine_options(&options);
-    play->engine = play->mode->engine_open(&options);
-    play->server = server_open(&(struct server_options){
-        .loop_count = LOOPS, .now_ms = BASE_MS, .engine = play->engine, .env = &play->env, .limits = play->limits});
-    for (unsigned i = 0; i < LOOPS; i++) play->loops[i] = server_loop_open(play->server, i);
+    late_open(&play->late, &play->env);
+    play->engine = play->late.engine = play->mode->engine_open(&options);
+    play->server = server_open(&(struct server_options){.loop_count = LOOPS,
+                                                        .now_ms = BASE_MS,
+                                                        .engine = play->engine,
+                                                        .env = &play->env,
+                                                        .journal = play->mode->is_late ? &play->late.journal : NULL,
+                                                        .limits = play->limits});
+    for (unsigned i = 0; i < LOOPS; i++) {
+        play->loops[i] = server_loop_open(play->server, i);
+        server_loop_on_output(play->loops[i], on_output, play);
+    }
 }
 
 /* ---- bytes in, bytes out */
 
 struct conn *play_conn(struct play *play) {
     struct conn **conn = &play->conns[play->conn_index];
-    if (!*conn) *conn = conn_open(play->loops[play->conn_index % LOOPS], play->now_ms);
+    if (*conn) return *conn;
+    *conn = conn_open(play->loops[play->conn_index % LOOPS], play->now_ms);
+    conn_set_context(*conn, conn);
     return *conn;
 }
 
@@ -116,14 +128,22 @@ static bool take_output(struct play *play, unsigned index) {
     return true;
 }
 
-/* Takes what the connections of a loop have to say although they were not fed. */
-static bool take_late_output(struct play *play, unsigned loop) {
-    bool is_well = true;
-    for (unsigned i = loop; i < CONN_MAX && is_well; i += LOOPS) {
-        struct conn *conn = play->conns[i];
-        if (conn && conn_output(conn).size) is_well = take_output(play, i);
+/* Takes what a connection has to say, and has it go on with input that waited, until that waits for something else. */
+static bool go_on(struct play *play, unsigned index, enum conn_state state) {
+    bool is_well = take_output(play, index);
+    while (is_well && state == CONN_PAUSED && !play->is_stalled[index]) {
+        state = conn_resume(play->conns[index], play->now_ms);
+        if (conn_output(play->conns[index]).size == 0) break;
+        is_well = take_output(play, index);
     }
     return is_well;
+}
+
+/* The server has something to say to a connection that was not fed. */
+static void on_output(void *context, struct conn *conn) {
+    struct play *play = context;
+    unsigned index = (unsigned)((struct conn **)conn_context(conn) - play->conns);
+    play->is_well = go_on(play, index, CONN_PAUSED) && play->is_well;
 }
 
 /* Runs a loop's timers until nothing is due; answers when something will be. */
@@ -133,11 +153,9 @@ static int64_t run_loop(struct play *play, unsigned index) {
     for (int rounds = 0; next <= play->now_ms; rounds++) {
         play->is_woken[index] = false;
         next = server_loop_advance(play->loops[index], play->now_ms, ADVANCE_BUDGET);
-        play->is_well = take_late_output(play, index) && play->is_well;
         if (rounds == 100000) play_broken(play, "the timers find no end");
     }
     server_loop_leave(play->loops[index]);
-    play->is_well = take_late_output(play, index) && play->is_well;
     return next;
 }
 
@@ -167,13 +185,15 @@ static bool feed(struct play *play, struct bytes piece) {
     struct conn *conn = play_conn(play);
     server_loop_enter(loop);
     enum conn_state state = conn_feed(conn, piece, play->now_ms);
-    bool is_well = take_output(play, play->conn_index);
-    while (is_well && state == CONN_PAUSED && !play->is_stalled[play->conn_index]) {
-        state = conn_resume(conn, play->now_ms);
-        is_well = take_output(play, play->conn_index);
-    }
+    bool is_well = go_on(play, play->conn_index, state);
     server_loop_leave(loop);
     return is_well && (play_run_woken(play), play->is_well);
+}
+
+/* Somebody wants to see what was answered: lets a late journal catch up, step by step. */
+static bool catch_up(struct play *play) {
+    while (play->is_well && late_move(&play->late)) play_run_woken(play);
+    return play->is_well;
 }
 
 /* Feeds what has gathered: in one piece, message by message, or byte by byte. */
@@ -191,7 +211,7 @@ bool play_flush(struct play *play) {
         at += rest.size;
     }
     buf_clear(&play->input);
-    return is_well;
+    return is_well && catch_up(play);
 }
 
 void play_close_connection(struct play *play, unsigned index) {

@@ -6,6 +6,7 @@
 #ifndef SCENARIO_PLAY_H
 #define SCENARIO_PLAY_H
 
+#include "late.h"
 #include "notices.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
@@ -20,6 +21,7 @@ struct mode {
     bool is_reaping;    /* timers run at every `at` */
     bool is_one_by_one; /* every request is a batch of its own */
     bool is_bytewise;   /* every byte is a read of its own */
+    bool is_late;       /* there is a journal, and every answer waits for it */
     unsigned shard_bits;
     struct engine *(*engine_open)(const struct engine_options *options);
 };
@@ -46,6 +48,7 @@ struct play {
     uint64_t random_state;
     struct engine *engine;
     struct engine_limits engine_limits;
+    struct late late; /* the journal, where the mode has one */
     struct server *server;
     struct server_limits limits;
     struct server_loop *loops[LOOPS];

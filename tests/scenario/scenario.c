@@ -32,8 +32,8 @@
  * wait (wait_ms) or watch (watch.start); a loop that the engine wakes runs at once.
  *
  * Every script is played several times on a fresh server (see `modes`): what it shows may not hang on when timers ran,
- * on how requests were cut into pieces, on how many shards there are, or on which engine it is. One thread; no clock,
- * no socket. */
+ * on how requests were cut into pieces, on how many shards there are, on which engine it is, or on answers having to
+ * wait for a journal. One thread; no clock, no socket. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,10 +43,12 @@
 #include "play.h"
 
 static const struct mode modes[] = {
-    {"naive engine", false, false, false, 0, naive_engine_open},
-    {"batched, timers never run by themselves", false, false, false, 0, memory_engine_open},
-    {"one by one, timers run at every step", true, true, false, 1, memory_engine_open},
-    {"byte by byte, timers run at every step", true, false, true, 4, memory_engine_open},
+    {"naive engine", false, false, false, false, 0, naive_engine_open},
+    {"batched, timers never run by themselves", false, false, false, false, 0, memory_engine_open},
+    {"one by one, timers run at every step", true, true, false, false, 1, memory_engine_open},
+    {"byte by byte, timers run at every step", true, false, true, false, 4, memory_engine_open},
+    {"batched, every answer waits for a journal", false, false, false, true, 0, memory_engine_open},
+    {"one by one, every answer waits for a journal", true, true, false, true, 1, memory_engine_open},
 };
 
 /* ---- lines */

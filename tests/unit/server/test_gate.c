@@ -604,6 +604,19 @@ Test(gate, what_is_older_of_an_event_and_an_answer_is_awaited) {
     cr_assert_eq(disk.awaited[0], 2u);
 }
 
+Test(gate, answers_that_wait_take_no_room_from_events) {
+    begin_watch();
+    struct server_limits limits = rig_limits;
+    limits.output_mark = 100;
+    server_set_limits(rig.server, &limits);
+    for (int i = 1; i <= 3; i++) feed(i, "session.set", SET("a"));
+    feed(4, "session.list", "['web']");
+    cr_assert_gt(conn_output_pending(rig.conn), 100u);
+    happen(0);
+    end_turn();
+    cr_assert_eq(count_of("'created'"), 1u);
+}
+
 Test(gate, nobody_waits_for_events_of_a_disk_that_failed) {
     begin_watch();
     happen(1);

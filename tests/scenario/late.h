@@ -1,0 +1,23 @@
+/* A journal that is late: its mark stands still until somebody wants to see an answer, and moves then from one version
+ * that a loop waits for to the next. So whatever is answered has waited in the server's gate first. What it is given is
+ * forgotten. One thread. */
+#ifndef SCENARIO_LATE_H
+#define SCENARIO_LATE_H
+
+#include "sessiond/engine.h"
+
+#define LATE_LOOPS_MAX 8
+
+struct late {
+    struct journal journal; /* first */
+    const struct env *env;
+    struct engine *engine;            /* whose changes these are: asked what it has appended, where it tells */
+    uint64_t awaited[LATE_LOOPS_MAX]; /* by loop; 0: nothing */
+};
+
+void late_open(struct late *late, const struct env *env);
+/* Moves the mark to the oldest version that is waited for, and wakes who waits for it. False: nobody waits. No turn may
+ * be open. */
+bool late_move(struct late *late);
+
+#endif
