@@ -250,6 +250,10 @@ static void option_policy(struct options *options, const struct policy_change *c
     if (change->given & POLICY_BINDING_POLICY)
         option_string(options, "binding_policy",
                       change->values.binding_policy == BINDING_POLICY_REPORT ? "report" : "deny");
+    if (change->given & change->nil & POLICY_HASH_IDS)
+        option_name(options, "hash_ids"), mp_write_nil(&options->body);
+    else
+        option_bool(options, "hash_ids", change->given & POLICY_HASH_IDS, change->values.hash_ids);
     option_bool(options, "strict_ids", change->given & POLICY_STRICT_IDS, change->values.strict_ids);
     option_bool(options, "single_session", change->given & POLICY_SINGLE_SESSION, change->values.single_session);
     option_uint(options, "max_bytes", change->given & POLICY_MAX_BYTES, change->values.max_bytes);
@@ -344,6 +348,7 @@ static void write_options(struct options *options, const struct call *call) {
         option_string(options, "id", call->id);
     if (call->op == OP_SERVER_HELLO) option_string(options, "namespace", call->namespace);
     option_bool(options, "touch", call->touch, true);
+    option_bool(options, "public_only", call->public_only, true);
     option_bool(options, "include_dead", call->include_dead, true);
     option_bool(options, "revive", call->revive, true);
     option_bool(options, "create", call->create, true);
@@ -423,7 +428,7 @@ static void write_id(struct buf *out, uint64_t *chance, const struct call *call)
         return;
     }
     mp_write_map(out, 1);
-    mp_write_string(out, "cookie");
+    mp_write_string(out, call->form == ID_HANDLE ? "handle" : "cookie");
     write_text(out, chance, call->presented);
 }
 static void write_outcome(struct buf *out, struct mark_outcome outcome) {

@@ -97,8 +97,9 @@ struct call {
     uint64_t kinds, watch; /* 0: not given */
     bool wants_data;
     /* cookies, and what stands in the place of an id */
-    enum id_kind form;     /* what is sent for `id`: with a cookie, `presented`, which should have `id` in it */
-    const char *presented; /* a signed cookie, or the value of cookie.* */
+    enum id_kind form; /* what is sent for `id`: with a handle or a cookie, `presented`, which should stand for it */
+    bool public_only;
+    const char *presented;                      /* a signed cookie, or the value of cookie.* */
     const struct cookie_attributes *attributes; /* NULL: not given */
     bool is_secure;
     char cookie_name[16];

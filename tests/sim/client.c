@@ -86,7 +86,7 @@ static bool compare_named(struct model *model, struct bytes map, const char *key
     struct bytes encoded = map_value(map, key);
     if (!expected) return is_nil(encoded) || complain(model, "%s should be nil", key);
     struct mp_cursor cursor = mp_cursor_of(encoded);
-    return (encoded.data && bytes_equal(mp_read_bytes(&cursor), bytes_of_string(expected->id))) ||
+    return (encoded.data && bytes_equal(mp_read_bytes(&cursor), bytes_of_string(name_of(model, expected)))) ||
            complain(model, "%s should be %s", key, expected->id);
 }
 

@@ -149,11 +149,25 @@ static struct expectation expect_usage(const struct seat *seat, enum field field
     }
 }
 
-static struct expectation expect(const struct record *record, const char *id, enum field field, int64_t now_ms) {
+/* What it is called in an answer; "": the answer does not say. */
+struct names {
+    char id[ID_TEXT_MAX], handle[HANDLE_SIZE + 1];
+};
+
+static struct names names_of(const struct model *model, const struct record *record, const char *id) {
+    struct names names = {"", ""};
+    if (shows_id(model, record->namespace)) strcpy(names.id, id);
+    if (model->namespaces[record->namespace].policy.hash_ids) handle_of_id(model, id, names.handle);
+    return names;
+}
+
+static struct expectation expect(const struct record *record, const struct names *names, enum field field,
+                                 int64_t now_ms) {
     int64_t status_at = record_status_at(record, now_ms);
     int64_t updated_at = record_written_at(record);
     switch (field) {
-    case FIELD_ID: return expect_text(id);
+    case FIELD_ID: return expect_text(names->id);
+    case FIELD_HANDLE: return expect_text(names->handle);
     case FIELD_STATUS: return expect_text(status_name(record_status(record, now_ms)));
     case FIELD_CREATED_AT: return expect_integer(true, record->created_at);
     case FIELD_UPDATED_AT:
@@ -194,14 +208,14 @@ static bool compare_tags(struct model *model, struct bytes encoded, unsigned exp
     return tags == expected || complain(model, "the tags are others");
 }
 
-static bool compare_field(struct model *model, struct record *record, const char *id, enum field field, int64_t now_ms,
-                          struct bytes encoded) {
+static bool compare_field(struct model *model, struct record *record, const struct names *names, enum field field,
+                          int64_t now_ms, struct bytes encoded) {
     const char *name = field_name(field);
     if (field == FIELD_VERSION) {
         if (!encoded.data) return complain(model, "version is missing");
         return compare_version(model, record, (uint64_t)integer_of(encoded));
     }
-    struct expectation expected = expect(record, id, field, now_ms);
+    struct expectation expected = expect(record, names, field, now_ms);
     if (!expected.is_there) return !encoded.data || complain(model, "%s should not be there", name);
     if (!encoded.data) return complain(model, "%s is missing", name);
     if (expected.is_score) return compare_score(model, name, encoded, expected.score);
@@ -218,6 +232,7 @@ bool compare_record(struct model *model, struct record *record, const char *id, 
     struct mp_cursor cursor = mp_cursor_of(encoded);
     if (mp_peek(&cursor) != MP_MAP) return complain(model, "the answer should be the record of %s", id);
     uint32_t pairs = mp_read_map(&cursor), found = 0;
+    struct names names = names_of(model, record, id);
     struct bytes token = map_value(encoded, "token");
     if ((token.data != NULL) != model->expects_token)
         return complain(model, model->expects_token ? "the token is missing" : "a token is told once");
@@ -232,7 +247,7 @@ bool compare_record(struct model *model, struct record *record, const char *id, 
         if (turn == FIELD_USE || turn == FIELD_FENCE) continue; /* looked at where a session is handed out */
         if (!(fields & FIELD_BIT(turn))) {
             if (value.data) return complain(model, "%s was not asked for", field_name(turn));
-        } else if (!compare_field(model, record, id, turn, now_ms, value)) {
+        } else if (!compare_field(model, record, &names, turn, now_ms, value)) {
             return false;
         }
     }

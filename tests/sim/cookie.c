@@ -11,8 +11,7 @@
 
 /* ---------------------------------------------------------------- signatures */
 
-/* Standard base64 of 32 bytes, without padding. */
-static void write_base64(const uint8_t bytes[32], char *out) {
+void write_base64(const uint8_t bytes[32], char *out) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     for (unsigned bit = 0; bit < 256; bit += 6) {
         unsigned value = 0;

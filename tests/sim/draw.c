@@ -23,7 +23,8 @@ static void draw_id(struct world *world, const char *namespace, char *id) {
     if (model->record_count && of(world, 35)) {
         const struct record *record = &model->records[below(world, model->record_count)];
         if (strcmp(model->namespaces[record->namespace].name, namespace) == 0) {
-            strcpy(id, record->id);
+            /* A handle opens nothing, not even what it stands for. */
+            strcpy(id, world->has_hashed && of(world, 10) ? record->handle : record->id);
             return;
         }
     }
@@ -113,7 +114,7 @@ static int64_t draw_deadline(struct world *world) {
 
 uint64_t draw_fields(struct world *world, bool with_id) {
     if (of(world, 60)) return 0;
-    uint64_t fields = with_id ? FIELD_BIT(FIELD_ID) : 0;
+    uint64_t fields = with_id ? FIELD_BIT(FIELD_ID) | FIELD_BIT(FIELD_HANDLE) : 0;
     for (enum field field = FIELD_NONE + 1; field < FIELD_END; field++)
         if (of(world, 30)) fields |= FIELD_BIT(field);
     return fields ? fields : FIELD_BIT(FIELD_DATA);
@@ -302,6 +303,7 @@ void draw_first_policy(struct world *world, unsigned namespace, struct call *cal
     strcpy(call->namespace, world->model.namespaces[namespace].name);
     draw_policy(world, call);
     if (world->has_cookies) draw_secrets(world, call);
+    draw_hashing(world, call, true);
     call->change.given |= POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS | POLICY_IDLE_TIMEOUT_MS;
     call->change.nil &= ~(uint64_t)POLICY_IDLE_TIMEOUT_MS;
     call->change.values.retention_ms = of(world, 20) ? 0 : (int64_t)below(world, 3000);
@@ -450,7 +452,10 @@ static void draw_arguments(struct world *world, struct call *call) {
         break;
     case OP_SESSION_LIST:
     case OP_SESSION_COUNT: draw_list(world, call); break;
-    case OP_NAMESPACE_CONFIGURE: draw_policy(world, call); break;
+    case OP_NAMESPACE_CONFIGURE:
+        draw_policy(world, call);
+        draw_hashing(world, call, false);
+        break;
     case OP_CLIENT_GET:
     case OP_CLIENT_ACTIVATE:
     case OP_CLIENT_DESTROY: draw_client(world, call); break;
@@ -534,7 +539,8 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
     bool makes_id = ((call->op == OP_SESSION_CREATE || call->op == OP_POOL_ADD) && !call->id[0]) ||
                     (call->op == OP_SESSION_REGENERATE && !call->new_id[0]) || call->op == OP_POOL_ACQUIRE ||
                     call->op == OP_POOL_RESET || call->op == OP_SESSION_ROTATE;
-    call->is_notification = may_notify && !makes_id && !call->op_id && of(world, 8);
+    bool may_conflict = call->op == OP_NAMESPACE_CONFIGURE && call->change.given & POLICY_HASH_IDS;
+    call->is_notification = may_notify && !may_conflict && !makes_id && !call->op_id && of(world, 8);
 }
 
 static bool is_single(const struct call *call) {

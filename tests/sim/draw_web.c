@@ -126,9 +126,32 @@ void draw_cookie(struct world *world, struct call *call) {
 
 /* ---------------------------------------------------------------- in place of an id */
 
+void draw_hashing(struct world *world, struct call *call, bool is_first) {
+    struct policy_change *change = &call->change;
+    if (!world->has_hashed || !of(world, !is_first ? 20 : world->has_pools ? 35 : 70)) return;
+    bool is_hashed = namespace_of(world, call)->policy.hash_ids;
+    change->given |= POLICY_HASH_IDS;
+    change->values.hash_ids = is_first || of(world, 30) ? of(world, 80) : is_hashed;
+    if (of(world, 5)) change->nil |= POLICY_HASH_IDS;
+}
+
+static bool takes_handle(enum op op) {
+    return op == OP_SESSION_DESTROY || (op >= OP_SESSION_ACTIVATE && op <= OP_SESSION_REPLACE);
+}
+
+static void draw_handle(struct world *world, struct call *call) {
+    char handle[HANDLE_SIZE + 1];
+    handle_of_id(&world->model, call->id, handle);
+    call->form = ID_HANDLE;
+    call->presented = keep(world, of(world, 95) ? handle : call->id);
+}
+
 void draw_form(struct world *world, struct call *call) {
     char text[COOKIE_TEXT_MAX];
     call->form = ID_PLAIN;
+    bool is_hashed = namespace_of(world, call)->policy.hash_ids;
+    if (world->has_hashed && takes_handle(call->op) && of(world, is_hashed ? 50 : 3)) draw_handle(world, call);
+    if (world->has_hashed && call->op == OP_SESSION_GET) call->public_only = of(world, 15);
     bool takes_cookie = call->op == OP_SESSION_GET || call->op == OP_SESSION_TOUCH;
     if (takes_cookie && world->has_cookies && of(world, 40)) {
         call->form = ID_COOKIE;

@@ -66,8 +66,9 @@ static bool compare_event(struct model *model, const struct watch *watch, const 
         return complain(model, "the event's moment should be %lld", (long long)told->at);
     if (!watch->wants_data && data.data) return complain(model, "the event should come without data");
     if (watch->wants_data && !bytes_equal(data, told->data)) return complain(model, "the event's data are others");
-    return compare_text(model, event, "user", told->user) && compare_text(model, event, "client", told->client) &&
-           compare_text(model, event, "pool", told->pool) && compare_text(model, event, "reason", told->reason) &&
+    return compare_text(model, event, told->key, told->id) && compare_text(model, event, "user", told->user) &&
+           compare_text(model, event, "client", told->client) && compare_text(model, event, "pool", told->pool) &&
+           compare_text(model, event, "reason", told->reason) &&
            compare_event_version(model, told, event, watch->missed == 0);
 }
 
@@ -142,7 +143,9 @@ static void hear_one(struct world *world, struct watch *watch, struct bytes even
         return;
     }
     world->totals->heard++;
-    copy_text(event, "id", id, sizeof id);
+    bool is_hashed = map_value(event, "handle").data != NULL;
+    if (is_hashed && map_value(event, "id").data) world_fail(world, "an event should have an id or a handle");
+    copy_text(event, is_hashed ? "handle" : "id", id, sizeof id);
     const struct told *told = next_told(world, watch, id, event);
     if (!told) {
         copy_text(event, "kind", text, 16);
@@ -191,7 +194,7 @@ static void hear_living(struct world *world, const struct watch *watch) {
     if (!hears_all || watch->missed) return;
     for (unsigned i = 0; i < watch->life_count; i++) {
         const struct heard_life *life = &watch->lives[i];
-        bool is_alive = model_living(&world->model, watch->namespace, life->id, world->now_ms) != NULL;
+        bool is_alive = model_is_living(&world->model, watch->namespace, life->id, world->now_ms);
         /* Of a namespace that goes as a whole nothing is told. */
         bool seems_alive = life->is_alive && life->told >= world->model.namespaces[watch->namespace].dropped_told;
         if (life->is_known && is_alive != seems_alive) {

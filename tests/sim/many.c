@@ -9,16 +9,17 @@
 /* ---------------------------------------------------------------- operations on many */
 
 /* Whether a record is in the group, or in the namespace where none is named. */
-static bool is_member(const struct record *record, unsigned namespace, const struct call *call) {
+static bool is_member(const struct model *model, const struct record *record, unsigned namespace,
+                      const struct call *call) {
     if (record->namespace != namespace || record->kind != KIND_RECORD) return false;
     if (call->user.is_given) return strcmp(record->user, call->user.bytes) == 0;
     if (call->client.is_given) return strcmp(record->client, call->client.bytes) == 0;
     if (call->in_pool.is_given) return strcmp(record->pool, call->in_pool.bytes) == 0;
-    return strncmp(record->id, call->prefix, strlen(call->prefix)) == 0;
+    return strncmp(name_of(model, record), call->prefix, strlen(call->prefix)) == 0;
 }
 
 bool is_listed(const struct model *model, const struct record *record, const struct call *call, int64_t now_ms) {
-    if (!is_member(record, model_namespace(model, call->namespace), call)) return false;
+    if (!is_member(model, record, model_namespace(model, call->namespace), call)) return false;
     enum stands stands = judge(model, record, now_ms);
     if (stands != STANDS_ALIVE && stands != STANDS_DEAD) return false;
     uint64_t statuses = call->statuses ? call->statuses : LIVING;
@@ -75,15 +76,16 @@ bool expect_page(struct model *model, const struct call *call, int64_t now_ms, s
     for (uint32_t i = 0; i < *count; i++) {
         char id[ID_TEXT_MAX] = "";
         struct bytes encoded = mp_read_value(&cursor, MP_DEPTH_MAX);
-        struct mp_cursor text = mp_cursor_of(map_value(encoded, "id"));
+        struct mp_cursor text = mp_cursor_of(map_value(encoded, name_key(model, namespace)));
         struct bytes name = mp_read_bytes(&text);
         if (!name.data || name.size >= ID_TEXT_MAX) return complain(model, "a listed session without its id");
         memcpy(id, name.data, name.size);
-        page[i] = find(model, namespace, id);
+        page[i] = find_named(model, namespace, id);
         if (!page[i] || !is_listed(model, page[i], call, now_ms)) return complain(model, "%s should not be listed", id);
         for (uint32_t k = 0; k < i; k++)
             if (page[k] == page[i]) return complain(model, "%s is listed twice", id);
-        if (!compare_record(model, page[i], id, call->fields ? call->fields : FIELDS_OF_LISTS, now_ms, encoded))
+        if (!compare_record(model, page[i], page[i]->id, call->fields ? call->fields : FIELDS_OF_LISTS, now_ms,
+                            encoded))
             return false;
         int step = i == 0 ? 0 : compare_age(page[i], page[i - 1]);
         if (is_group && (call->oldest_first ? step < 0 : step > 0)) return complain(model, "%s is out of order", id);
@@ -213,6 +215,7 @@ bool do_configure(struct model *model, const struct call *call, const struct ans
     const uint64_t given = call->change.given & ~call->change.nil;
     if (given & POLICY_COOKIE && !cookie_is_good(&call->change.values.cookie))
         return expect_error(model, answer, "BAD_REQUEST");
+    if (hashed_changes(model, call, answer)) return expect_error(model, answer, "CONFLICT");
     policy_apply(&namespace->policy, &call->change);
     namespace->existence = EXISTS_YES;
     if (call->change.given & POLICY_COOKIE_SECRETS) {

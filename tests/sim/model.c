@@ -30,8 +30,12 @@ struct bytes model_copy(struct model *model, struct bytes bytes) {
     return bytes_of(copy, bytes.size);
 }
 
+/* While nothing is executed. */
+static const struct answer no_answer;
+
 void model_open(struct model *model) {
     memset(model, 0, sizeof *model);
+    model->answer = &no_answer;
 }
 
 void model_save(const struct model *model, struct model *saved) {
@@ -78,6 +82,7 @@ static struct record *find_or_add(struct model *model, unsigned namespace, const
     record = &model->records[model->record_count++];
     record->namespace = namespace;
     strcpy(record->id, id);
+    handle_of_id(model, id, record->handle);
     return record;
 }
 
@@ -107,7 +112,9 @@ enum stands judge(const struct model *model, const struct record *record, int64_
 }
 
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record) {
-    *record = find(model, model_namespace(model, call->namespace), call->id);
+    unsigned namespace = model_namespace(model, call->namespace);
+    *record =
+        call->form == ID_HANDLE ? find_named(model, namespace, call->presented) : find(model, namespace, call->id);
     return *record ? judge(model, *record, now_ms) : STANDS_NOTHING;
 }
 
@@ -118,6 +125,11 @@ bool is_alive(const struct model *model, const struct record *record, int64_t no
 struct record *model_living(struct model *model, unsigned namespace, const char *id, int64_t now_ms) {
     struct record *record = find(model, namespace, id);
     return record && is_alive(model, record, now_ms) ? record : NULL;
+}
+
+bool model_is_living(struct model *model, unsigned namespace, const char *name, int64_t now_ms) {
+    struct record *record = find_named(model, namespace, name);
+    return record && is_alive(model, record, now_ms);
 }
 
 uint64_t model_count(const struct model *model, unsigned namespace, int64_t now_ms) {
@@ -191,6 +203,7 @@ void set_status(struct model *model, struct record *record, enum status status, 
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);
     strcpy(record->replaced_by, by);
+    if (by[0] && strcmp(by, UNKNOWN_ID) != 0) name_of_id(model, record->namespace, by, record->replaced_by);
     note_write(model, record, kind_of_status(status), now_ms);
 }
 
@@ -289,7 +302,8 @@ static void replace_on_client(struct model *model, unsigned namespace, const str
 
 void name_unknown(struct model *model, const char *id) {
     for (unsigned i = 0; i < model->record_count; i++)
-        if (strcmp(model->records[i].replaced_by, UNKNOWN_ID) == 0) strcpy(model->records[i].replaced_by, id);
+        if (strcmp(model->records[i].replaced_by, UNKNOWN_ID) == 0)
+            name_of_id(model, model->records[i].namespace, id, model->records[i].replaced_by);
 }
 
 /* Whether the namespace's limits admit `draft` where `old` (alive, or NULL) stood; makes room where the policy says so.
@@ -335,6 +349,7 @@ struct record *publish(struct model *model, unsigned namespace, const char *id, 
     if (!record->birth) record->birth = now_ms - record->created_at < BIRTH_LATE_MS ? ++model->births : BIRTH_LATE;
     record->namespace = namespace;
     strcpy(record->id, id);
+    handle_of_id(model, id, record->handle);
     model->namespaces[namespace].existence = EXISTS_YES;
     note_write(model, record, was_alive ? EVENT_UPDATED : EVENT_CREATED, now_ms);
     return record;
@@ -351,6 +366,9 @@ static bool expect_watch(struct model *model, const struct answer *answer) {
 static bool execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     bool is_expected, contradicts = call->op == OP_SESSION_TOUCH && touch_contradicts(call);
     if (call->form == ID_COOKIE && !contradicts && !cookie_admits(model, call, answer, &is_expected))
+        return is_expected;
+    if (call->op > OP_SERVER_STATS && call->op != OP_NAMESPACE_LIST &&
+        !hashed_admits(model, call, answer, &is_expected))
         return is_expected;
     switch (call->op) {
     case OP_SERVER_HELLO: return expect_ok(model, answer);
@@ -420,10 +438,12 @@ static const struct call *on_servers_clock(struct model *model, const struct cal
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
     model->expects_token = false;
+    model->call = call;
     model->answer = answer;
     model->moment = now_ms;
     bool is_expected = execute(model, on_servers_clock(model, call), now_ms, answer);
     is_expected = is_expected && serve_waiters(model, now_ms);
+    model->answer = &no_answer;
     if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {
         struct namespace_model *swept = &model->namespaces[model_namespace(model, call->namespace)];
         swept->swept_at = now_ms;

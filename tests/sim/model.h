@@ -17,6 +17,7 @@
 #define HOLDS_MAX      64
 #define SECRETS_MAX    5
 #define SECRET_SIZE    43
+#define HANDLE_SIZE    43
 #define STATES_MAX     8
 #define TOLD_MAX       16384
 
@@ -68,7 +69,7 @@ struct waiter {
 /* What stands, or stood, under one id. */
 struct record {
     unsigned namespace;
-    char id[ID_TEXT_MAX];
+    char id[ID_TEXT_MAX], handle[HANDLE_SIZE + 1];
     enum kind kind;
     int64_t buried_at;   /* tombstone: of the death. Alias: of the regenerate */
     int64_t alias_until; /* alias */
@@ -126,7 +127,8 @@ struct namespace_model {
 /* What whoever watches has to hear. */
 struct told {
     unsigned namespace;
-    char id[ID_TEXT_MAX];
+    char id[ID_TEXT_MAX]; /* or the handle */
+    const char *key;      /* which of the two */
     enum event_kind kind;
     char user[16], client[16], pool[16], reason[32];
     struct bytes data;
@@ -152,8 +154,10 @@ struct model {
     unsigned record_count;
     struct told told[TOLD_MAX];
     uint64_t births, lives;
-    uint32_t output_mark; /* of the server: what is listed in one piece may not be longer by more than a session */
-    uint64_t version_max; /* newest that was seen */
+    const struct call *call; /* that is executed */
+    uint8_t id_key[32];      /* of handles */
+    uint32_t output_mark;    /* of the server: what is listed in one piece may not be longer by more than a session */
+    uint64_t version_max;    /* newest that was seen */
     int64_t reaped_until; /* everything due by then has been worked off: whole counts are exact if nothing died since */
     struct arena *arena;
     struct pool_model pools[POOLS_MAX];
@@ -234,6 +238,16 @@ void model_cancel(struct model *model, unsigned peer);
 /* ---- token.c */
 /* Keeps the secret of a token that was answered; false: it is none that may have been. */
 bool token_keep(struct model *model, struct record *record, const char *id, struct bytes encoded);
+
+/* ---- hashed.c */
+/* What stands in place of an id in namespaces with hash_ids. */
+void handle_of_id(const struct model *model, const char *id, char handle[HANDLE_SIZE + 1]);
+/* Whether the answer to the call that is executed shows a session's id, too. */
+bool shows_id(const struct model *model, unsigned namespace);
+/* What a session's name is in lists and events there: "id" or "handle". */
+const char *name_key(const struct model *model, unsigned namespace);
+/* Whether what has this name, an id or a handle, is alive. */
+bool model_is_living(struct model *model, unsigned namespace, const char *name, int64_t now_ms);
 
 /* ---- cookie.c */
 /* Writes what cookie.sign answers for the value; at most 50 characters more than that. */

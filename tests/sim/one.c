@@ -20,6 +20,8 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
     strcpy(id, call->id);
     if (call->created_at.is_given && !call->created_at.is_nil && call->created_at.value > now_ms)
         return expect_error(model, answer, "BAD_REQUEST");
+    if (policy->hash_ids && call->in_pool.is_given && !call->in_pool.is_nil)
+        return expect_error(model, answer, "FORBIDDEN");
     if (call->id[0]) {
         struct record *record;
         enum stands stands = look(model, call, now_ms, &record);
@@ -98,6 +100,7 @@ bool do_get(struct model *model, const struct call *call, int64_t now_ms, const 
     uint64_t fields = call->fields ? call->fields : FIELDS_DEFAULT;
     if (call->has_version && call->version == record->version)
         fields &= ~(FIELD_BIT(FIELD_DATA) | FIELD_BIT(FIELD_META));
+    if (call->public_only) fields &= ~FIELD_BIT(FIELD_META);
     /* The bit of no field: so that "none is left" is not "none was named". */
     return expect_record(model, answer, record, call->id, fields | FIELD_BIT(FIELD_NONE), now_ms);
 }

@@ -85,7 +85,18 @@ void touch_client(struct model *model, const struct record *record, int64_t now_
 /* It has another id now. */
 void move_client(struct model *model, const struct record *moved, const char *old_id);
 bool do_client(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer);
+/* ---- hashed.c: what names a session where callers do not, its id or its handle */
+const char *name_of(const struct model *model, const struct record *record);
+void name_of_id(const struct model *model, unsigned namespace, const char *id, char *name);
+struct record *find_named(struct model *model, unsigned namespace, const char *name);
+/* Whether the call may be made where there are hashed ids, or none; else *is_expected says whether the answer was what
+ * then comes. */
+bool hashed_admits(struct model *model, const struct call *call, const struct answer *answer, bool *is_expected);
+/* Whether a namespace.configure would change hash_ids of a namespace that is there. */
+bool hashed_changes(struct model *model, const struct call *call, const struct answer *answer);
 /* ---- cookie.c */
+/* Standard base64 of 32 bytes, without padding. */
+void write_base64(const uint8_t bytes[32], char *out);
 /* Whether the call's cookie stands for its id; else *is_expected says whether the answer was what then comes. */
 bool cookie_admits(struct model *model, const struct call *call, const struct answer *answer, bool *is_expected);
 /* Whether these attributes may be given. */

@@ -39,7 +39,9 @@ bool do_status(struct model *model, const struct call *call, int64_t now_ms, con
     if (to == STATUS_REPLACED && !call->by[0]) return expect_error(model, answer, "BAD_REQUEST");
     if (stands != STANDS_ALIVE && stands != STANDS_DEAD) return expect_nil(model, answer);
     enum status from = record_status(record, now_ms);
-    bool is_again = from == to && (to != STATUS_REPLACED || strcmp(record->replaced_by, call->by) == 0);
+    char by[ID_TEXT_MAX];
+    name_of_id(model, record->namespace, call->by, by);
+    bool is_again = from == to && (to != STATUS_REPLACED || strcmp(record->replaced_by, by) == 0);
     if (!is_again && (from == to || !may_become(from, to))) return expect_conflict(model, answer, from);
     if (!is_again && status_is_living(to) && lacks_memory(model, record->namespace, record, NULL, record->id))
         return expect_error(model, answer, model->refusal);

@@ -13,6 +13,7 @@ void told_write(struct model *model, const struct record *record, enum event_kin
     assert(model->told_count < TOLD_MAX);
     struct told *told = &model->told[model->told_count++];
     *told = (struct told){.namespace = record->namespace,
+                          .key = name_key(model, record->namespace),
                           .kind = kind,
                           .at = at,
                           .drops = model->namespaces[record->namespace].drops,
@@ -20,7 +21,7 @@ void told_write(struct model *model, const struct record *record, enum event_kin
                           .record = (unsigned)(record - model->records),
                           .version = record->version,
                           .writes = record->writes};
-    strcpy(told->id, record->id);
+    strcpy(told->id, name_of(model, record));
     strcpy(told->user, record->user);
     strcpy(told->client, record->client);
     strcpy(told->pool, record->pool);

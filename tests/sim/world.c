@@ -474,6 +474,9 @@ static void world_open(struct world *world, const struct world_options *asked) {
                                                 .output_mark = marks[below(world, 4)],
                                                 .max_frame = LIMIT_MAX_FRAME,
                                                 .op_id_memory = 1 << 24}};
+    const struct keys *keys = keys_make(&world->env);
+    keyring_open(&world->keyring, keys, NULL, NULL);
+    options.keyring = &world->keyring;
     world->server = server_open(&options);
     for (unsigned i = 0; i < world->loop_count; i++) world->loops[i] = server_loop_open(world->server, i);
     for (unsigned i = 0; i < world->peer_count; i++) open_peer(world, &world->peers[i]);
@@ -482,7 +485,9 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->has_tokens = chance_of(&world->watch_chance, 30);
     world->has_clients = chance_of(&world->watch_chance, 50);
     world->has_cookies = chance_of(&world->watch_chance, 40);
+    world->has_hashed = chance_of(&world->watch_chance, 40);
     model_open(&world->model);
+    memcpy(world->model.id_key, keys->id_key, sizeof world->model.id_key);
     around_open(world, asked->is_naive);
     world->model.output_mark = options.limits.output_mark;
     world->model.pull = world_pull;
@@ -507,6 +512,7 @@ static void world_close(struct world *world) {
         server_loop_close(world->loops[i]);
     }
     server_close(world->server);
+    keyring_close(&world->keyring);
     world->engine->vtable->close(world->engine);
     model_close(&world->model);
     free(world->saved);

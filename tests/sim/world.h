@@ -7,6 +7,7 @@
 #ifndef SIM_WORLD_H
 #define SIM_WORLD_H
 
+#include "crypto/keyring.h"
 #include "model.h"
 #include "sessiond/server.h"
 
@@ -104,6 +105,8 @@ struct world {
     bool has_tokens;
     bool has_clients; /* that are asked for */
     bool has_cookies;
+    bool has_hashed; /* namespaces with hash_ids */
+    struct keyring keyring;
     bool has_watches;
     uint64_t watch_chance;
     uint64_t around_chance;
@@ -226,6 +229,8 @@ void draw_client(struct world *world, struct call *call);
 void draw_cookie(struct world *world, struct call *call);
 /* Secrets and attributes for a namespace's cookies. */
 void draw_cookie_policy(struct world *world, struct call *call);
+/* Whether ids are hashed there: chosen when the namespace is made, and tried to change afterwards. */
+void draw_hashing(struct world *world, struct call *call, bool is_first);
 void draw_secrets(struct world *world, struct call *call);
 /* What stands in the place of the call's id. */
 void draw_form(struct world *world, struct call *call);
