@@ -27,7 +27,11 @@ static struct engine *engine_open(const struct shell *shell, const struct option
         .limits = {.max_memory = (uint64_t)options->max_memory, .max_namespaces = (uint32_t)options->max_namespaces},
         .env = shell_env(shell),
         .default_policy = &policy_defaults,
-        .policy_apply = policy_apply};
+        .policy_apply = policy_apply,
+        .policy_encode = codec_write_policy,
+        .policy_decode = codec_read_policy,
+        .pool_policy_encode = codec_write_pool_policy,
+        .pool_policy_decode = codec_read_pool_policy};
     pool_engine_options(&engine_options);
     return memory_engine_open(&engine_options);
 }

@@ -1,8 +1,9 @@
 /* The keyed 64-bit hash of ids and names: XXH3 with a secret of our own.
  *
- * The key is drawn once from the environment's random source and never leaves the process, so that nobody outside can
- * choose ids that meet in one bucket. Not for anything that is sent out: it is no cryptographic MAC. Beside it stands
- * the checksum of files, which has no key. A key is constant after hash_key_init; any thread may hash with it. */
+ * The key is drawn once from the environment's random source and never leaves the process and its own files, so that
+ * nobody outside can choose ids that meet in one bucket. Not for anything that is sent out: it is no cryptographic MAC.
+ * Beside it stands the checksum of files, which has no key. A key is constant after hash_key_init; any thread may hash
+ * with it. */
 #ifndef BASE_HASH_H
 #define BASE_HASH_H
 

@@ -54,11 +54,15 @@ void codec_write_policy(struct buf *out, const struct policy *policy); /* a map 
 /* The change applied to a policy: given entries replaced, nil ones back to their defaults. */
 void policy_apply(struct policy *policy, const struct policy_change *change);
 extern const struct policy policy_defaults;
+/* Reads what codec_write_policy wrote, of this release or an earlier one: entries that are not there take their
+ * defaults. False: it is no such map, or has an entry that is not known here. */
+bool codec_read_policy(struct bytes encoded, struct policy *out);
 
 /* The same for pools. */
 void codec_write_pool_policy(struct buf *out, const struct pool_policy *policy);
 void pool_policy_apply(struct pool_policy *policy, const struct pool_policy_change *change);
 extern const struct pool_policy pool_policy_defaults;
+bool codec_read_pool_policy(struct bytes encoded, struct pool_policy *out);
 
 /* What a notification says of an event beside what the event holds. */
 struct event_extra {

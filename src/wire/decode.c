@@ -129,6 +129,35 @@ static bool read_policy(struct reading *reading, struct policy_change *out) {
         &(struct argument_map){policy_members, policy_member_count, &out->values, &out->given, &out->nil});
 }
 
+/* A whole map of a policy's entries, as it was written before: there is no request around it. */
+static bool read_entries(struct bytes encoded, const struct argument_map *map) {
+    struct error refusal;
+    struct reading reading = {
+        .cursor = mp_cursor_of(encoded),
+        .subject = {.op = OP_COUNT, .within = "policy.", .argument = map->arguments, .error = &refusal}};
+    return read_argument_map(&reading, map) && reading_is_fine(&reading) && reading.cursor.at == reading.cursor.end;
+}
+
+bool codec_read_policy(struct bytes encoded, struct policy *out) {
+    struct policy_change change = {0};
+    if (!read_entries(encoded, &(struct argument_map){policy_members, policy_member_count, &change.values,
+                                                      &change.given, &change.nil}))
+        return false;
+    *out = policy_defaults;
+    policy_apply(out, &change);
+    return true;
+}
+
+bool codec_read_pool_policy(struct bytes encoded, struct pool_policy *out) {
+    struct pool_policy_change change = {0};
+    if (!read_entries(encoded, &(struct argument_map){pool_policy_members, pool_policy_member_count, &change.values,
+                                                      &change.given, &change.nil}))
+        return false;
+    *out = pool_policy_defaults;
+    pool_policy_apply(out, &change);
+    return true;
+}
+
 /* ---- one argument of any type */
 
 static bool read_argument(struct reading *reading, void *place) {

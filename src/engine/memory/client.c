@@ -3,7 +3,7 @@
  * A client exists as long as a record of its sessions is kept, which is judged and not left to when the reaper passes:
  * a group of which all is forgotten begins anew with the next session that enters it. Which session was active last is
  * kept as a group's entry, so a session that has left, or came again under the same id, is not taken for it. */
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 /* ---- notes */
 
@@ -20,14 +20,17 @@ static void client_update(struct group_client *client, int64_t now_ms) {
 }
 
 void client_note_touch(struct context *context, struct namespace *namespace, struct bytes client,
-                       struct group_entry entry) {
+                       struct group_entry entry, bool is_moved) {
     struct group_table *table;
     if (!client.data) return;
     struct group *group = client_take(context, namespace, client, &table);
     if (group) {
-        group_client(group)->last_active = entry;
-        group_client(group)->has_last_active = true;
-        client_update(group_client(group), context->now_ms);
+        struct group_client *note = group_client(group);
+        bool is_other = !note->has_last_active || !group_entry_equal(note->last_active, entry);
+        note->last_active = entry;
+        note->has_last_active = true;
+        client_update(note, context->now_ms);
+        if (is_moved || is_other) stage_client(context, group);
     }
     lock_release(&table->lock);
 }
@@ -38,6 +41,16 @@ void client_note_move(struct context *context, struct namespace *namespace, stru
     struct group *group = client_take(context, namespace, client, &table);
     if (group && group_client(group)->has_last_active && group_entry_equal(group_client(group)->last_active, old))
         group_client(group)->last_active = new;
+    if (group) stage_client(context, group);
+    lock_release(&table->lock);
+}
+
+void clients_note_entered(struct context *context, struct namespace *namespace, const struct places *places) {
+    const struct place *place = &places->groups[GROUP_CLIENT - GROUP_USER];
+    struct group_table *table;
+    if (!place->is_held || !stage_is_wanted(context)) return;
+    struct group *group = client_take(context, namespace, bytes_of(place->name, place->name_size), &table);
+    if (group) stage_client(context, group);
     lock_release(&table->lock);
 }
 
@@ -110,6 +123,8 @@ void verb_client(struct context *context, struct verb *verb, struct namespace *n
             client->last_active = chosen;
             client->has_last_active = true;
             client_update(client, context->now_ms);
+            stage_client(context, group);
+            verb->depends_on = client->version;
         }
         state->created_at = client->created_at;
         state->updated_at = client->updated_at;

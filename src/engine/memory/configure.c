@@ -3,6 +3,7 @@
  * A policy is replaced whole, so that whoever reads one sees it whole; sessions keep the timeouts that they were made
  * with. What a policy says about retention holds for the dead that are there already. */
 #include "engine/memory/pool_visit.h"
+#include "engine/memory/stage.h"
 
 #include <stdlib.h>
 
@@ -23,8 +24,7 @@ static void configure_answer(struct verb *verb, const struct namespace *namespac
 static void keep_forgotten(struct context *context, struct namespace *namespace, const struct policy *old,
                            const struct policy *new) {
     if (new->retention_ms > old->retention_ms)
-        namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms,
-                             context->now_ms - old->retention_ms);
+        namespace_note_purge(namespace, version_take(context), context->now_ms, context->now_ms - old->retention_ms);
     uint64_t floor = version_of_moment(context->now_ms - old->tombstone_ms + 1);
     if (new->tombstone_ms > old->tombstone_ms && floor > atomic_load(&namespace->tombstone_floor) + 1)
         atomic_store(&namespace->tombstone_floor, floor - 1);
@@ -44,6 +44,7 @@ static bool change_policy(struct context *context, struct namespace *namespace, 
     }
     keep_forgotten(context, namespace, &old, &new);
     if (!registry_set_policy(&engine->registry, context->loop->index, namespace, &new)) {
+        stage_namespace(context, namespace, 0);
         *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
         return false;
     }
@@ -62,6 +63,10 @@ static void change_purging(struct context *context, struct namespace *namespace,
 /* Changes what is asked; false: the name was dropped before the lock was taken. */
 static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
+    if (!stage_reserve(context, 0)) {
+        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+        return true;
+    }
     env_point(engine->env);
     lock_take(&engine->registry.lock);
     bool is_there = !namespace->is_dropped;
@@ -70,7 +75,11 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
                    (!verb->configure.change || change_policy(context, namespace, verb->configure.change, &verb->error));
     if (is_done && (verb->configure.sets_purging || verb->configure.purge_interval_ms))
         change_purging(context, namespace, verb);
-    if (is_done) configure_answer(verb, namespace);
+    if (is_done) {
+        stage_namespace(context, namespace, 0);
+        verb->depends_on = namespace->version;
+        configure_answer(verb, namespace);
+    }
     bool has_new_retention = namespace_policy(namespace)->retention_ms != retention_ms;
     lock_release(&engine->registry.lock);
     if (has_new_retention) pools_refresh(context, namespace);
@@ -145,7 +154,6 @@ void verb_configure(struct context *context, struct verb *verb, struct namespace
     }
     bool hash_ids = wants_hash_ids(engine, verb->configure.change);
     do {
-        namespace = registry_make_hashed(&engine->registry, context->loop->index, verb->namespace, hash_ids,
-                                         atomic_load(&engine->max_namespaces), &verb->error);
+        namespace = namespace_make(context, verb->namespace, hash_ids, &verb->error);
     } while (namespace && !configure_change(context, verb, namespace));
 }

@@ -7,7 +7,7 @@
  * visited to one that was, waits while `ending` stands (move.c).
  * A namespace is ended at once by moving its epoch or its purge moment; memory follows in slices (reap.c). */
 #include "base/mp.h"
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 #include <stdlib.h>
 
@@ -136,13 +136,14 @@ static void end_clear(struct context *context, struct verb *verb, struct namespa
     lock_take(&engine->registry.lock);
     if (!namespace->is_dropped) {
         atomic_fetch_or(&namespace->epoch, EPOCH_RISING);
-        uint64_t version = version_take(engine, context->now_ms);
+        uint64_t version = version_take(context);
         verb->scan_result.total = living_count(namespace);
         for (unsigned status = 0; status < STATUS_END; status++)
             atomic_store(&namespace->pending[status], atomic_load(&namespace->count[status]));
         for (unsigned is_dead = 0; is_dead < 2; is_dead++)
             atomic_store(&namespace->pending_bytes[is_dead], atomic_load(&namespace->bytes[is_dead]));
         namespace_note_clear(namespace, version);
+        stage_namespace(context, namespace, version);
         verb->depends_on = version;
         if (count_is_pending(namespace)) sweep_request(context, namespace);
     }
@@ -158,6 +159,7 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
     if (verb->is_found) {
         verb->scan_result.total = living_count(namespace);
         registry_unlink(&engine->registry, namespace);
+        verb->depends_on = stage_drop(context, namespace);
         sweep_request(context, namespace); /* also when it is empty: a write may be on its way into it */
     }
     lock_release(&engine->registry.lock);
@@ -165,9 +167,12 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
     sweep_wake(context);
 }
 
-static void purge_locked(struct context *context, struct namespace *namespace, uint64_t *count) {
+/* Answers the purge's version. */
+static uint64_t purge_locked(struct context *context, struct namespace *namespace, uint64_t *count) {
+    uint64_t version = version_take(context);
     *count = 0;
-    namespace_note_purge(namespace, version_take(context->engine, context->now_ms), context->now_ms, context->now_ms);
+    namespace_note_purge(namespace, version, context->now_ms, context->now_ms);
+    stage_namespace(context, namespace, version);
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++) {
         if (status_is_living(status)) continue;
         *count += (uint64_t)namespace_count(namespace, status);
@@ -175,6 +180,7 @@ static void purge_locked(struct context *context, struct namespace *namespace, u
     }
     atomic_store(&namespace->pending_bytes[true], atomic_load(&namespace->bytes[true]));
     if (*count) sweep_request(context, namespace);
+    return version;
 }
 
 static void end_purge(struct context *context, struct verb *verb, struct namespace *namespace) {
@@ -182,7 +188,7 @@ static void end_purge(struct context *context, struct verb *verb, struct namespa
     reap_due(context, REAP_FOR_END);
     env_point(engine->env);
     lock_take(&engine->registry.lock);
-    if (!namespace->is_dropped) purge_locked(context, namespace, &verb->scan_result.total);
+    if (!namespace->is_dropped) verb->depends_on = purge_locked(context, namespace, &verb->scan_result.total);
     lock_release(&engine->registry.lock);
     sweep_wake(context);
 }

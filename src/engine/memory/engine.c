@@ -3,7 +3,9 @@
  * A batch has three phases. The first two only ask the processor for memory (buckets, then records); the third executes
  * in order and looks everything up again, so that create, get, destroy and set of one id in one batch behave as four.
  * A get out of a million sessions costs two cache misses alone and a fraction of that in a batch. */
+#include "engine/memory/apply.h"
 #include "engine/memory/pool_visit.h"
+#include "engine/memory/stage.h"
 
 #include <stdlib.h>
 
@@ -129,6 +131,7 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
             pools_work(&context,
                        &pool_budget); /* no answer depends on whether a timer ran, nor on what is in a batch */
             states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
+            stage_relieve(engine, context.loop);
         }
         done += batch;
     }
@@ -158,6 +161,8 @@ static void memory_enter(struct engine *self, unsigned loop_index) {
 }
 
 static void memory_leave(struct engine *self, unsigned loop_index) {
+    struct memory_engine *engine = of(self);
+    if (engine->journal) stage_append(engine, &engine->loops[loop_index]);
     reclaim_leave(&of(self)->reclaim, loop_index);
 }
 
@@ -268,6 +273,7 @@ static void shard_close(struct memory_engine *engine, struct shard *shard) {
 
 static void memory_close(struct engine *self) {
     struct memory_engine *engine = of(self);
+    recovery_close(engine);
     reclaim_fini(&engine->reclaim);
     event_close(engine);
     for (unsigned i = 0; i < engine->loop_count; i++) waiters_close(engine, &engine->loops[i]);
@@ -279,6 +285,7 @@ static void memory_close(struct engine *self) {
         free(engine->loops[i].leaving);
         free(engine->loops[i].scratch.data);
         free(engine->loops[i].internal_scratch.data);
+        buf_fini(&engine->loops[i].staged);
     }
     free(engine->loops);
     free(engine->due);
@@ -298,6 +305,10 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .watch = memory_watch,
                                                    .read_events = memory_read_events,
                                                    .advance = memory_advance,
+                                                   .appended = memory_appended,
+                                                   .preamble = memory_preamble,
+                                                   .apply = memory_apply,
+                                                   .recovered = memory_recovered,
                                                    .stats = memory_stats,
                                                    .set_limits = memory_set_limits,
                                                    .check = memory_check,
@@ -331,6 +342,7 @@ static bool loops_open(struct memory_engine *engine) {
         struct loop *loop = &engine->loops[i];
         loop->index = i;
         atomic_init(&loop->wake_at, INT64_MAX);
+        atomic_init(&loop->floor, FLOOR_NONE);
         loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
         if (!loop->leaving || !waiters_open(loop)) return false;
     }
@@ -342,7 +354,9 @@ static bool parts_open(struct memory_engine *engine, const struct engine_options
     engine->loops = aligned_zeroed(engine->loop_count * sizeof(struct loop));
     engine->due = malloc(engine->shard_count * sizeof(*engine->due));
     if (!engine->shards || !engine->loops || !engine->due || !loops_open(engine)) return false;
-    if (!reclaim_init(&engine->reclaim, engine->loop_count, memory_free, engine)) return false;
+    /* Whoever makes snapshots reads too. */
+    unsigned reader_count = engine->loop_count + (engine->journal ? 1 : 0);
+    if (!reclaim_init(&engine->reclaim, reader_count, memory_free, engine)) return false;
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_open(engine, i, options->now_ms);
     return event_open(engine);
 }
@@ -368,6 +382,12 @@ struct engine *memory_engine_open(const struct engine_options *options) {
     engine->loop_count = options->loop_count;
     engine->shard_bits = options->shard_bits ? options->shard_bits : SHARD_BITS_DEFAULT;
     engine->shard_count = 1u << engine->shard_bits;
+    assert(!options->journal || (options->policy_encode && options->policy_decode));
+    engine->journal = options->journal;
+    engine->policy_encode = options->policy_encode;
+    engine->policy_decode = options->policy_decode;
+    engine->pool_policy_encode = options->pool_policy_encode;
+    engine->pool_policy_decode = options->pool_policy_decode;
     engine->policy_apply = options->policy_apply;
     engine->default_pool_policy =
         options->default_pool_policy ? *options->default_pool_policy : (struct pool_policy)POOL_POLICY_DEFAULTS;

@@ -55,6 +55,7 @@ struct group_client {
     int64_t created_at, updated_at;
     bool has_last_active;
     struct group_entry last_active; /* may name a session that has left meanwhile */
+    uint64_t version;               /* of the last change that was told to a journal; 0: none */
 };
 
 /* The groups of one shard. All zero is empty. */

@@ -16,6 +16,7 @@
 #ifndef ENGINE_MEMORY_MEMORY_H
 #define ENGINE_MEMORY_MEMORY_H
 
+#include "base/buf.h"
 #include "engine/memory/event.h"
 #include "engine/memory/group.h"
 #include "engine/memory/namespace.h"
@@ -86,6 +87,8 @@ struct loop {
     struct lock grants_lock; /* of the next two */
     struct list grants;      /* waiters that got something and are to be answered */
     _Atomic uint32_t grant_count;
+    _Atomic uint64_t floor; /* no effect of an earlier version is staged; FLOOR_NONE: none at all. See stage.h */
+    struct buf staged;
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
@@ -103,6 +106,12 @@ struct memory_engine {
     struct terms_table terms;
     struct registry registry;
     struct hash_key hash_key;
+    struct journal *journal;   /* NULL: nothing is told */
+    struct recovery *recovery; /* from the first effect that is applied until `recovered`; else NULL */
+    void (*policy_encode)(struct buf *out, const struct policy *policy);
+    bool (*policy_decode)(struct bytes encoded, struct policy *out);
+    void (*pool_policy_encode)(struct buf *out, const struct pool_policy *policy);
+    bool (*pool_policy_decode)(struct bytes encoded, struct pool_policy *out);
     void (*policy_apply)(struct policy *policy, const struct policy_change *change);
     struct pool_policy default_pool_policy;
     void (*pool_policy_apply)(struct pool_policy *policy, const struct pool_policy_change *change);
@@ -165,8 +174,12 @@ static inline const struct terms *record_terms(const struct memory_engine *engin
     return terms_at(&engine->terms, record->terms);
 }
 
-/* A new version: above all before, and not below the moment's own. */
-uint64_t version_take(struct memory_engine *engine, int64_t now_ms);
+/* A new version: above all before, and not below the moment's own. With a journal the loop has noted before that it may
+ * hold effects of it. */
+uint64_t version_take(struct context *context);
+
+/* Sees to it that versions from now on are above this one. */
+void version_pass(struct memory_engine *engine, uint64_t version);
 
 /* A session's place among those of one created_at. */
 struct birth {
@@ -229,8 +242,8 @@ bool sight_holds(struct context *context, struct namespace *namespace, uint64_t 
                  struct sight *sight);
 
 /* Under the lock, for what is alive: moves last_active_at to now, thinned by the policy, in the record and in the view.
- */
-void sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight);
+ * False: it was thinned away. Then, without the lock, whoever called tells it (stage_touch). */
+bool sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight);
 
 /* ---- publish.c: changes of a shard; its lock is held unless said otherwise */
 
@@ -238,6 +251,12 @@ void sight_touch(struct context *context, const struct namespace *namespace, str
 struct record *record_new(struct context *context, struct namespace *namespace, const struct session *draft,
                           const struct record *old);
 void record_free(struct context *context, struct record *record); /* one that was never published. No lock needed */
+
+/* The same with a session that is recovered, its version included. */
+struct record *record_restore(struct memory_engine *engine, unsigned arena, struct namespace *namespace,
+                              const struct session *session, bool is_reaped);
+/* Counts a record that is recovered. */
+void record_count_in(struct context *context, const struct record *record);
 
 /* Puts `fresh` (its version is set) in the place of what `sight` holds. False: memory is lacking, nothing changed.
  * shard_place tells nobody: it is for a move, whose event is another one. */
@@ -265,6 +284,8 @@ void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int6
 void shard_note_due(struct context *context, struct shard *shard, int64_t due_at);
 /* When its tombstones are to be swept; INT64_MAX: there are none. */
 int64_t shard_tombstones_due(struct memory_engine *engine, const struct shard *shard);
+/* Writes down when the shard is due next, and answers it. */
+int64_t shard_refresh_due(struct memory_engine *engine, struct shard *shard);
 
 /* What the record is counted as; STATUS_NONE: an alias. */
 enum status record_counted_status(const struct memory_engine *engine, const struct record *record);
@@ -288,9 +309,14 @@ void group_table_take(struct memory_engine *engine, struct group_table *table);
 void group_leave(struct context *context, const struct group_key *key, struct group_entry entry, bool wants_dead);
 /* All groups that the record names. It was taken out of the table. */
 void record_leave_groups(struct context *context, uint64_t hash, const struct record *record);
-/* Notes that a session of that client (absent: none) was touched: it is its last active one now. */
+/* Notes that a session of that client (absent: none) was touched: it is its last active one now. is_moved: its
+ * last_active_at moved; where not, no journal is told of a moment alone. */
 void client_note_touch(struct context *context, struct namespace *namespace, struct bytes client,
-                       struct group_entry entry);
+                       struct group_entry entry, bool is_moved);
+struct places; /* below */
+
+/* A session has entered its client with these places, if it has one: a journal is told. Before they are settled. */
+void clients_note_entered(struct context *context, struct namespace *namespace, const struct places *places);
 /* The session changes its name within the client. */
 void client_note_move(struct context *context, struct namespace *namespace, struct bytes client, struct group_entry old,
                       struct group_entry new);
@@ -298,6 +324,9 @@ void client_note_move(struct context *context, struct namespace *namespace, stru
  * Answers updated_at as it was. */
 int64_t client_enter(struct context *context, const struct group_key *key, struct group *group);
 void verb_client(struct context *context, struct verb *verb, struct namespace *namespace);
+
+/* The namespace of that name, made if there is none, then with those hash_ids. NULL: *error says why not. */
+struct namespace *namespace_make(struct context *context, struct bytes name, bool hash_ids, struct error *error);
 
 /* The record of an entry, if there is one in that group; lock-free. */
 struct record *group_entry_record(struct memory_engine *engine, const struct group_key *key, struct group_entry entry);

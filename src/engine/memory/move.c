@@ -5,7 +5,7 @@
  * neither. It is the only verb in which a session changes its name while somebody ends its group: revoke_all counts
  * itself in the group first and looks at its members then, so a move that finds one at work waits until it is through;
  * one that found none has entered the group before and is among those members. */
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 enum step { STEP_DONE, STEP_AGAIN };
 
@@ -133,7 +133,7 @@ enum commit { COMMITTED, STALE, ENDING, LACKING };
 /* Under both locks. */
 static enum commit move_commit(struct context *context, struct move *move, struct shard *old_shard,
                                struct shard *new_shard) {
-    uint64_t version = version_take(context->engine, context->now_ms);
+    uint64_t version = version_take(context);
     namespace_settle_epoch(move->namespace);
     if (!sight_holds(context, move->namespace, move->old_hash, move->verb->id, &move->old)) return STALE;
     if (!sight_holds(context, move->namespace, move->new_hash, move->draft.id, &move->new)) return STALE;
@@ -158,6 +158,8 @@ static enum commit move_commit(struct context *context, struct move *move, struc
 /* `active` is the record's word as it was published: the answer knows nothing of a touch after that. */
 static void move_finish(struct context *context, struct move *move, uint64_t active) {
     struct verb *verb = move->verb;
+    stage_move(context, move->record, move->alias, verb->id);
+    clients_note_entered(context, move->namespace, &move->places);
     places_settle(move->namespace, &move->places);
     pool_confirm(context, &move->places);
     if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
@@ -190,6 +192,11 @@ static enum step move_replace(struct context *context, struct move *move) {
         if (!places_take(context, &needs, &move->places, &error)) return move_fail(move, error);
     }
     if (!move_build(context, move)) {
+        return move_fail(move, error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later."));
+    }
+    size_t size = record_size(move->record) + (move->alias ? record_size(move->alias) : 0);
+    if (!stage_reserve(context, size)) {
+        move_discard(context, move);
         return move_fail(move, error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later."));
     }
     uint64_t active = record_active(move->record);

@@ -1,6 +1,6 @@
 /* See namespace.h. */
 #include "engine/memory/namespace.h"
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 #include <string.h>
 
@@ -127,6 +127,23 @@ static struct namespace *registry_add(struct registry *registry, unsigned reader
     return namespace;
 }
 
+struct namespace *registry_add_nameless(struct registry *registry, uint64_t key) {
+    struct namespace *namespace = namespace_new(registry, 0, BYTES_LITERAL(""), registry->default_policy.hash_ids);
+    if (!namespace) return NULL;
+    namespace->key = key;
+    namespace->next = registry->first;
+    registry->first = namespace;
+    return namespace;
+}
+
+bool registry_name(struct registry *registry, struct namespace *namespace) {
+    if (!map_make_room(registry, 0)) return false;
+    map_put(registry, atomic_load_explicit(&registry->map, memory_order_relaxed), namespace);
+    atomic_fetch_add(&registry->count, 1);
+    atomic_fetch_add(&registry->generation, 1);
+    return true;
+}
+
 struct namespace *registry_make(struct registry *registry, unsigned reader, struct bytes name, uint32_t count_max,
                                 struct error *error) {
     return registry_make_hashed(registry, reader, name, registry->default_policy.hash_ids, count_max, error);
@@ -141,6 +158,26 @@ struct namespace *registry_make_hashed(struct registry *registry, unsigned reade
     lock_take(&registry->lock);
     namespace = registry_find(registry, name);
     if (!namespace) namespace = registry_add(registry, reader, name, hash_ids, count_max, error);
+    lock_release(&registry->lock);
+    return namespace;
+}
+
+struct namespace *namespace_make(struct context *context, struct bytes name, bool hash_ids, struct error *error) {
+    struct memory_engine *engine = context->engine;
+    struct registry *registry = &engine->registry;
+    struct namespace *namespace = registry_find(registry, name);
+    if (namespace) return namespace;
+    if (!stage_reserve(context, 0)) {
+        *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for another namespace; try again later.");
+        return NULL;
+    }
+    stage_floor(context); /* before others can find it: what they write into it is not safe before it is told */
+    namespace = registry_make_hashed(registry, context->loop->index, name, hash_ids,
+                                     atomic_load(&engine->max_namespaces), error);
+    if (!namespace || !stage_is_wanted(context)) return namespace;
+    env_point(engine->env);
+    lock_take(&registry->lock);
+    if (!namespace->made && !namespace->is_dropped) stage_namespace(context, namespace, 0);
     lock_release(&registry->lock);
     return namespace;
 }

@@ -68,6 +68,7 @@ struct namespace {
     bool is_dropped;
     int64_t purge_interval_ms;
     int64_t purge_at;          /* next periodic purge */
+    uint64_t version, made;    /* with a journal: of its last change and of its making; 0: not told yet */
     uint64_t sweep_generation; /* when this sweep is through nothing outdated is left; 0: nothing is */
 }
 __attribute__((aligned(64)));
@@ -112,6 +113,13 @@ struct namespace *registry_make(struct registry *registry, unsigned reader, stru
 /* The same; where it is made, with those hash_ids: nobody can have written into it before they are chosen. */
 struct namespace *registry_make_hashed(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids,
                                        uint32_t count_max, struct error *error);
+
+/* For recovery: a namespace of that key with the defaults, in the list and not in the map until registry_name; NULL
+ * where memory is lacking. */
+struct namespace *registry_add_nameless(struct registry *registry, uint64_t key);
+/* From now on it is found by its name, which it has and no other one. registry_refresh then. False where memory is
+ * lacking. */
+bool registry_name(struct registry *registry, struct namespace *namespace);
 
 /* Notes a clear or a purge; the lock is held. */
 void namespace_note_clear(struct namespace *namespace, uint64_t version);

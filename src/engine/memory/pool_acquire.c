@@ -5,6 +5,7 @@
  * that was seen; each place gets a session through the ordinary update, which its maker is handed out before anybody
  * else sees it. What fails is given back, and others are taken for it; if nothing is left all is decided again. */
 #include "engine/memory/pool_visit.h"
+#include "engine/memory/stage.h"
 
 #define MAKE_TRIES 4 /* ids made by chance that are taken already */
 
@@ -33,9 +34,8 @@ static void hand_out(struct acquire *acquire, struct visit *visit, struct pool_e
     int64_t lease_ms = acquire->want.lease_ms;
     *item = (struct pool_item){.record = record};
     entry->is_aside = acquire->count > 1;
-    entry_hand_out(visit_memory(visit), visit->pool, entry, lease_ms,
-                   lease_ms > 0 ? version_take(context->engine, context->now_ms) : 0, context->now_ms,
-                   visit_retention_ms(visit), &item->pick);
+    entry_hand_out(visit_memory(visit), visit->pool, entry, lease_ms, lease_ms > 0 ? version_take(context) : 0,
+                   context->now_ms, visit_retention_ms(visit), &item->pick);
 }
 
 void acquire_take(struct acquire *acquire, struct visit *visit) {
@@ -112,6 +112,7 @@ static bool item_touch(struct acquire *acquire, struct pool_item *item) {
     struct context *context = acquire->context;
     struct shard *shard = shard_of(context->engine, item->pick.hash);
     struct sight sight = {.now_ms = context->now_ms};
+    bool is_moved = false;
     for (;; item->record = NULL) {
         uint64_t tombstone;
         if (!item->record && !item_find(acquire, item)) return false;
@@ -123,7 +124,7 @@ static bool item_touch(struct acquire *acquire, struct pool_item *item) {
             sight.now_ms = context->now_ms;
             sight.judged =
                 record_judge(context->engine, sight.record, sight.active, &sight.now_ms, &sight.view, &tombstone);
-            if (sight.judged == JUDGED_ALIVE) sight_touch(context, acquire->namespace, &sight);
+            if (sight.judged == JUDGED_ALIVE) is_moved = sight_touch(context, acquire->namespace, &sight);
         }
         shard_release(shard);
         if (is_there) break; /* else another record was published in its place, or none */
@@ -132,6 +133,7 @@ static bool item_touch(struct acquire *acquire, struct pool_item *item) {
         item->record = NULL;
         return false;
     }
+    if (is_moved) stage_touch(context, item->pick.hash, sight.record->version, sight.view.last_active_at);
     record_view_bytes(sight.record, &sight.view);
     item->session = sight.view;
     return true;
@@ -358,8 +360,8 @@ static bool acquire_namespace(struct acquire *acquire, const struct verb *verb) 
     if (acquire->namespace && !namespace_is_dropped(acquire->namespace)) return true;
     acquire->namespace = registry_find(&engine->registry, verb->namespace);
     if (acquire->namespace || !acquire_makes(verb)) return acquire->namespace != NULL;
-    acquire->namespace = registry_make(&engine->registry, acquire->context->loop->index, verb->namespace,
-                                       atomic_load(&engine->max_namespaces), &acquire->error);
+    acquire->namespace =
+        namespace_make(acquire->context, verb->namespace, engine->registry.default_policy.hash_ids, &acquire->error);
     return acquire->namespace != NULL;
 }
 

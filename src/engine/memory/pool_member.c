@@ -118,8 +118,8 @@ void pool_confirm(struct context *context, struct places *places) {
     }
     if (claim && !visit.pool->is_dropped) { /* its maker gets it, before anybody else can */
         entry_hand_out(visit_memory(&visit), visit.pool, entry, claim->lease_ms,
-                       claim->lease_ms > 0 ? version_take(context->engine, context->now_ms) : 0, context->now_ms,
-                       visit_retention_ms(&visit), &claim->pick);
+                       claim->lease_ms > 0 ? version_take(context) : 0, context->now_ms, visit_retention_ms(&visit),
+                       &claim->pick);
         claim->is_done = true;
     }
     if (has_left) pool_remove(visit_memory(&visit), visit.pool, entry);

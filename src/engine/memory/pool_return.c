@@ -147,7 +147,6 @@ void verb_configure_pool(struct context *context, struct verb *verb, struct name
         return;
     }
     do {
-        namespace = registry_make(&engine->registry, context->loop->index, verb->namespace,
-                                  atomic_load(&engine->max_namespaces), &verb->error);
+        namespace = namespace_make(context, verb->namespace, engine->registry.default_policy.hash_ids, &verb->error);
     } while (namespace && !configure_change(context, verb, namespace));
 }

@@ -3,14 +3,22 @@
  * Always true under a shard's lock: each record in the table is counted once in its namespace (an alias not at all),
  * under the status that it was last counted as; its bytes are in the namespace's; its bucket is armed no later than the
  * record is due; and the engine's note of when the shard is due is no later than the earliest armed bucket. */
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
-uint64_t version_take(struct memory_engine *engine, int64_t now_ms) {
-    uint64_t floor = version_of_moment(now_ms), last = atomic_load(&engine->last_version), next;
+uint64_t version_take(struct context *context) {
+    struct memory_engine *engine = context->engine;
+    stage_floor(context);
+    uint64_t floor = version_of_moment(context->now_ms), last = atomic_load(&engine->last_version), next;
     do {
         next = last + 1 > floor ? last + 1 : floor;
     } while (!atomic_compare_exchange_weak(&engine->last_version, &last, next));
     return next;
+}
+
+void version_pass(struct memory_engine *engine, uint64_t version) {
+    uint64_t last = atomic_load(&engine->last_version);
+    while (last < version && !atomic_compare_exchange_weak(&engine->last_version, &last, version)) {
+    }
 }
 
 /* The next version tells the order, without being taken: who begins after another one was published finds a greater
@@ -65,6 +73,17 @@ struct record *record_new(struct context *context, struct namespace *namespace, 
     /* One that is born dead is counted as such from the start. */
     bool is_dead = !draft->is_alias && status_is_living(draft->status) && !session_is_alive(draft, context->now_ms);
     record_fill(record, draft, has_own ? namespace->base_terms : terms, has_own, is_dead ? RECORD_MARK_REAPED : 0);
+    return record;
+}
+
+struct record *record_restore(struct memory_engine *engine, unsigned arena, struct namespace *namespace,
+                              const struct session *session, bool is_reaped) {
+    uint32_t terms = terms_choose(engine, namespace, session, NULL);
+    bool has_own = terms == TERMS_NONE;
+    struct record *record = slab_alloc(&engine->slab, arena, record_size_of(session, has_own));
+    if (!record) return NULL;
+    record_fill(record, session, has_own ? namespace->base_terms : terms, has_own, is_reaped ? RECORD_MARK_REAPED : 0);
+    record->version = session->version;
     return record;
 }
 
@@ -126,6 +145,10 @@ static void record_count(struct context *context, const struct record *record, i
     atomic_store_explicit(&counters->record_bytes,
                           atomic_load_explicit(&counters->record_bytes, memory_order_relaxed) + bytes,
                           memory_order_relaxed);
+}
+
+void record_count_in(struct context *context, const struct record *record) {
+    record_count(context, record, 1);
 }
 
 /* Another record in the same place: most often nothing changes but bytes. */
@@ -232,6 +255,9 @@ void shard_note_tombstones(struct shard *shard, bool has_put) {
 void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
                 uint64_t version) {
     if (!tombstone_counts(namespace, version, context->now_ms)) return;
+    /* One that is dated by a clock ahead of the others': what is written under the id afterwards is newer all the same,
+     * which is what recovery goes by. */
+    if (stage_is_wanted(context)) version_pass(context->engine, version);
     tombstone_put(&shard->tombstones, hash, version); /* false only where the system itself has no page left */
     shard_note_tombstones(shard, true);
     /* Not a moment for each: they are swept in rounds, when the oldest have been worthless for a while. */

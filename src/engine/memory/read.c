@@ -2,7 +2,7 @@
  *
  * A GET takes no lock: what it finds was published whole, and stays valid until the turn ends. A touch moves one word
  * under the shard's lock, because a store without it would be lost to a set that publishes its copy at that moment. */
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 static void verb_answer(struct verb *verb, bool is_found, uint64_t depends_on) {
     verb->is_found = is_found;
@@ -45,14 +45,15 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
     return true;
 }
 
-void sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight) {
+bool sight_touch(struct context *context, const struct namespace *namespace, struct sight *sight) {
     int64_t touch_after_ms = namespace_policy(namespace)->touch_after_ms;
     int64_t touched_at = session_touched_at(&sight->view, touch_after_ms, sight->now_ms);
-    if (touched_at == sight->view.last_active_at) return;
+    if (touched_at == sight->view.last_active_at) return false;
     /* Its bucket stays armed for the earlier deadline; when that comes the reaper arms it again. */
     record_set_active(sight->record, (uint64_t)touched_at << 16 | (sight->active & 0xffff));
     sight->view.last_active_at = touched_at;
     counter_add(&context->loop->counters.touched, 1);
+    return true;
 }
 
 /* Moves last_active_at of what is alive. Fills sight; the session is its view. */
@@ -61,10 +62,11 @@ static void session_touch(struct context *context, struct namespace *namespace, 
     struct shard *shard = shard_of(context->engine, hash);
     shard_take(context->engine, shard);
     sight_take(context, namespace, hash, id, true, false, sight);
-    if (sight->presence == PRESENCE_ALIVE) sight_touch(context, namespace, sight);
+    bool is_moved = sight->presence == PRESENCE_ALIVE && sight_touch(context, namespace, sight);
     shard_release(shard);
+    if (is_moved) stage_touch(context, hash, sight->version, sight->view.last_active_at);
     if (sight->presence == PRESENCE_ALIVE)
-        client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash));
+        client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash), is_moved);
 }
 
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {

@@ -99,8 +99,7 @@ static void shard_sweep_tombstones(struct context *context, struct shard *shard)
     shard_note_tombstones(shard, false);
 }
 
-/* Under the lock: writes down when the shard is due next. */
-static int64_t shard_refresh_due(struct memory_engine *engine, struct shard *shard) {
+int64_t shard_refresh_due(struct memory_engine *engine, struct shard *shard) {
     int64_t wheel_at = wheel_next_due(&shard->wheel), tombstones_at = shard_tombstones_due(engine, shard);
     int64_t due_at = wheel_at < tombstones_at ? wheel_at : tombstones_at;
     atomic_store(&engine->due[shard->index], due_at);

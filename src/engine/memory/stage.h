@@ -5,27 +5,64 @@
  * version on, and that note goes only when what it staged was appended; so appended (engine.h) never passes an effect
  * that is still staged. An effect is staged in the same turn in which its version was taken, where its change is made
  * or right after; the order of effects in the journal is of no consequence, since each says what is, and bears its
- * version. On the loop's thread, inside a turn. */
+ * version. Where memory is lacking for an effect whose change is made, the journal fails: nothing is lost unsaid.
+ * On the loop's thread, inside a turn. Only with a journal, unless a function says otherwise. */
 #ifndef ENGINE_MEMORY_STAGE_H
 #define ENGINE_MEMORY_STAGE_H
 
-#include "base/buf.h"
-#include "sessiond/protocol.h"
+#include "engine/memory/effect.h"
+#include "engine/memory/memory.h"
 
-struct context;
-struct loop;
-struct memory_engine;
+#define STAGE_SPARE 4096 /* bytes that a verb may stage beyond what it reserved */
+#define FLOOR_NONE  UINT64_MAX
 
-/* Makes sure that effects of so many bytes can be staged; false where memory is lacking. Before any lock is taken, by
- * whoever is about to change something; what is staged beyond it is bounded (STAGE_SPARE) and always has room. */
+/* Without a journal (false) nothing is to be told. */
+static inline bool stage_is_wanted(const struct context *context) {
+    return context->engine->journal != NULL;
+}
+
+/* Makes sure that effects of so many bytes can be staged, and STAGE_SPARE more; false where memory is lacking. Before
+ * any lock is taken, by whoever is about to change something. Also without a journal: true. */
 bool stage_reserve(struct context *context, size_t bytes);
 
-/* Begins an effect, whose body is then written to the buf that is answered, and ends it. Between the two no other one
- * begins. Only with a journal. */
-struct buf *stage_begin(struct context *context, enum effect_kind kind);
-void stage_end(struct context *context);
+/* Where effects are written to, whole ones (effect.h). */
+static inline struct buf *stage_buf(struct context *context) {
+    return &context->loop->staged;
+}
 
-/* Appends what is staged to the journal. No lock held. */
+/* Writes down that effects with versions from now on may be staged; version_take does it by itself. Before something is
+ * made that others can build on, and whose effect is staged later. Also without a journal. */
+void stage_floor(struct context *context);
+
+/* Appends what is staged to the journal. No lock held. Also with nothing staged. */
 void stage_append(struct memory_engine *engine, struct loop *loop);
+
+/* The same where much is staged; between two verbs. Also without a journal. */
+static inline void stage_relieve(struct memory_engine *engine, struct loop *loop) {
+    if (engine->journal && loop->staged.size >= JOURNAL_APPEND_BYTES) stage_append(engine, loop);
+}
+
+/* ---- what changed; each does nothing without a journal */
+
+/* A record as it was published. */
+void stage_put(struct context *context, const struct record *record);
+/* To the record's id from `old_id`, where the alias stands now (NULL: a tombstone). */
+void stage_move(struct context *context, const struct record *record, const struct record *alias, struct bytes old_id);
+void stage_remove(struct context *context, const struct namespace *namespace, uint64_t version, struct bytes id);
+/* Of the record of that version; its last_active_at is what the touch made of it. */
+void stage_touch(struct context *context, uint64_t hash, uint64_t version, int64_t last_active_at);
+/* A namespace as it is, under the registry's lock, with the version of the change; 0: takes one. */
+void stage_namespace(struct context *context, struct namespace *namespace, uint64_t version);
+/* Answers its version; 0 without a journal. */
+uint64_t stage_drop(struct context *context, const struct namespace *namespace);
+/* A client as it is, with a version of its own, under its table's lock. */
+void stage_client(struct context *context, struct group *group);
+
+/* What stage_namespace and the preamble write; the registry's lock. `scratch` takes the encoded policy. */
+void namespace_effect(const struct memory_engine *engine, const struct namespace *namespace, struct buf *scratch,
+                      struct effect_namespace *out);
+
+uint64_t memory_appended(struct engine *self);
+void memory_preamble(struct engine *self, struct buf *out);
 
 #endif

@@ -4,7 +4,7 @@
  * the rule saw has to stand unchanged: the same record with the same activity, or still none. Otherwise all is done
  * again; the third time the rule runs under the lock, so that a slow writer is not overtaken for ever. Places in groups
  * and under limits are taken before, with no lock held, and given back where they are not used. */
-#include "engine/memory/memory.h"
+#include "engine/memory/stage.h"
 
 #define UPDATE_LOCKED_ATTEMPT 2
 
@@ -131,7 +131,7 @@ static const struct error no_memory = {
 static bool update_lock(struct context *context, struct update *update, struct attempt *attempt, uint64_t *version) {
     if (!attempt->is_locked) shard_take(context->engine, attempt->shard);
     attempt->is_locked = true;
-    *version = version_take(context->engine, context->now_ms);
+    *version = version_take(context);
     namespace_settle_epoch(update->namespace);
     if (sight_holds(context, update->namespace, update->hash, update->id, &attempt->sight)) return true;
     attempt_release(attempt);
@@ -157,6 +157,10 @@ static enum step update_replace(struct context *context, struct update *update, 
     struct record *old = attempt->sight.record;
     struct record *fresh = record_new(context, update->namespace, &attempt->draft, old);
     if (!fresh) return update_fail(update, attempt, no_memory);
+    if (!stage_reserve(context, record_size(fresh))) {
+        record_free(context, fresh);
+        return update_fail(update, attempt, no_memory);
+    }
     uint64_t active = record_active(fresh); /* as it is published: the answer knows nothing of a touch after that */
     if (!update_lock(context, update, attempt, &version)) {
         record_free(context, fresh);
@@ -173,6 +177,8 @@ static enum step update_replace(struct context *context, struct update *update, 
         return update_fail(update, attempt, no_memory);
     }
     attempt_release(attempt);
+    stage_put(context, fresh);
+    clients_note_entered(context, update->namespace, places);
     places_settle(update->namespace, places);
     bool enters_pool = places->pool_entry != NULL;
     /* As it enters: who waits may be handed it before the answer is written. */
@@ -192,7 +198,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     record_view_bytes(fresh, update->session);
     if (attempt->draft.is_touch)
         client_note_touch(context, update->namespace, update->session->client,
-                          session_entry(update->session, update->hash));
+                          session_entry(update->session, update->hash), true);
     update->is_found = true;
     update->depends_on = version;
     return STEP_DONE;
@@ -209,6 +215,7 @@ static enum step update_remove(struct context *context, struct update *update, s
     shard_remove(context, attempt->shard, attempt->sight.slot, record);
     table_trim(&attempt->shard->table, context->loop->index);
     attempt_release(attempt);
+    stage_remove(context, update->namespace, version, update->id);
     *update->session = attempt->sight.view;
     if (update->usage) session_add_usage(context, update->namespace, update->hash, update->session, update->usage);
     record_leave_groups(context, update->hash, record);
@@ -231,6 +238,7 @@ static enum step update_keep(struct update *update, struct attempt *attempt) {
 static enum step update_touch(struct context *context, struct update *update, struct attempt *attempt) {
     struct sight *sight = &attempt->sight;
     int64_t touch_after_ms = namespace_policy(update->namespace)->touch_after_ms;
+    bool is_moved = false;
     assert(sight->presence == PRESENCE_ALIVE);
     if (session_touched_at(&sight->view, touch_after_ms, sight->now_ms) != sight->view.last_active_at) {
         if (!attempt->is_locked) shard_take(context->engine, attempt->shard);
@@ -239,10 +247,12 @@ static enum step update_touch(struct context *context, struct update *update, st
             attempt_release(attempt);
             return STEP_AGAIN;
         }
-        sight_touch(context, update->namespace, sight);
+        is_moved = sight_touch(context, update->namespace, sight);
     }
     update_keep(update, attempt);
-    client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash));
+    if (is_moved) stage_touch(context, update->hash, sight->version, sight->view.last_active_at);
+    client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash),
+                      is_moved);
     return STEP_DONE;
 }
 
@@ -257,8 +267,8 @@ static void update_resolve(struct context *context, struct update *update) {
 static enum step update_make_namespace(struct context *context, struct update *update, struct attempt *attempt) {
     struct memory_engine *engine = context->engine;
     struct error error;
-    update->namespace = registry_make(&engine->registry, context->loop->index, update->namespace_name,
-                                      atomic_load(&engine->max_namespaces), &error);
+    update->namespace =
+        namespace_make(context, update->namespace_name, engine->registry.default_policy.hash_ids, &error);
     if (!update->namespace) return update_fail(update, attempt, error);
     update->hash = id_hash(engine, update->namespace, update->id);
     return STEP_AGAIN;
@@ -377,5 +387,6 @@ bool session_end(struct context *context, struct namespace *namespace, const str
     update_run(context, &update);
     if (update.outcome != OUTCOME_REPLACE && update.outcome != OUTCOME_REMOVE) return false;
     if (kind->to == STATUS_REVOKED) counter_add(&context->loop->counters.revoked, 1);
+    stage_relieve(context->engine, context->loop); /* a group may have a hundred thousand */
     return true;
 }

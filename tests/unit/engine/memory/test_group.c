@@ -87,7 +87,7 @@ Test(group, of_a_client_keeps_its_fields_behind_a_name_of_any_length, .init = be
         struct group_client *client = group_client(group);
         cr_assert_eq((uintptr_t)client % 8, 0);
         cr_assert(!client->created_at && !client->updated_at && !client->has_last_active);
-        *client = (struct group_client){1, 2, true, group_entry_of(3, 1, 4)};
+        *client = (struct group_client){1, 2, true, group_entry_of(3, 1, 4), 5};
         cr_assert(group_insert(&slab, 0, group, group_entry_of(5, 1, 6)));
         cr_assert_eq(memcmp(group->name, name, size), 0);
         cr_assert_eq(group_find(&table, &key), group);

@@ -1,0 +1,67 @@
+/* Recovery: from effects back to sessions, namespaces and clients.
+ *
+ * While effects are applied, what stands under an id is a record or a tombstone, whichever has the greater version, and
+ * nothing that follows from it (counts, groups, deadlines) is there: `recovered` works that out at the end, once.
+ * Effects come in any order: a session may come before its namespace, a touch before its session, a destroy before what
+ * it destroyed. So a destroy always leaves a tombstone, and what cannot be placed yet is kept until the end.
+ * One thread, before the first turn. */
+#ifndef ENGINE_MEMORY_APPLY_H
+#define ENGINE_MEMORY_APPLY_H
+
+#include "engine/memory/effect.h"
+#include "engine/memory/memory.h"
+
+/* A touch whose record was not there when it came. */
+struct pending_touch {
+    uint64_t hash, version;
+    int64_t last_active_at;
+};
+
+/* The newest fields of a client. */
+struct recovered_client {
+    uint64_t hash; /* of namespace and name */
+    struct effect_client fields;
+    uint8_t name[UINT8_MAX];
+};
+
+struct recovery {
+    struct memory_engine *engine;
+    struct context context; /* of loop 0, at the moment of the engine's opening; then of `recovered` */
+    bool has_store;
+    uint64_t version; /* the newest that was seen */
+    uint64_t effects;
+    /* By their keys: open addressing, all that was named. */
+    struct namespace **namespaces;
+    uint32_t namespace_capacity, namespace_count;
+    struct namespace *recent;
+    struct recovered_client **clients; /* the same */
+    uint32_t client_capacity, client_count;
+    struct pending_touch *touches;
+    size_t touch_count, touch_capacity;
+};
+
+extern const char recovery_lacks_memory[];
+
+bool memory_apply(struct engine *self, struct bytes effects, const char **why);
+bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why);
+
+/* The engine's recovery, begun where there is none; NULL where memory is lacking. */
+struct recovery *recovery_of(struct memory_engine *engine);
+/* Frees what recovery keeps, if one was begun. */
+void recovery_close(struct memory_engine *engine);
+
+/* The namespace of that key, made without a name where it was not named yet; NULL where memory is lacking. */
+struct namespace *recovery_namespace(struct recovery *recovery, uint64_t key);
+
+/* Notes that a version was seen. */
+static inline void recovery_note_version(struct recovery *recovery, uint64_t version) {
+    if (version > recovery->version) recovery->version = version;
+}
+
+/* The record under that hash, whatever its id; NULL: none. */
+struct record *recovery_record(struct memory_engine *engine, uint64_t hash, _Atomic uint64_t **slot);
+
+/* Gives the record of the touch its moment. False: it is not there. */
+bool recovery_touch(struct memory_engine *engine, const struct pending_touch *touch);
+
+#endif

@@ -1,0 +1,205 @@
+/* The end of recovery: from records alone to an engine that is as if it had never been closed. See apply.h.
+ *
+ * One walk over all tables: what is out of date goes, the rest is counted, armed and entered into its groups. Nothing
+ * is told to the journal or to watchers: all of it follows from what was told before, and from the time. */
+#include "engine/memory/apply.h"
+#include "engine/memory/pool_effect.h"
+
+static bool refuse(const char **why, const char *what) {
+    *why = what;
+    return false;
+}
+
+/* ---- namespaces */
+
+/* Of two that have one name the older was dropped, though that was not told any more. */
+static bool name_one(struct registry *registry, struct namespace *namespace) {
+    struct namespace *other = registry_find(registry, namespace_name(namespace));
+    if (other && other->made > namespace->made) {
+        namespace->is_dropped = true;
+        return true;
+    }
+    if (other) registry_unlink(registry, other);
+    return registry_name(registry, namespace);
+}
+
+static bool namespaces_name(struct recovery *recovery, int64_t now_ms) {
+    struct registry *registry = &recovery->engine->registry;
+    for (struct namespace *namespace = registry->first; namespace; namespace = namespace->next) {
+        if (!namespace->name_size) namespace->is_dropped = true; /* whatever was written into it, nobody was told so */
+        if (!namespace->is_dropped && !name_one(registry, namespace)) return false;
+        if (namespace->is_dropped) atomic_store(&namespace->epoch, EPOCH_DROPPED);
+        namespace->purge_at = now_ms + namespace->purge_interval_ms;
+    }
+    registry_refresh(registry);
+    return true;
+}
+
+/* When none of their records is left. */
+static void namespaces_forget(struct memory_engine *engine) {
+    struct registry *registry = &engine->registry;
+    for (struct namespace *namespace = registry->first, *next; namespace; namespace = next) {
+        next = namespace->next;
+        if (!namespace->is_dropped) continue;
+        registry_forget(registry, namespace);
+        registry_free(registry, namespace);
+    }
+}
+
+/* ---- groups */
+
+static bool enter_group(struct recovery *recovery, const struct record *record, const struct group_key *key,
+                        struct group_entry entry) {
+    struct memory_engine *engine = recovery->engine;
+    struct group_table *table = group_table_of(engine, key);
+    unsigned arena = recovery->context.loop->index;
+    struct group *group = group_make(table, &engine->slab, arena, key);
+    if (!group) return false;
+    if (key->kind == GROUP_CLIENT) {
+        /* As far as its sessions tell it; what was told of the client itself comes over it. */
+        struct group_client *client = group_client(group);
+        int64_t created_at = record_created_at(record), updated_at = version_time(record->version);
+        int64_t last_active_at = (int64_t)(record_active(record) >> 16);
+        if (last_active_at > updated_at) updated_at = last_active_at;
+        if (!group->count || created_at < client->created_at) client->created_at = created_at;
+        if (updated_at > client->updated_at) client->updated_at = updated_at;
+    }
+    bool is_entered = group_insert(&engine->slab, arena, group, entry);
+    group_tidy(table, &engine->slab, group);
+    return is_entered;
+}
+
+static bool enter_groups(struct recovery *recovery, struct namespace *namespace, const struct record *record) {
+    struct group_entry entry = record_entry(record, id_hash(recovery->engine, namespace, record_id(record)));
+    for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
+        struct bytes name = record_group(record, kind);
+        if (!name.data) continue;
+        struct group_key key = group_key_of(recovery->engine, namespace, kind, name);
+        if (!enter_group(recovery, record, &key, entry)) return false;
+    }
+    return true;
+}
+
+static void client_restore(struct recovery *recovery, const struct effect_client *told,
+                           struct recovery_counts *counts) {
+    struct namespace *namespace = recovery_namespace(recovery, told->namespace);
+    if (!namespace || namespace->is_dropped) return;
+    struct group_key key = group_key_of(recovery->engine, namespace, GROUP_CLIENT, told->name);
+    struct group *group = group_find(group_table_of(recovery->engine, &key), &key);
+    if (!group) return; /* nothing of its sessions is kept */
+    *group_client(group) = (struct group_client){.created_at = told->created_at,
+                                                 .updated_at = told->updated_at,
+                                                 .has_last_active = told->has_last_active,
+                                                 .last_active = {told->last_born, told->last_hash},
+                                                 .version = told->version};
+    counts->clients++;
+}
+
+static void clients_restore(struct recovery *recovery, struct recovery_counts *counts) {
+    for (uint32_t i = 0; i < recovery->client_capacity; i++)
+        if (recovery->clients[i]) client_restore(recovery, &recovery->clients[i]->fields, counts);
+}
+
+/* ---- records */
+
+/* One shard on its way. */
+struct raising {
+    struct recovery *recovery;
+    struct shard *shard;
+    struct recovery_counts *counts;
+    int64_t stopped_at; /* the last moment at which the server is known to have run */
+};
+
+static void raise_away(struct raising *raising, struct record *record, _Atomic uint64_t *slot) {
+    struct memory_engine *engine = raising->recovery->engine;
+    table_remove(&raising->shard->table, slot);
+    slab_free(&engine->slab, record, record_size(record));
+}
+
+/* What nobody can see any more. False where memory is lacking. */
+static bool raise_forgotten(struct raising *raising, struct record *record, _Atomic uint64_t *slot,
+                            uint64_t tombstone) {
+    struct memory_engine *engine = raising->recovery->engine;
+    struct namespace *namespace = record_terms(engine, record)->namespace;
+    uint64_t hash = id_hash(engine, namespace, record_id(record));
+    raise_away(raising, record, slot);
+    if (!tombstone_counts(namespace, tombstone, raising->recovery->context.now_ms)) return true;
+    recovery_note_version(raising->recovery, tombstone);
+    return tombstone_put(&raising->shard->tombstones, hash, tombstone);
+}
+
+static void raise_expired(struct raising *raising, struct record *record, const struct session *view) {
+    uint64_t active = record_active(record);
+    if (active & RECORD_MARK_REAPED) return;
+    record_set_active(record, active | RECORD_MARK_REAPED);
+    if (session_deadline(view) > raising->stopped_at) raising->counts->expired++;
+}
+
+/* Judges one record. *due_at is lowered to when it is due again. False where memory is lacking. */
+static bool raise_record(struct raising *raising, struct record *record, _Atomic uint64_t *slot, int64_t *due_at) {
+    struct memory_engine *engine = raising->recovery->engine;
+    struct namespace *namespace = record_terms(engine, record)->namespace;
+    struct session view;
+    int64_t now_ms = raising->recovery->context.now_ms;
+    uint64_t tombstone;
+    if (namespace->is_dropped) {
+        raise_away(raising, record, slot);
+        return true;
+    }
+    enum judged judged = record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
+    if (judged == JUDGED_FORGOTTEN) return raise_forgotten(raising, record, slot, tombstone);
+    if (judged == JUDGED_DEAD && status_is_living(view.status)) raise_expired(raising, record, &view);
+    raising->counts->sessions += judged == JUDGED_ALIVE;
+    raising->counts->dead += judged == JUDGED_DEAD;
+    record_count_in(&raising->recovery->context, record);
+    int64_t record_due_at = record_due(engine, record, judged, &view, now_ms);
+    if (record_due_at < *due_at) *due_at = record_due_at;
+    return !record_has_groups(record) || enter_groups(raising->recovery, namespace, record);
+}
+
+static bool raise_shard(struct raising *raising) {
+    struct memory_engine *engine = raising->recovery->engine;
+    struct shard *shard = raising->shard;
+    for (struct table_walk walk = table_walk_at(&shard->table, 0); table_walk_is_in(&walk); table_walk_bucket(&walk)) {
+        int64_t due_at = INT64_MAX;
+        for (struct record *record; (record = table_walk_next(&walk));)
+            if (!raise_record(raising, record, walk.slot, &due_at)) return false;
+        if (due_at != INT64_MAX) wheel_arm(&shard->wheel, &shard->table, walk.number, due_at);
+    }
+    table_trim(&shard->table, raising->recovery->context.loop->index);
+    shard_note_tombstones(shard, shard->tombstones.count > 0);
+    raising->counts->tombstones += shard->tombstones.count;
+    shard_refresh_due(engine, shard);
+    return true;
+}
+
+/* ---- all of it */
+
+bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why) {
+    struct memory_engine *engine = (struct memory_engine *)self;
+    struct recovery *recovery = recovery_of(engine);
+    *counts = (struct recovery_counts){0};
+    if (!recovery) return refuse(why, recovery_lacks_memory);
+    struct raising raising = {.recovery = recovery, .counts = counts};
+    raising.stopped_at = version_time(recovery->version);
+    recovery->context.now_ms = now_ms;
+    for (size_t i = 0; i < recovery->touch_count; i++) recovery_touch(engine, &recovery->touches[i]);
+    if (!namespaces_name(recovery, now_ms)) return refuse(why, recovery_lacks_memory);
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        raising.shard = &engine->shards[i];
+        if (!raise_shard(&raising)) return refuse(why, recovery_lacks_memory);
+    }
+    clients_restore(recovery, counts);
+    if (!pools_recovered(recovery, counts)) return refuse(why, recovery_lacks_memory);
+    version_pass(engine, recovery->version);
+    version_pass(engine, version_of_moment(now_ms));
+    counts->effects = recovery->effects;
+    counts->namespaces = atomic_load(&engine->registry.count);
+    counts->version = recovery->version;
+    recovery_close(engine);
+    namespaces_forget(engine);
+    /* Each loop looks at once what it has to wait for. */
+    for (unsigned i = 0; i < engine->loop_count; i++) atomic_store(&engine->loops[i].wake_at, now_ms);
+    reclaim_poll(&engine->reclaim, 0);
+    return true;
+}

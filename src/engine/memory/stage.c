@@ -1,0 +1,161 @@
+/* See stage.h. */
+#include "engine/memory/stage.h"
+
+bool stage_reserve(struct context *context, size_t bytes) {
+    if (!stage_is_wanted(context)) return true;
+    struct buf *staged = stage_buf(context);
+    bool was_failed = staged->is_failed;
+    if (buf_reserve(staged, bytes + STAGE_SPARE)) return true;
+    staged->is_failed = was_failed; /* nothing was lost: whoever asks changes nothing */
+    return false;
+}
+
+/* Stored before the version is taken, and both in one order for everybody: memory_appended reads the newest version
+ * first and the floors after it. */
+void stage_floor(struct context *context) {
+    struct memory_engine *engine = context->engine;
+    _Atomic uint64_t *floor = &context->loop->floor;
+    if (!engine->journal || atomic_load_explicit(floor, memory_order_relaxed) != FLOOR_NONE) return;
+    atomic_store(floor, atomic_load(&engine->last_version) + 1);
+}
+
+uint64_t memory_appended(struct engine *self) {
+    struct memory_engine *engine = (struct memory_engine *)self;
+    uint64_t appended = atomic_load(&engine->last_version);
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        uint64_t floor = atomic_load(&engine->loops[i].floor);
+        if (floor <= appended) appended = floor - 1;
+    }
+    return appended;
+}
+
+void stage_append(struct memory_engine *engine, struct loop *loop) {
+    struct journal *journal = engine->journal;
+    struct buf *staged = &loop->staged;
+    if (staged->is_failed) {
+        /* The floor stays where it is: the mark never passes what was lost. */
+        atomic_store(&journal->state, JOURNAL_FAILED);
+        return;
+    }
+    if (staged->size) {
+        journal->append(journal, loop->index, buf_bytes(staged));
+        buf_clear(staged);
+        if (staged->capacity > 4 * JOURNAL_APPEND_BYTES) buf_fini(staged);
+    }
+    if (atomic_load_explicit(&loop->floor, memory_order_relaxed) != FLOOR_NONE) atomic_store(&loop->floor, FLOOR_NONE);
+}
+
+/* ---- sessions */
+
+void stage_put(struct context *context, const struct record *record) {
+    if (!stage_is_wanted(context)) return;
+    const struct terms *terms = record_terms(context->engine, record);
+    effect_write_put(stage_buf(context), terms->namespace->key, record, terms);
+}
+
+void stage_move(struct context *context, const struct record *record, const struct record *alias, struct bytes old_id) {
+    if (!stage_is_wanted(context)) return;
+    const struct memory_engine *engine = context->engine;
+    const struct terms *terms = record_terms(engine, record);
+    effect_write_move(stage_buf(context), terms->namespace->key, record, terms, old_id, alias,
+                      alias ? record_terms(engine, alias) : NULL);
+}
+
+void stage_remove(struct context *context, const struct namespace *namespace, uint64_t version, struct bytes id) {
+    if (stage_is_wanted(context)) effect_write_remove(stage_buf(context), namespace->key, version, id);
+}
+
+void stage_touch(struct context *context, uint64_t hash, uint64_t version, int64_t last_active_at) {
+    if (stage_is_wanted(context)) effect_write_touch(stage_buf(context), hash, version, last_active_at);
+}
+
+/* ---- namespaces */
+
+/* The last ones, the oldest first. */
+static void copy_ends(const struct namespace *namespace, struct effect_namespace *out) {
+    struct namespace *source = (struct namespace *)namespace;
+    out->clear_count = namespace->clear_count < ENDS_KEPT ? namespace->clear_count : ENDS_KEPT;
+    for (unsigned i = 0; i < out->clear_count; i++) {
+        struct clear *clear = &source->clears[(namespace->clear_count - out->clear_count + i) % ENDS_KEPT];
+        out->clears[i] = (struct effect_clear){atomic_load(&clear->version), atomic_load(&clear->retention_ms)};
+    }
+    out->purge_count = namespace->purge_count < ENDS_KEPT ? namespace->purge_count : ENDS_KEPT;
+    for (unsigned i = 0; i < out->purge_count; i++) {
+        struct purge *purge = &source->purges[(namespace->purge_count - out->purge_count + i) % ENDS_KEPT];
+        out->purges[i] =
+            (struct effect_purge){atomic_load(&purge->version), atomic_load(&purge->at), atomic_load(&purge->until)};
+    }
+}
+
+void namespace_effect(const struct memory_engine *engine, const struct namespace *namespace, struct buf *scratch,
+                      struct effect_namespace *out) {
+    *out = (struct effect_namespace){
+        .key = namespace->key,
+        .version = namespace->version,
+        .made = namespace->made,
+        .tombstone_floor = atomic_load(&((struct namespace *)namespace)->tombstone_floor),
+        .purge_interval_ms = namespace->purge_interval_ms,
+        .is_purging = namespace->is_purging,
+        .name = namespace_name(namespace),
+    };
+    copy_ends(namespace, out);
+    buf_clear(scratch);
+    engine->policy_encode(scratch, namespace_policy(namespace));
+    out->policy = buf_bytes(scratch);
+}
+
+void stage_namespace(struct context *context, struct namespace *namespace, uint64_t version) {
+    if (!stage_is_wanted(context)) return;
+    struct buf encoded = BUF_EMPTY;
+    struct effect_namespace effect;
+    namespace->version = version ? version : version_take(context);
+    if (!namespace->made) namespace->made = namespace->version;
+    namespace_effect(context->engine, namespace, &encoded, &effect);
+    if (encoded.is_failed)
+        stage_buf(context)->is_failed = true;
+    else
+        effect_write_namespace(stage_buf(context), &effect);
+    buf_fini(&encoded);
+}
+
+uint64_t stage_drop(struct context *context, const struct namespace *namespace) {
+    if (!stage_is_wanted(context)) return 0;
+    uint64_t version = version_take(context);
+    effect_write_drop(stage_buf(context), namespace->key, version);
+    return version;
+}
+
+void memory_preamble(struct engine *self, struct buf *out) {
+    struct memory_engine *engine = (struct memory_engine *)self;
+    struct buf encoded = BUF_EMPTY;
+    struct effect_namespace effect;
+    effect_write_store(out, &engine->hash_key);
+    env_point(engine->env);
+    lock_take(&engine->registry.lock);
+    for (struct namespace *namespace = engine->registry.first; namespace; namespace = namespace->next) {
+        /* One that is being made is told by whoever makes it. */
+        if (namespace->is_dropped || !namespace->version) continue;
+        namespace_effect(engine, namespace, &encoded, &effect);
+        effect_write_namespace(out, &effect);
+        if (encoded.is_failed) out->is_failed = true;
+    }
+    lock_release(&engine->registry.lock);
+    buf_fini(&encoded);
+}
+
+/* ---- clients */
+
+void stage_client(struct context *context, struct group *group) {
+    if (!stage_is_wanted(context)) return;
+    struct group_client *client = group_client(group);
+    client->version = version_take(context);
+    effect_write_client(stage_buf(context),
+                        &(struct effect_client){.namespace = group->namespace->key,
+                                                .version = client->version,
+                                                .created_at = client->created_at,
+                                                .updated_at = client->updated_at,
+                                                .has_last_active = client->has_last_active,
+                                                .last_born = client->last_active.born & ~GROUP_ENTRY_DEAD,
+                                                .last_hash = client->last_active.hash,
+                                                .name = bytes_of(group->name, group->name_size)});
+}
