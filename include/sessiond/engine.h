@@ -325,6 +325,7 @@ struct snapshot_cursor {
     uint32_t part;
     uint32_t shard;
     uint64_t position;
+    uint64_t version; /* the newest that anything told so far bears: the log has to be as far before this may count */
     bool is_inside, is_done;
 };
 
