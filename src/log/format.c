@@ -88,7 +88,8 @@ enum header_state file_header_read(const uint8_t in[FILE_HEADER_BYTES], struct f
         take_bytes(&at, out->key_id, sizeof out->key_id);
         take_bytes(&at, out->stream_header, sizeof out->stream_header);
     }
-    bool is_known = out->format == FILE_FORMAT && kind == out->kind && out->number > 0 && flags <= FLAG_SEALED;
+    bool is_known = out->format == FILE_FORMAT && kind == out->kind && out->number > 0 && flags <= FLAG_SEALED &&
+                    time_is_possible(out->server_ms) && time_is_possible(out->wall_ms);
     return is_known ? HEADER_WHOLE : HEADER_DAMAGED;
 }
 

@@ -61,6 +61,11 @@ struct frame_header {
     uint64_t checksum; /* over the other fields and the payload */
 };
 
+/* Times of some 140,000 years on either side; sums of a few of them do not overflow. */
+static inline bool time_is_possible(int64_t at_ms) {
+    return at_ms > -(INT64_C(1) << 52) && at_ms < INT64_C(1) << 52;
+}
+
 void file_header_write(const struct file_header *header, uint8_t out[FILE_HEADER_BYTES]);
 
 enum header_state { HEADER_WHOLE, HEADER_FOREIGN, HEADER_NEWER, HEADER_DAMAGED };
