@@ -41,11 +41,12 @@ struct seat {
 /* What stands under an id: a session (with `session.id` set), an alias, or a tombstone. */
 struct entry {
     bool is_used, is_tombstone;
-    bool is_told;           /* that its deadline has passed */
-    struct session session; /* of a tombstone: only id. An alias: id, replaced_by, absolute_expires_at */
-    int64_t died_at;        /* of tombstones and aliases: tombstone_ms counts from here */
-    uint64_t sequence;      /* grows with every session that begins; kept under a new id */
-    struct seat *seat;      /* of a pool's session; NULL: in no pool */
+    bool is_forgotten, is_uncovered; /* no longer kept, and no longer refused for its death, when a policy changed */
+    bool is_told;                    /* that its deadline has passed */
+    struct session session;          /* of a tombstone: only id. An alias: id, replaced_by, absolute_expires_at */
+    int64_t died_at;                 /* of tombstones and aliases: tombstone_ms counts from here */
+    uint64_t sequence;               /* grows with every session that begins; kept under a new id */
+    struct seat *seat;               /* of a pool's session; NULL: in no pool */
 };
 
 struct pool {
@@ -123,6 +124,8 @@ struct entry *entry_make(struct space *space);
  * that does. */
 int64_t naive_forgotten_at(const struct space *space, const struct entry *entry);
 enum presence naive_judge(const struct space *space, const struct entry *entry, int64_t now_ms);
+/* What is forgotten by now stays so under the next policy. */
+void naive_forget_for_good(struct space *space, int64_t now_ms);
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms);
 bool is_member(const struct session *session, enum group_kind group, struct bytes name);
 uint64_t count_living(const struct space *space, enum group_kind group, struct bytes name, int64_t now_ms);

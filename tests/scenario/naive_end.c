@@ -161,6 +161,7 @@ void naive_configure(struct naive *naive, struct verb *verb, int64_t now_ms) {
     if (is_write && !(space = space_make(naive, verb->namespace, &verb->error))) return;
     verb->is_found = space != NULL;
     if (!space) return;
+    if (verb->configure.change) naive_forget_for_good(space, now_ms);
     if (verb->configure.change) naive->options.policy_apply(&space->policy, verb->configure.change);
     if (verb->configure.purge_interval_ms) space->purge_interval_ms = verb->configure.purge_interval_ms;
     if (verb->configure.sets_purging) space->is_purging = verb->configure.is_purging;

@@ -61,8 +61,8 @@ struct entry *entry_find(struct space *space, struct bytes id) {
     return NULL;
 }
 
-static bool covers(const struct space *space, int64_t died_at, int64_t now_ms) {
-    return now_ms < died_at + space->policy.tombstone_ms;
+static bool covers(const struct space *space, const struct entry *entry, int64_t died_at, int64_t now_ms) {
+    return !entry->is_uncovered && now_ms < died_at + space->policy.tombstone_ms;
 }
 
 int64_t naive_forgotten_at(const struct space *space, const struct entry *entry) {
@@ -77,13 +77,25 @@ enum presence naive_judge(const struct space *space, const struct entry *entry, 
     const struct session *session = &entry->session;
     bool is_readable = session->is_alias && now_ms < session->absolute_expires_at;
     if (entry->is_tombstone || session->is_alias)
-        return is_readable || covers(space, entry->died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+        return is_readable || covers(space, entry, entry->died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (naive_forgotten_at(space, entry) <= now_ms)
-        return covers(space, entry->seat->usage.retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+        return covers(space, entry, entry->seat->usage.retired_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
     if (session_is_alive(session, now_ms)) return PRESENCE_ALIVE;
     int64_t died_at = session_died_at(session, now_ms);
-    if (now_ms < died_at + space->policy.retention_ms) return PRESENCE_DEAD;
-    return covers(space, died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+    if (!entry->is_forgotten && now_ms < died_at + space->policy.retention_ms) return PRESENCE_DEAD;
+    return covers(space, entry, died_at, now_ms) ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
+}
+
+void naive_forget_for_good(struct space *space, int64_t now_ms) {
+    for (unsigned i = 0; i < space->entry_count; i++) {
+        struct entry *entry = &space->entries[i];
+        enum presence presence = naive_judge(space, entry, now_ms);
+        if (!entry->is_used || entry->seat || presence == PRESENCE_ALIVE) continue;
+        bool is_record = !entry->is_tombstone && !entry->session.is_alias;
+        int64_t died_at = is_record ? session_died_at(&entry->session, now_ms) : entry->died_at;
+        entry->is_forgotten |= presence != PRESENCE_DEAD;
+        entry->is_uncovered |= !covers(space, entry, died_at, now_ms);
+    }
 }
 
 bool is_kept(const struct space *space, const struct entry *entry, int64_t now_ms) {

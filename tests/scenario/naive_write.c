@@ -26,6 +26,7 @@ void destroy_session(struct naive *naive, struct space *space, struct entry *ent
     entry->session.version = next_version(naive, now_ms);
     tell(naive, space, EVENT_DESTROYED, &entry->session, now_ms);
     put_tombstone(naive, entry, now_ms);
+    entry->is_uncovered = false;
 }
 
 void end_session(struct naive *naive, struct space *space, struct entry *entry, enum status status, struct bytes reason,
@@ -181,7 +182,7 @@ static void publish(struct naive *naive, struct space *space, struct entry *entr
     entry->session.is_touch = false;
     entry->session.birth = 1;
     entry->session.version = next_version(naive, now_ms);
-    entry->is_tombstone = entry->is_told = false;
+    entry->is_tombstone = entry->is_told = entry->is_forgotten = entry->is_uncovered = false;
 }
 
 struct entry *write_draft(struct naive *naive, struct space *space, struct entry *entry, enum presence presence,

@@ -25,9 +25,12 @@ static void keep_forgotten(struct context *context, struct namespace *namespace,
                            const struct policy *new) {
     if (new->retention_ms > old->retention_ms)
         namespace_note_purge(namespace, version_take(context), context->now_ms, context->now_ms - old->retention_ms);
-    uint64_t floor = version_of_moment(context->now_ms - old->tombstone_ms + 1);
-    if (new->tombstone_ms > old->tombstone_ms && floor > atomic_load(&namespace->tombstone_floor) + 1)
-        atomic_store(&namespace->tombstone_floor, floor - 1);
+    if (new->tombstone_ms <= old->tombstone_ms) return;
+    /* Of this millisecond only what ended before. */
+    uint64_t floor = version_of_moment(context->now_ms - old->tombstone_ms + 1) - 1;
+    uint64_t version = version_take(context);
+    if (version < floor) floor = version;
+    if (floor > atomic_load(&namespace->tombstone_floor)) atomic_store(&namespace->tombstone_floor, floor);
 }
 
 /* Under the registry's lock. False: *error says why nothing changed. */

@@ -24,6 +24,7 @@ static enum judged judge_dead(const struct namespace *namespace, const struct se
     int64_t retention_ms = namespace_policy(namespace)->retention_ms;
     int64_t purged_at = namespace_purged_at(namespace, view->version, died_at);
     *tombstone = version_of_moment(died_at);
+    if (view->version > *tombstone) *tombstone = view->version; /* it was written in that millisecond */
     if (!is_outdated)
         return purged_at != INT64_MAX || now_ms >= died_at + retention_ms ? JUDGED_FORGOTTEN : JUDGED_DEAD;
     /* If it was still to be seen when the namespace was cleared, that was its end. */
