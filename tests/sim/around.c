@@ -17,6 +17,8 @@ static bool of(struct world *world, unsigned percent) {
 
 void around_open(struct world *world, bool is_naive) {
     world->around_chance = world->seed * UINT64_C(0xda942042e4dd58b5) + 11;
+    world->rare_chance = world->around_chance + 1;
+    world->changes_retention = of(world, 30) && !world->has_pools;
     world->sets_clock = of(world, 25);
     world->has_purging = of(world, 20);
     world->bounds_bytes = of(world, 20);
@@ -45,6 +47,16 @@ static void set_purging(struct world *world, struct peer *peer) {
     call.interval.is_given = of(world, 50);
     call.interval.is_nil = of(world, 10);
     call.interval.value = 95 + (int64_t)below(world, of(world, 50) ? 20 : 3000);
+    ask(world, peer, &call);
+}
+
+/* How long the dead and the destroyed are remembered. Where there are pools it is as it was in the beginning. */
+static void change_retention(struct world *world, struct peer *peer) {
+    struct call call = {.op = OP_NAMESPACE_CONFIGURE};
+    struct policy_change *change = &call.change;
+    if (of(world, 70)) change->given |= POLICY_RETENTION_MS, change->values.retention_ms = (int64_t)below(world, 3000);
+    if (of(world, 50)) change->given |= POLICY_TOMBSTONE_MS, change->values.tombstone_ms = (int64_t)below(world, 4000);
+    if (of(world, 5)) change->nil = change->given;
     ask(world, peer, &call);
 }
 
@@ -184,6 +196,7 @@ static void load(struct world *world, struct peer *peer) {
 void around_step(struct world *world, struct peer *peer) {
     if (world->sets_clock && of(world, 5)) set_clock(world);
     if (of(world, world->has_purging ? 4 : 0)) set_purging(world, peer);
+    if (world->changes_retention && of(world, 3)) change_retention(world, peer);
     if (world->bounds_memory && of(world, 4)) bound_memory(world);
     if (world->bounds_bytes && of(world, 4)) bound_bytes(world, peer);
     if (world->has_pools && of(world, 5)) load(world, peer);

@@ -65,6 +65,12 @@ static void option_bool(struct options *options, const char *name, bool is_given
     mp_write_bool(&options->body, value);
 }
 
+static void option_score(struct options *options, const char *name, const struct score *score) {
+    if (!score->is_given) return;
+    option_name(options, name);
+    mp_write_double(&options->body, score->value);
+}
+
 static void option_blob(struct options *options, const char *name, const struct blob *blob) {
     if (!blob->is_given) return;
     option_name(options, name);
@@ -284,7 +290,19 @@ static void write_codes(struct buf *out, const struct status_codes *codes) {
 static const char *const strategies[] = {"random", "round_robin", "use_until_failure", "least_used", "least_recent"};
 static const char *const makings[] = {"auto", "ask", "never"};
 
-static void option_pool_policy(struct options *options, const struct pool_policy_change *change) {
+/* Entries that go back to their defaults; what is left of the change. */
+static struct pool_policy_change option_pool_defaults(struct options *options, struct pool_policy_change change) {
+    static const char *const names[] = {
+        "max_pool_size",         "absolute_timeout_ms",  "idle_timeout_ms", "max_usage_count", "max_error_score",
+        "error_score_decrement", "blocked_status_codes", "cooldown_ms",     "max_concurrent",  "strategy"};
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (change.given & change.nil & UINT64_C(1) << i) option_name(options, names[i]), mp_write_nil(&options->body);
+    change.given &= ~change.nil;
+    return change;
+}
+
+static void option_pool_policy(struct options *options, const struct pool_policy_change *asked) {
+    const struct pool_policy_change left = option_pool_defaults(options, *asked), *change = &left;
     const struct pool_policy *values = &change->values;
     struct buf *out = &options->body;
     option_uint(options, "max_pool_size", change->given & POOL_POLICY_MAX_POOL_SIZE, values->max_pool_size);
@@ -320,6 +338,10 @@ static void option_pool(struct options *options, const struct call *call) {
     }
     option_number(options, "usage_count", &call->usage_count);
     option_number(options, "max_usage_count", &call->max_usage);
+    option_number(options, "error_count", &call->error_count);
+    option_score(options, "error_score", &call->score);
+    option_score(options, "max_error_score", &call->max_score);
+    option_score(options, "error_score_decrement", &call->decrement);
     option_bool(options, "force", call->force, true);
 }
 
@@ -349,6 +371,7 @@ static void write_options(struct options *options, const struct call *call) {
     if (call->op == OP_SERVER_HELLO) option_string(options, "namespace", call->namespace);
     option_bool(options, "touch", call->touch, true);
     option_bool(options, "public_only", call->public_only, true);
+    if (call->op == OP_SERVER_HELLO) option_string(options, "client_name", call->client_name);
     option_bool(options, "include_dead", call->include_dead, true);
     option_bool(options, "revive", call->revive, true);
     option_bool(options, "create", call->create, true);

@@ -22,6 +22,10 @@ struct number {
     bool is_given, is_nil;
     int64_t value;
 };
+struct score {
+    bool is_given;
+    double value;
+};
 struct blob {
     bool is_given, is_nil;
     struct bytes value; /* encoded */
@@ -80,6 +84,8 @@ struct call {
     uint64_t use, fence;                  /* 0: not given */
     unsigned extra_code;                  /* 0: not given */
     struct number usage_count, max_usage; /* never nil */
+    struct number error_count;            /* never nil */
+    struct score score, max_score, decrement;
     bool force;
     struct bytes records;       /* of pool.load: an encoded array */
     const char *record_refusal; /* one of them is malformed: the error's code; NULL: none is */

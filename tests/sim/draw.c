@@ -531,6 +531,7 @@ void draw_call(struct world *world, const char *default_namespace, bool may_noti
         call->op = OP_SESSION_COUNT;
     draw_arguments(world, call);
     draw_form(world, call);
+    rare_enrich(world, call);
     bool is_write = op_infos[call->op].is_write && call->op != OP_NAMESPACE_CONFIGURE && takes_namespace &&
                     (!is_of_pool || call->op == OP_POOL_MARK || call->op == OP_POOL_ADD);
     if (is_write && call->op != OP_NAMESPACE_DROP && of(world, 25) && !call->is_default_namespace)

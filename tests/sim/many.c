@@ -210,12 +210,25 @@ static bool expect_policy(struct model *model, const struct policy *policy, stru
     return is_equal || complain(model, "the policy is another");
 }
 
+/* What is forgotten by now stays so, however long the next policy keeps the dead and the destroyed. */
+static void forget_for_good(struct model *model, unsigned namespace) {
+    for (unsigned i = 0; i < model->record_count; i++) {
+        struct record *record = &model->records[i];
+        if (record->namespace != namespace || record->seat) continue;
+        enum stands stands = judge(model, record, model->moment);
+        if (stands == STANDS_ALIVE) continue;
+        record->is_forgotten |= stands == STANDS_NOTHING || stands == STANDS_TOMBSTONE;
+        record->is_unburied |= !is_covered(model, record, model->moment);
+    }
+}
+
 bool do_configure(struct model *model, const struct call *call, const struct answer *answer) {
     struct namespace_model *namespace = &model->namespaces[model_namespace(model, call->namespace)];
     const uint64_t given = call->change.given & ~call->change.nil;
     if (given & POLICY_COOKIE && !cookie_is_good(&call->change.values.cookie))
         return expect_error(model, answer, "BAD_REQUEST");
     if (hashed_changes(model, call, answer)) return expect_error(model, answer, "CONFLICT");
+    forget_for_good(model, (unsigned)(namespace - model->namespaces));
     policy_apply(&namespace->policy, &call->change);
     namespace->existence = EXISTS_YES;
     if (call->change.given & POLICY_COOKIE_SECRETS) {
@@ -233,6 +246,7 @@ bool do_describe(struct model *model, const struct call *call, int64_t now_ms, c
     if (is_nil(answer->result)) return namespace->existence != EXISTS_YES || complain(model, "should not be nil");
     if (namespace->existence == EXISTS_NO) return complain(model, "should be nil");
     return expect_policy(model, &namespace->policy, map_value(answer->result, "policy")) &&
+           expect_bytes(model, (unsigned)(namespace - model->namespaces), map_value(answer->result, "bytes")) &&
            expect_purging(model, namespace, map_value(answer->result, "purging")) &&
            expect_whole_count(model, call, now_ms, integer_of(map_value(answer->result, "sessions")));
 }

@@ -38,6 +38,11 @@ static uint64_t sum(const struct model *model, unsigned namespace, bool of_most)
     return bytes;
 }
 
+bool expect_bytes(struct model *model, unsigned namespace, struct bytes encoded) {
+    int64_t got = integer_of(encoded), least = (int64_t)sum(model, namespace, false);
+    return got >= least || complain(model, "its sessions should take %lld bytes at least", (long long)least);
+}
+
 static bool may_be_too_much(const struct model *model, unsigned namespace, uint64_t most) {
     uint64_t max = model->namespaces[namespace].policy.max_bytes;
     return max && sum(model, namespace, true) + ALIAS_MOST + most > max;

@@ -86,8 +86,8 @@ static struct record *find_or_add(struct model *model, unsigned namespace, const
     return record;
 }
 
-static bool is_buried(int64_t died_at, const struct policy *policy, int64_t now_ms) {
-    return policy->tombstone_ms > 0 && now_ms < died_at + policy->tombstone_ms;
+static bool is_buried(const struct record *record, int64_t died_at, const struct policy *policy, int64_t now_ms) {
+    return !record->is_unburied && policy->tombstone_ms > 0 && now_ms < died_at + policy->tombstone_ms;
 }
 
 int64_t record_forgotten_at(const struct model *model, const struct record *record) {
@@ -96,19 +96,24 @@ int64_t record_forgotten_at(const struct model *model, const struct record *reco
     return status_is_living(record_status(record, at)) ? at : INT64_MAX;
 }
 
+bool is_covered(const struct model *model, const struct record *record, int64_t now_ms) {
+    int64_t died_at = record->kind == KIND_RECORD ? record_died_at(record, now_ms) : record->buried_at;
+    return is_buried(record, died_at, &model->namespaces[record->namespace].policy, now_ms);
+}
+
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms) {
     const struct namespace_model *namespace = &model->namespaces[record->namespace];
     const struct policy *policy = &namespace->policy;
     if (record->kind == KIND_ALIAS && now_ms < record->alias_until) return STANDS_ALIAS;
     if (record->kind != KIND_RECORD)
-        return is_buried(record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+        return is_buried(record, record->buried_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (record_forgotten_at(model, record) <= now_ms)
-        return is_buried(record->seat->retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+        return is_buried(record, record->seat->retired_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
     if (status_is_living(record_status(record, now_ms))) return STANDS_ALIVE;
     int64_t died_at = record_died_at(record, now_ms);
     bool is_purged = namespace->purged_at && died_at <= namespace->purged_at && !record->outlives_purge;
-    if (now_ms < died_at + policy->retention_ms && !is_purged) return STANDS_DEAD;
-    return is_buried(died_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
+    if (now_ms < died_at + policy->retention_ms && !is_purged && !record->is_forgotten) return STANDS_DEAD;
+    return is_buried(record, died_at, policy, now_ms) ? STANDS_TOMBSTONE : STANDS_NOTHING;
 }
 
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record) {
@@ -166,6 +171,7 @@ int64_t model_due(const struct model *model, unsigned n, unsigned which) {
 void entomb(struct record *record, int64_t now_ms) {
     record->kind = KIND_TOMBSTONE;
     record->buried_at = now_ms;
+    record->is_unburied = false;
 }
 
 void bury(struct model *model, struct record *record, int64_t now_ms) {
@@ -200,6 +206,7 @@ void set_status(struct model *model, struct record *record, enum status status, 
                 int64_t now_ms) {
     told_deadline(model, record, now_ms);
     record->status = status;
+    record->is_unburied = false;
     record->status_at = status_is_living(status) ? 0 : now_ms;
     strcpy(record->reason, reason);
     strcpy(record->replaced_by, by);
@@ -363,6 +370,22 @@ static bool expect_watch(struct model *model, const struct answer *answer) {
            complain(model, "the watch should be number %llu", (unsigned long long)model->watch_number);
 }
 
+static bool expect_now(struct model *model, const struct answer *answer) {
+    if (!answer->error.data) return true;
+    return expect_ok(model, answer) && (integer_of(map_value(answer->result, "now")) == model->moment ||
+                                        complain(model, "now should be %lld", (long long)model->moment));
+}
+
+static bool expect_hello(struct model *model, const struct call *call, const struct answer *answer) {
+    if (call->has_version && call->version != PROTOCOL_VERSION) return expect_error(model, answer, "BAD_REQUEST");
+    if (!answer->error.data) return true;
+    if (!expect_now(model, answer)) return false;
+    struct mp_cursor name = mp_cursor_of(map_value(answer->result, "namespace"));
+    return (integer_of(map_value(answer->result, "version")) == PROTOCOL_VERSION &&
+            bytes_equal(mp_read_bytes(&name), bytes_of_string(call->namespace))) ||
+           complain(model, "version and namespace should be what hello said");
+}
+
 static bool execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     bool is_expected, contradicts = call->op == OP_SESSION_TOUCH && touch_contradicts(call);
     if (call->form == ID_COOKIE && !contradicts && !cookie_admits(model, call, answer, &is_expected))
@@ -371,8 +394,8 @@ static bool execute(struct model *model, const struct call *call, int64_t now_ms
         !hashed_admits(model, call, answer, &is_expected))
         return is_expected;
     switch (call->op) {
-    case OP_SERVER_HELLO: return expect_ok(model, answer);
-    case OP_SERVER_PING: return expect_ok(model, answer);
+    case OP_SERVER_HELLO: return expect_hello(model, call, answer);
+    case OP_SERVER_PING: return expect_now(model, answer);
     case OP_SERVER_STATS: return expect_ok(model, answer);
     case OP_SERVER_PURGING: return do_purging(model, call, now_ms, answer);
     case OP_SESSION_VALIDATE: return do_validate(model, call, now_ms, answer);

@@ -95,8 +95,9 @@ struct record {
     char bound[3][16]; /* user agent, address, device key; "": not bound */
     uint64_t version;  /* 0: not seen yet, but above version_floor */
     uint64_t version_floor;
-    bool outlives_purge; /* written after the namespace's last purge */
-    unsigned writes;     /* how often it was written */
+    bool outlives_purge;            /* written after the namespace's last purge */
+    unsigned writes;                /* how often it was written */
+    bool is_forgotten, is_unburied; /* no longer kept, and no longer refused for its death, when a policy changed */
     bool is_deadline_told;
     bool is_made; /* by its pool */
 };
@@ -162,7 +163,9 @@ struct model {
     struct arena *arena;
     struct pool_model pools[POOLS_MAX];
     unsigned pool_count;
-    struct bytes states[STATES_MAX];    /* what pool.state answered last: arrays of records */
+    struct bytes states[STATES_MAX]; /* what pool.state answered last: arrays of records */
+    struct bytes pool_cursor;        /* where the last page of a pool ended; absent: at its end */
+    char cursor_namespace[16], cursor_pool[16];
     unsigned state_count;               /* ever */
     struct waiter waiters[WAITERS_MAX]; /* in the order in which they came */
     unsigned waiter_count;

@@ -43,6 +43,10 @@ bool do_create(struct model *model, const struct call *call, int64_t now_ms, con
         enter_pool(model, call, &draft, pool);
         if (call->usage_count.is_given) draft.seat->usage_count = (uint64_t)call->usage_count.value;
         if (call->max_usage.is_given) draft.seat->max_usage = (uint64_t)call->max_usage.value;
+        if (call->error_count.is_given) draft.seat->error_count = (uint64_t)call->error_count.value;
+        if (call->score.is_given) draft.seat->score = call->score.value;
+        if (call->max_score.is_given) draft.seat->max_score = call->max_score.value;
+        if (call->decrement.is_given) draft.seat->decrement = call->decrement.value;
         draft.tags = call->op == OP_POOL_ADD && call->has_tags ? call->tags : 0;
     }
     if (!call->deadline.is_nil) set_deadline_given(&draft, policy, &call->deadline);

@@ -20,6 +20,8 @@ struct record *find(struct model *model, unsigned namespace, const char *id);
 /* When a retired one that lives until then is forgotten; INT64_MAX: it is none. One that dies before is kept as any
  * that does. */
 int64_t record_forgotten_at(const struct model *model, const struct record *record);
+/* Whether a dead or destroyed one's id is still refused for its death, if nothing else is left of it. */
+bool is_covered(const struct model *model, const struct record *record, int64_t now_ms);
 enum stands judge(const struct model *model, const struct record *record, int64_t now_ms);
 enum stands look(struct model *model, const struct call *call, int64_t now_ms, struct record **record);
 bool is_alive(const struct model *model, const struct record *record, int64_t now_ms);
@@ -123,6 +125,8 @@ void purge_namespace(struct model *model, unsigned namespace, int64_t now_ms);
  */
 bool lacks_memory(struct model *model, unsigned namespace, const struct record *old, const struct record *draft,
                   const char *id);
+/* What namespace.describe says that its sessions take. */
+bool expect_bytes(struct model *model, unsigned namespace, struct bytes encoded);
 /* Whether a pool is refused that would be a new one. */
 bool lacks_memory_for_pool(struct model *model);
 /* Whether one more session may have been too much, though the answer does not say so. */

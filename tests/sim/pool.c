@@ -120,7 +120,7 @@ bool pool_has_place(struct model *model, const struct pool_model *pool, bool tak
 }
 
 struct counts {
-    int64_t usable, retired, leased, held, waiting, kept;
+    int64_t usable, retired, leased, cooling, held, waiting, kept;
 };
 
 static struct counts count_pool(struct model *model, const struct pool_model *pool, int64_t now_ms) {
@@ -134,6 +134,8 @@ static struct counts count_pool(struct model *model, const struct pool_model *po
         counts.usable += seat_is_usable(model, record, now_ms);
         counts.retired += record->seat->retired_at != 0; /* dead or alive, as long as it is kept */
         counts.leased += record->seat->leased_until != 0 && stands == STANDS_ALIVE;
+        counts.cooling +=
+            record->seat->ready_at && !record->seat->leased_until && seat_is_usable(model, record, now_ms);
     }
     for (unsigned i = 0; i < model->waiter_count; i++) {
         const struct call *call = model->waiters[i].call;
@@ -169,6 +171,7 @@ static bool expect_state(struct model *model, struct pool_model *pool, int64_t n
     return expect_made(model, answer->result, "usable_count", counts.usable, now_ms) &&
            expect_count(model, answer->result, "retired_count", counts.retired) &&
            expect_made(model, answer->result, "leased_count", counts.leased, now_ms) &&
+           expect_made(model, answer->result, "cooling_count", counts.cooling, now_ms) &&
            expect_count(model, answer->result, "held_count", counts.held) &&
            expect_count(model, answer->result, "waiting_count", counts.waiting);
 }
@@ -209,6 +212,15 @@ bool do_pool_reset(struct model *model, const struct call *call, int64_t now_ms,
     return expect_state(model, pool, now_ms, answer);
 }
 
+/* Keeps where the page ended. True: the list ended with it. */
+static bool note_cursor(struct model *model, const struct call *call, struct bytes encoded) {
+    struct mp_cursor cursor = mp_cursor_of(encoded);
+    strcpy(model->cursor_namespace, call->namespace);
+    strcpy(model->cursor_pool, call->pool);
+    model->pool_cursor = is_nil(encoded) ? BYTES_ABSENT : mp_read_bytes(&cursor);
+    return is_nil(encoded);
+}
+
 bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct pool_model *pool = make_pool(model, model_namespace(model, call->namespace), call->pool);
     struct counts counts = count_pool(model, pool, now_ms);
@@ -239,7 +251,9 @@ bool do_pool_state(struct model *model, const struct call *call, int64_t now_ms,
         if (!compare_record(model, record, id, call->fields ? call->fields : FIELDS_DEFAULT, now_ms, encoded))
             return false;
     }
-    bool has_end = is_nil(map_value(answer->result, "cursor"));
+    if (count > (call->limit ? call->limit : 1000)) return complain(model, "%u sessions on a page", count);
+    bool has_end = note_cursor(model, call, map_value(answer->result, "cursor"));
+    if (!bytes_is_absent(call->cursor)) return true;
     int64_t least = counts.kept - (model->made_at == now_ms ? model->made_count : 0);
     return !has_end || (count >= least && count <= counts.kept) ||
            complain(model, "%u of %lld sessions", count, (long long)counts.kept);

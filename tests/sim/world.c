@@ -326,7 +326,8 @@ void world_issue(struct world *world, struct peer *peer, const struct call *draw
     if (is_sweep(call->op)) world->model.namespaces[model_namespace(&world->model, call->namespace)].sweeps_ahead++;
     if (call->op_id)
         world->repeatable[world->repeatable_count++ % KNOWN_MAX] = peer->queue[(peer->queue_end - 1) % QUEUE_MAX];
-    if (call->op == OP_SERVER_HELLO) strcpy(peer->default_namespace, call->namespace);
+    bool is_hello = call->op == OP_SERVER_HELLO && (!call->has_version || call->version == PROTOCOL_VERSION);
+    if (is_hello) strcpy(peer->default_namespace, call->namespace);
 }
 
 /* Sends a request with an op_id once more, here or elsewhere, as a client does that lost the answer. */

@@ -109,7 +109,8 @@ struct world {
     struct keyring keyring;
     bool has_watches;
     uint64_t watch_chance;
-    uint64_t around_chance;
+    uint64_t around_chance, rare_chance;
+    bool changes_retention;
     bool sets_clock, has_purging, bounds_bytes, bounds_memory;
     bool is_timely; /* each moment at which something is due comes by itself */
     struct watch watches[WATCHES_MAX];
@@ -200,6 +201,9 @@ void around_open(struct world *world, bool is_naive);
 /* Looks how much memory the server takes: before it is fed, or afterwards. */
 void around_measure(struct world *world, bool is_after);
 void around_step(struct world *world, struct peer *peer);
+
+/* ---- rare.c */
+void rare_enrich(struct world *world, struct call *call);
 
 /* ---- inbox.c: answers that have come */
 /* Takes what the connection has been sent into its inbox. */
