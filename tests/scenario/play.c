@@ -55,7 +55,12 @@ void play_open(struct play *play) {
                                      .limits = play->engine_limits,
                                      .env = &play->env,
                                      .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply};
+                                     .policy_apply = policy_apply,
+                                     .policy_encode = codec_write_policy,
+                                     .policy_decode = codec_read_policy,
+                                     .pool_policy_encode = codec_write_pool_policy,
+                                     .pool_policy_decode = codec_read_pool_policy,
+                                     .journal = play->mode->is_late ? &play->late.journal : NULL};
     pool_engine_options(&options);
     late_open(&play->late, &play->env);
     play->engine = play->late.engine = play->mode->engine_open(&options);
@@ -63,7 +68,7 @@ void play_open(struct play *play) {
                                                         .now_ms = BASE_MS,
                                                         .engine = play->engine,
                                                         .env = &play->env,
-                                                        .journal = play->mode->is_late ? &play->late.journal : NULL,
+                                                        .journal = options.journal,
                                                         .limits = play->limits});
     for (unsigned i = 0; i < LOOPS; i++) {
         play->loops[i] = server_loop_open(play->server, i);

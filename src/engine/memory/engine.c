@@ -115,6 +115,14 @@ static enum submit_state verb_execute(struct context *context, struct recent *re
     return SUBMIT_DONE;
 }
 
+/* The tombstone of what died by a deadline is dated by that, and bears no version that anybody took: whoever waited for
+ * it would wait for the next write. What the answer depends on was taken before it was given. */
+static void verb_depend(struct memory_engine *engine, struct verb *verb) {
+    if (!engine->journal || verb->depends_on <= journal_mark(engine->journal)) return;
+    uint64_t last = atomic_load(&engine->last_version);
+    if (verb->depends_on > last) verb->depends_on = last;
+}
+
 static void memory_submit(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
                           size_t count, int64_t now_ms) {
     struct memory_engine *engine = of(self);
@@ -131,6 +139,7 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
             pools_work(&context,
                        &pool_budget); /* no answer depends on whether a timer ran, nor on what is in a batch */
             states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
+            verb_depend(engine, &verbs[done + i]);
             stage_relieve(engine, context.loop);
         }
         done += batch;
