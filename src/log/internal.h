@@ -124,9 +124,8 @@ struct log {
     enum frame_kind pending_kind;
     uint64_t pending_queue;   /* bytes of the queue that it stands for */
     uint64_t pending_effects; /* the same without overhead */
-    uint64_t pending_frames;
-    bool is_marked;     /* nothing but a MARK would stand behind what is written */
-    int64_t written_at; /* when effects were written last */
+    bool is_marked;           /* nothing but a MARK would stand behind what is written */
+    int64_t written_at;       /* when effects were written last */
 
     /* ---- log_keep's alone */
     struct snapshot snapshot;

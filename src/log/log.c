@@ -70,7 +70,9 @@ static void sizes_set(struct log *log) {
     log->chunk_bytes = least(segment / 4, CHUNK_BYTES_MAX);
     if (log->chunk_bytes < CHUNK_BYTES_MIN) log->chunk_bytes = CHUNK_BYTES_MIN;
     log->slack_bytes = least(segment, CHUNK_BYTES_MAX) + CHUNK_BYTES_MIN + FRAME_OVERHEAD_BYTES;
-    log->reserve_bytes = log->options.loop_count * least(segment, LOOP_RESERVE_BYTES);
+    /* What frames add to it counts too: each chunk but the last is more than half full. */
+    uint64_t bytes = least(segment, LOOP_RESERVE_BYTES), frames = 2 * bytes / log->chunk_bytes + 2;
+    log->reserve_bytes = log->options.loop_count * (bytes + frames * FRAME_OVERHEAD_BYTES);
 }
 
 struct log *log_make(const struct log_options *options) {

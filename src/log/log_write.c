@@ -26,7 +26,6 @@ static struct file_out *current_out(struct log *log) {
 static void put_head(struct log *log, int64_t now_ms) {
     file_begin(log, current_out(log), FILE_LOG, now_ms, &log->pending);
     log->pending_kind = FRAME_EFFECTS;
-    log->pending_frames = 1;
     log->pending_effects = log->pending_queue = 0;
 }
 
@@ -37,6 +36,7 @@ static enum going segment_ready(struct log *log, int64_t now_ms) {
     struct segment *segment = log->current;
     if (segment && !segment->is_ending && space_must_end(log)) segment->is_ending = true;
     bool is_ending = segment && segment->is_ending, begins = !segment && log->spare;
+    bool is_spent = segment && !log->spare && segment->out.position >= segment->allocated - log->slack_bytes;
     if (begins) {
         log->current = log->spare;
         log->spare = NULL;
@@ -47,7 +47,7 @@ static enum going segment_ready(struct log *log, int64_t now_ms) {
         log_signal(log, LOG_SYNC);
         return GOING_WAITS;
     }
-    if (segment) return GOING_ON;
+    if (segment && !is_spent) return GOING_ON;
     log_signal(log, LOG_KEEP);
     if (!begins) return GOING_WAITS;
     put_head(log, now_ms);
@@ -64,7 +64,6 @@ static void put_frame(struct log *log, enum frame_kind kind, uint64_t version, s
         .kind = kind, .synced = synced, .server_ms = now_ms, .version = version, .size = (uint32_t)payload.size};
     file_put_frame(current_out(log), &frame, payload, &log->pending);
     log->pending_kind = kind;
-    log->pending_frames = 1;
     log->pending_effects = payload.size;
     log->pending_queue = payload.size > 0 ? payload.size + FRAME_OVERHEAD_BYTES : 0;
 }
@@ -93,15 +92,22 @@ static bool next_frame(struct log *log, int64_t now_ms) {
     return true;
 }
 
+/* Figures of the pending bytes. Answers whether a snapshot may have come due. */
+static bool count_bytes(struct log *log) {
+    uint64_t limit = log->options.snapshot_log_bytes, before = log->stats.log_effect_bytes_total - log->log_base;
+    uint64_t after = before + log->pending_effects;
+    log->queue_bytes -= log->pending_queue;
+    log->stats.log_bytes_total += log->pending.size;
+    log->stats.log_frames_total++;
+    log->stats.log_effect_bytes_total += log->pending_effects;
+    return after > 0 && (before == 0 || (before < limit && after >= limit));
+}
+
 /* The pending bytes are on their way: moves everything that follows from it. Under the lock. Answers whether the
  * syncing thread is to be told. */
 static bool count_written(struct log *log, int64_t now_ms) {
     struct segment *segment = log->current;
     segment->out.position += log->pending.size;
-    log->queue_bytes -= log->pending_queue;
-    log->stats.log_bytes_total += log->pending.size;
-    log->stats.log_frames_total += log->pending_frames;
-    log->stats.log_effect_bytes_total += log->pending_effects;
     log->is_write_denied = false;
     bool tells = false;
     if (log->pending_kind == FRAME_EFFECTS) {
@@ -145,12 +151,12 @@ static enum going write_pending(struct log *log, int64_t now_ms) {
     }
     bool begins = !log->current->is_begun;
     lock_take(&log->lock);
-    bool tells = count_written(log, now_ms);
+    bool is_due = count_bytes(log), tells = count_written(log, now_ms);
     lock_release(&log->lock);
     buf_clear(&log->pending);
     log->is_marked = log->pending_kind == FRAME_MARK;
     log->written_at = now_ms;
-    if (begins) log_signal(log, LOG_KEEP); /* a snapshot may wait for it */
+    if (begins || is_due) log_signal(log, LOG_KEEP); /* a snapshot may wait for it */
     if (tells) log_signal(log, LOG_SYNC);
     return GOING_ON;
 }

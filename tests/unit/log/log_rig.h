@@ -29,12 +29,12 @@ struct rig {
     int64_t due[LOG_THREAD_COUNT];
     _Atomic bool is_signalled[LOG_THREAD_COUNT];
     _Atomic unsigned woken[RIG_LOOPS];
-    _Atomic uint64_t last;        /* version taken */
-    _Atomic uint64_t staged_from; /* taken and not appended from here on; UINT64_MAX: all is */
-    size_t effect_bytes;
-    unsigned slice_count;    /* of snapshots, told */
-    uint64_t slice_versions; /* in one slice; 0: as many as there is room for */
-    uint64_t ahead;          /* added to the version that a walk says it has met */
+    _Atomic uint64_t last;           /* version taken */
+    _Atomic uint64_t staged_from;    /* taken and not appended from here on; UINT64_MAX: all is */
+    size_t effect_bytes, walk_bytes; /* of an effect, when it is appended and in a snapshot */
+    unsigned slice_count;            /* of snapshots, told */
+    uint64_t slice_versions;         /* in one slice; 0: as many as there is room for */
+    uint64_t ahead;                  /* added to the version that a walk says it has met */
     size_t preamble_bytes;
     uint8_t random;
 };
@@ -72,7 +72,7 @@ static inline void rig_snapshot(struct engine *engine, struct snapshot_cursor *c
     (void)now_ms;
     while (cursor->position < last && out->size < bytes_max &&
            (rig->slice_versions == 0 || told < rig->slice_versions)) {
-        rig_effect(out, ++cursor->position, RIG_EFFECT_MIN);
+        rig_effect(out, ++cursor->position, rig->walk_bytes);
         told++;
     }
     cursor->version = cursor->position + rig->ahead;
@@ -106,6 +106,7 @@ static inline struct rig *rig_make(enum log_level_of level) {
     rig->sim = sim_disk_open();
     rig->now_ms = 1000000;
     rig->effect_bytes = 100;
+    rig->walk_bytes = RIG_EFFECT_MIN;
     rig->preamble_bytes = 64;
     atomic_init(&rig->staged_from, UINT64_MAX);
     rig->options = (struct log_options){.disk = sim_disk_of(rig->sim),
@@ -151,6 +152,7 @@ static inline void rig_run(struct rig *rig) {
 }
 
 static inline void rig_pass(struct rig *rig, int64_t ms) {
+    rig_run(rig);
     for (int64_t end = rig->now_ms + ms; rig->now_ms < end;) {
         int64_t next = end;
         for (unsigned i = 0; i < LOG_THREAD_COUNT; i++)
@@ -197,6 +199,16 @@ static inline uint64_t rig_append(struct rig *rig) {
 static inline uint64_t rig_append_many(struct rig *rig, unsigned count) {
     for (unsigned i = 1; i < count; i++) rig_append(rig);
     return rig_append(rig);
+}
+
+/* The same, with the steps called in between. */
+static inline uint64_t rig_append_slowly(struct rig *rig, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        rig_append(rig);
+        if (i % 10 == 9) rig_run(rig);
+    }
+    rig_run(rig);
+    return atomic_load(&rig->last);
 }
 
 static inline enum journal_state rig_state(struct rig *rig) {
