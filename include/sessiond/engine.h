@@ -203,7 +203,9 @@ struct verb {
         } scan;
         struct {
             enum end_kind end;
-            enum group_kind group; /* for END_REVOKE, END_REMOVE and END_DESTROY */
+            /* For END_REVOKE, END_REMOVE and END_DESTROY. The end of a large group may be PENDING: it goes on in later
+             * turns, and cannot be cancelled. */
+            enum group_kind group;
             struct bytes group_name;
             struct bytes except; /* an encoded, checked array of ids; absent: none */
             struct bytes reason;

@@ -176,7 +176,6 @@ enum op_step client_destroy_begin(struct request *request) {
     struct verb *verb = request->verb;
     if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
     if (request->step == STEP_LOOK) {
-        codec_begin_result(request->out, request->msgid);
         ask_client(request, args->client);
         return STEP_SUBMIT;
     }

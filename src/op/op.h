@@ -65,6 +65,7 @@ struct request {
     bool is_unfinished;
     bool takes_errors; /* set by begin: end is called also where the engine refused the verb, and looks at its error */
     uint32_t step;     /* 0 in the first begin */
+    uint64_t depends_on; /* the newest version that one of its steps depends on; the server's */
     uint64_t carried[8]; /* the operation's own from step to step; all zero in the first begin */
     /* What request_take_namespace and request_take_id found out. */
     bool is_hashed; /* the namespace has hash_ids: the engine knows its sessions by handles */
@@ -99,11 +100,11 @@ extern const struct op_def op_defs[OP_COUNT];
  * alone in its submit. */
 static inline bool op_is_streaming(enum op op) {
     return op == OP_SESSION_LIST || op == OP_SESSION_GET_MANY || op == OP_NAMESPACE_LIST || op == OP_POOL_STATE ||
-           op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE || op == OP_CLIENT_DESTROY;
+           op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE;
 }
 
 /* Operations that ask the engine more than once. Each step runs alone in its submit, and no other request of the
- * connection between two of them; those of other connections may. */
+ * connection between two of them; those of other connections may. A step that does not stream may be PENDING. */
 static inline bool op_has_steps(enum op op) {
     return op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE || op == OP_CLIENT_DESTROY || op == OP_POOL_RESET ||
            op == OP_POOL_STATE || op == OP_POOL_LOAD;

@@ -146,55 +146,6 @@ static bool answers_several(const struct request *request) {
     return request->op == OP_POOL_ACQUIRE && request->args.pool_acquire.count > 1;
 }
 
-/* How many bytes of a session's data a request reads or copies at the cost of looking at one session; 0 where that does
- * not depend on what is stored: no data is copied, or it came with the request. */
-static size_t bytes_per_work(const struct request *request) {
-    const uint64_t touch_copies = SESSION_TOUCH_TIMEOUTS | SESSION_TOUCH_META | SESSION_TOUCH_ABSOLUTE_EXPIRES_AT;
-    switch (request->op) {
-    case OP_SESSION_PATCH: return PATCH_BYTES_PER_WORK;
-    case OP_SESSION_TOUCH: return request->args.any.given & touch_copies ? COPY_BYTES_PER_WORK : 0;
-    case OP_SESSION_SET: /* keeps meta */
-    case OP_SESSION_EXPIRE:
-    case OP_SESSION_ACTIVATE:
-    case OP_SESSION_END:
-    case OP_SESSION_REMOVE:
-    case OP_SESSION_REVOKE:
-    case OP_SESSION_ABANDON:
-    case OP_SESSION_REPLACE:
-    case OP_SESSION_ROTATE:
-    case OP_SESSION_REGENERATE: return COPY_BYTES_PER_WORK;
-    default: return 0;
-    }
-}
-
-/* What a request on one session costs at most, judged by the largest record so far. */
-static uint64_t copy_work(const struct server_loop *loop, const struct request *request) {
-    size_t bytes = bytes_per_work(request);
-    return bytes ? atomic_load_explicit(&loop->server->record_bytes_max, memory_order_relaxed) / bytes : 0;
-}
-
-/* Its cost is known only when it was executed: each ends the round before it. */
-static bool is_unbounded(enum op op) {
-    return op_runs_alone(op) || op == OP_SESSION_COUNT || op == OP_SESSION_REVOKE_ALL || op == OP_SESSION_CLEAR ||
-           op == OP_SESSION_PURGE;
-}
-
-/* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
- * seconds, and hold every copy that they replaced until the turn ends. */
-static bool is_heavy(enum op op, uint64_t copy_work) {
-    return is_unbounded(op) || copy_work > COPY_WORK_LIGHT;
-}
-
-/* What a request has cost. One that was refused may have read as much as the largest session has. */
-static uint64_t work_of(const struct server_loop *loop, const struct request *request) {
-    const struct verb *verb = request->verb;
-    size_t bytes = bytes_per_work(request);
-    if (verb->kind == VERB_SCAN || verb->kind == VERB_END_ALL) return HEAVY_WORK + verb->scan_result.work;
-    if (!bytes) return 0;
-    if (verb->is_found) return (verb->session.data.size + verb->session.meta.size) / bytes;
-    return verb->error.code == ERROR_NONE ? 0 : copy_work(loop, request);
-}
-
 /* Executing it again later instead is the same to everybody: it reads, and leaves no trace. */
 static bool is_rereadable(enum op op, const union op_args *args) {
     if (op == OP_SESSION_GET) return !args->session_get.touch;
@@ -396,44 +347,71 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
     return i;
 }
 
-/* One step of a request that runs alone: begins it, and has the engine answer its verb. Answers the version that the
- * step depends on. */
-static uint64_t step_execute(struct conn *conn, struct request *request) {
+/* The engine has answered the verb of a step. */
+static void step_answered(struct request *request) {
+    if (!request->takes_errors) request->error = request->verb->error;
+    if (request->verb->depends_on > request->depends_on) request->depends_on = request->verb->depends_on;
+}
+
+/* One step of a request that runs alone: begins it, and has the engine answer its verb. False: it is PENDING. */
+static bool step_execute(struct conn *conn, struct request *request) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
     batch->verb_count = 0;
+    request->is_unfinished = request->takes_errors = false;
     request->verb = &batch->verbs[0];
     verb_clear(request->verb);
     request_begin(batch, request);
     batch_submit(loop, batch, request->now_ms);
     loop->turn_work += STEP_WORK;
-    if (!request->verb) return 0;
-    assert(batch->states[0] == SUBMIT_DONE);
-    if (!request->takes_errors) request->error = request->verb->error;
+    if (!request->verb) return true;
+    if (batch->states[0] == SUBMIT_PENDING) return false;
+    step_answered(request);
     loop->turn_work += work_of(loop, request);
-    return request->verb->depends_on;
+    return true;
+}
+
+/* Ends a step whose verb was answered. True: there is another one. */
+static bool step_end(struct request *request, struct buf *out, size_t start) {
+    out->is_secret |= request->is_secret;
+    request_end(request, out);
+    bool is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
+    if (is_unfinished && !op_is_streaming(request->op)) out->size = start;
+    request->step += is_unfinished;
+    return is_unfinished;
+}
+
+/* Takes the steps of a request, from that on at which it stands; is_answered: its verb holds that one's answer.
+ * Where one is PENDING the rest waits for batch_go_on. */
+static void steps_execute(struct conn *conn, struct request *request, const struct batch_item *item, bool is_answered) {
+    struct buf *out = answer_buffer(conn, request);
+    size_t start = out->size;
+    request->out = out;
+    request->output_mark = start + conn->loop->output_mark;
+    do {
+        if (!is_answered && !step_execute(conn, request)) {
+            assert(!op_is_streaming(request->op) && out->size == start);
+            request_wait(conn, request, item);
+            return;
+        }
+        is_answered = false;
+    } while (step_end(request, out, start));
+    answer_settle(conn, request, item->replay, out, start, request->depends_on);
 }
 
 /* Executes a request that streams its answer or has several steps. */
-static void execute_alone(struct conn *conn, struct request *request, struct replay_entry *replay) {
-    struct buf *out = answer_buffer(conn, request);
-    size_t start = out->size;
-    uint64_t version = 0; /* the newest of all steps' */
-    request->out = out;
-    request->output_mark = start + conn->loop->output_mark;
+static void execute_alone(struct conn *conn, struct request *request, const struct batch_item *item) {
     request->streamed_count = 0;
     request->step = 0;
+    request->depends_on = 0;
     memset(request->carried, 0, sizeof request->carried);
-    for (bool is_unfinished = true; is_unfinished; request->step++) {
-        request->is_unfinished = request->takes_errors = false;
-        uint64_t depends_on = step_execute(conn, request);
-        if (depends_on > version) version = depends_on;
-        out->is_secret |= request->is_secret;
-        request_end(request, out);
-        is_unfinished = request->is_unfinished && request->error.code == ERROR_NONE && !out->is_failed;
-        if (is_unfinished && !op_is_streaming(request->op)) out->size = start;
-    }
-    answer_settle(conn, request, replay, out, start, version);
+    steps_execute(conn, request, item, false);
+}
+
+void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item) {
+    conn->loop->recent_policy.namespace = BYTES_ABSENT;
+    step_answered(request);
+    steps_execute(conn, request, item, true);
 }
 
 /* ---------------------------------------------------------------- adding */
@@ -476,7 +454,7 @@ static bool is_turning_point(enum op op) {
 static bool must_be_first(const struct server_loop *loop, const struct request *request, uint64_t copy_work,
                           bool is_reread) {
     size_t records = loop->batch.record_replies + answers_record(request->op);
-    if (is_unbounded(request->op) || answers_several(request)) return true;
+    if (op_is_unbounded(request->op) || answers_several(request)) return true;
     if (loop->batch.copy_work + copy_work > TURN_WORK_MAX) return true;
     if (request->op == OP_WATCH_START || request->op == OP_WATCH_STOP) return true;
     if (request->op == OP_SERVER_HELLO || is_turning_point(request->op)) return true;
@@ -498,10 +476,10 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
                                         size_t *size) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
-    uint64_t work = copy_work(loop, request);
+    uint64_t work = work_of_copy(loop, request);
     *size = 0;
     if (batch->count > 0 && must_be_first(loop, request, work, item->is_rereadable)) return ADD_ENOUGH;
-    if (is_heavy(request->op, work) && loop->turn_work >= TURN_WORK_MAX) {
+    if (work_is_heavy(request->op, work) && loop->turn_work >= TURN_WORK_MAX) {
         loop_rest(loop, conn);
         return ADD_ENOUGH;
     }
@@ -520,7 +498,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         gate_refuse_write(loop, request);
     *size = item->frame.size;
     if (op_runs_alone(request->op)) {
-        execute_alone(conn, request, item->replay);
+        execute_alone(conn, request, item);
         return ADD_ENOUGH;
     }
     request_begin(batch, request);
@@ -528,7 +506,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     batch->record_replies += answers_record(request->op);
     batch->copy_work += work;
     batch->count++;
-    return is_turning_point(request->op) ? ADD_ENOUGH : ADDED;
+    return is_turning_point(request->op) || request->op == OP_SESSION_REVOKE_ALL ? ADD_ENOUGH : ADDED;
 }
 
 /* Takes the message at the start of `input` into the batch, or answers it at once. *size: how long it is, if it was. */

@@ -3,8 +3,8 @@
  * Threads: a loop, its connections and its batch belong to the loop's thread. Of a server only the atomics, the replay
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
- * answers), gate (answers that wait until they are safe to give), replay (remembered answers), watch (the family
- * "watch", and events), ops_server (the family "server"). */
+ * answers), work (what requests cost), gate (answers that wait until they are safe to give), replay (remembered
+ * answers), watch (the family "watch", and events), ops_server (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 
@@ -94,8 +94,10 @@ struct waiting {
     uint64_t ticket;
     struct conn *conn;
     struct replay_entry *replay;
+    bool is_held;          /* the connection's next request begins only after it */
     bool is_queued;        /* an acquire that waits for a session: nobody works on it, and it can be given up */
     struct request *whole; /* owned; NULL for an acquire */
+    struct verb *answered; /* owned; of one of several steps: what the step was answered, while it is in stepping */
     uint64_t fields;
     size_t frame_size;
     uint8_t frame[];
@@ -123,12 +125,14 @@ struct server_loop {
     struct buf handles;                 /* of a request that names many ids, in a namespace with hash_ids */
     struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
     struct list notify;   /* connections with output that the shell has not heard of */
+    struct list stepping; /* waiting requests of which a step was answered */
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     struct list holding;  /* connections that hold answers */
     uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
     uint64_t events_wait; /* the version that the engine's next event waits for; 0: none does */
     uint64_t awaited;     /* what the journal was asked for; 0: nothing, or it was heard */
     uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
+    unsigned held_count;  /* of its connections */
     struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */
@@ -162,6 +166,7 @@ struct conn {
     struct list queued;     /* its acquires that wait for a session, the oldest first */
     unsigned waiting_count; /* requests whose verb is PENDING, the queued ones included */
     unsigned queued_count;
+    unsigned held_count; /* of the waiting ones: what has to be done before the connection's next request begins */
     struct list watches;
     unsigned watch_count;
     uint64_t watch_number; /* of the newest that it ever had */
@@ -192,6 +197,10 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
 struct request *loop_request_of(struct server_loop *loop, struct waiting *waiting);
 /* Forgets a request that was answered; frees it. */
 void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting);
+/* The same, and has the shell told of it, or frees the connection where it was the last of a closed one. */
+void loop_settle_waiting(struct server_loop *loop, struct waiting *waiting);
+/* A step of the request was answered; the next ones are taken once the engine has returned. */
+void loop_note_step(struct server_loop *loop, struct waiting *waiting, const struct verb *verb);
 /* Gives up an acquire that waits and answers it BUSY; nothing where its answer was given already. */
 void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message);
 
@@ -209,8 +218,22 @@ void conn_free(struct conn *conn);
 size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
 /* Makes a request's error BUSY. */
 void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms);
+/* Takes the steps that are left of a request whose PENDING step was answered; request->verb holds that answer. One that
+ * is PENDING once more waits anew. */
+void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item);
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
+
+/* ---- work.c */
+/* What a request on one session costs at most, judged by the largest record so far. */
+uint64_t work_of_copy(const struct server_loop *loop, const struct request *request);
+/* Its cost is known only when it was executed: each ends the round before it. */
+bool op_is_unbounded(enum op op);
+/* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
+ * seconds, and hold every copy that they replaced until the turn ends. */
+bool work_is_heavy(enum op op, uint64_t copy_work);
+/* What a request has cost. One that was refused may have read as much as the largest session has. */
+uint64_t work_of(const struct server_loop *loop, const struct request *request);
 
 /* ---- gate.c; with a journal only, but for what says otherwise */
 /* Refuses a write where the journal takes none now. */

@@ -18,6 +18,7 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     list_init(&loop->notify);
     list_init(&loop->resting);
     list_init(&loop->holding);
+    list_init(&loop->stepping);
     for (size_t i = 0; i < WATCH_BUCKETS; i++) list_init(&loop->watches[i]);
     for (size_t i = 0; i < WAITING_BUCKETS; i++) list_init(&loop->waiting[i]);
     for (size_t i = 0; i < BATCH_MAX; i++) {
@@ -33,7 +34,20 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
     return loop;
 }
 
+static void loop_take_steps(struct server_loop *loop);
+
+/* What was begun and cannot be given up comes to its end; nobody is there any more to hear of it. */
+static void loop_finish_held(struct server_loop *loop) {
+    while (loop->held_count > 0) {
+        server_loop_enter(loop);
+        loop->engine->vtable->advance(loop->engine, loop->index, loop->now_ms, 1);
+        loop_take_steps(loop);
+        server_loop_leave(loop);
+    }
+}
+
 void server_loop_close(struct server_loop *loop) {
+    loop_finish_held(loop);
     assert(!loop->is_in_turn && list_is_empty(&loop->notify) && list_is_empty(&loop->resting));
     assert(list_is_empty(&loop->holding));
     for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
@@ -122,6 +136,7 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
     loop->now_ms = now_ms;
     loop_end_waiting(loop);
     int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, now_ms, budget);
+    loop_take_steps(loop);
     if (now_ms >= loop->forget_at) {
         struct server *server = loop->server;
         loop->forget_at = replay_forget(server->replay, loop->index, server->options.loop_count, now_ms, budget);
@@ -196,18 +211,23 @@ static struct request *request_copy(const struct request *request) {
 
 bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item) {
     bool is_queued = request->verb->kind == VERB_ACQUIRE;
+    bool has_steps = op_has_steps(request->op);
     struct request *whole = is_queued ? NULL : request_copy(request);
+    struct verb *answered = has_steps ? malloc(sizeof *answered) : NULL;
     struct waiting *waiting = malloc(sizeof *waiting + item->frame.size);
-    if (!waiting || (!whole && !is_queued)) {
+    if (!waiting || (!whole && !is_queued) || (!answered && has_steps)) {
         free(waiting);
         free(whole);
+        free(answered);
         return false;
     }
     *waiting = (struct waiting){.ticket = request->verb->private[0],
                                 .conn = request->conn,
                                 .replay = item->replay,
                                 .is_queued = is_queued,
+                                .is_held = request->verb->kind == VERB_END_ALL,
                                 .whole = whole,
+                                .answered = answered,
                                 .fields = request->fields,
                                 .frame_size = item->frame.size};
     memcpy(waiting->frame, item->frame.data, item->frame.size);
@@ -218,6 +238,8 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
     if (is_queued) list_append(&request->conn->queued, &waiting->conn_link);
     request->conn->waiting_count++;
     request->conn->queued_count += is_queued;
+    request->conn->held_count += waiting->is_held;
+    loop->held_count += waiting->is_held;
     metric_add(&loop->metrics, METRIC_PENDING, 1);
     return true;
 }
@@ -245,9 +267,39 @@ void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
     list_remove(&waiting->conn_link);
     conn->waiting_count--;
     conn->queued_count -= waiting->is_queued;
+    conn->held_count -= waiting->is_held;
+    loop->held_count -= waiting->is_held;
     metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
     free(waiting->whole);
+    free(waiting->answered);
     free(waiting);
+}
+
+void loop_settle_waiting(struct server_loop *loop, struct waiting *waiting) {
+    struct conn *conn = waiting->conn;
+    loop_forget_waiting(loop, waiting);
+    if (!conn->is_closed)
+        loop_queue_notify(loop, conn);
+    else if (conn->waiting_count == 0)
+        conn_free(conn);
+}
+
+void loop_note_step(struct server_loop *loop, struct waiting *waiting, const struct verb *verb) {
+    *waiting->answered = *verb;
+    list_remove(&waiting->link);
+    list_append(&loop->stepping, &waiting->link);
+}
+
+static void loop_take_steps(struct server_loop *loop) {
+    while (!list_is_empty(&loop->stepping)) {
+        struct waiting *waiting = LIST_ENTRY(loop->stepping.next, struct waiting, link);
+        struct request *request = loop_request_of(loop, waiting);
+        struct batch_item item = {.frame = bytes_of(waiting->frame, waiting->frame_size), .replay = waiting->replay};
+        list_remove(&waiting->link);
+        request->verb = waiting->answered;
+        batch_go_on(waiting->conn, request, &item);
+        loop_settle_waiting(loop, waiting); /* one that is PENDING once more waits anew */
+    }
 }
 
 void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message) {

@@ -98,6 +98,10 @@ static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
     assert(loop && loop->is_in_turn);
     struct waiting *waiting = loop_find_waiting(loop, verb->private[0]);
     if (!waiting) return false;
+    if (waiting->whole && op_has_steps(waiting->whole->op)) {
+        loop_note_step(loop, waiting, verb);
+        return true;
+    }
     struct conn *conn = waiting->conn;
     struct request *request = loop_request_of(loop, waiting);
     bool is_delivered = waiting->is_queued ? is_deliverable(conn) : !conn->is_closed;
@@ -109,10 +113,6 @@ static bool server_done(void *context, unsigned loop_index, struct verb *verb) {
                     RETRY_WHILE_RUNNING_MS);
     }
     batch_answer(conn, request, waiting->replay);
-    loop_forget_waiting(loop, waiting);
-    if (!conn->is_closed)
-        loop_queue_notify(loop, conn);
-    else if (conn->waiting_count == 0)
-        conn_free(conn);
+    loop_settle_waiting(loop, waiting);
     return is_delivered;
 }

@@ -47,8 +47,9 @@ extern unsigned failures, checks;
 struct world contract_open(unsigned shard_bits);
 void contract_close(struct world *world);
 
-/* Executes one verb in a turn of its own. What it hands out is only valid until the next call. */
-void contract_submit(struct world *world, struct verb *verb);
+/* Executes one verb in a turn of its own; the end of a large group in as many more as it answers. What it hands out is
+ * only valid until the next call. */
+unsigned contract_submit(struct world *world, struct verb *verb);
 /* The same for a verb that may wait: then it is answered to contract_done, within contract_advance. */
 enum submit_state contract_try(struct world *world, struct verb *verb);
 extern bool (*contract_done)(unsigned loop, struct verb *verb);
@@ -129,7 +130,8 @@ struct contract_test {
     void (*run)(struct world *world);
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
-    scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[];
+    scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[],
+    ending_tests[];
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

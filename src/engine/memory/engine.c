@@ -4,6 +4,7 @@
  * in order and looks everything up again, so that create, get, destroy and set of one id in one batch behave as four.
  * A get out of a million sessions costs two cache misses alone and a fraction of that in a batch. */
 #include "engine/memory/apply.h"
+#include "engine/memory/ending.h"
 #include "engine/memory/pool_visit.h"
 #include "engine/memory/stage.h"
 
@@ -106,7 +107,7 @@ static enum submit_state verb_execute(struct context *context, struct recent *re
     case VERB_TOUCH: verb_touch(context, verb, namespace, hash); break;
     case VERB_MOVE: verb_move(context, verb, namespace); break;
     case VERB_SCAN: verb_scan(context, verb, namespace); break;
-    case VERB_END_ALL: verb_end_all(context, verb, namespace); break;
+    case VERB_END_ALL: return verb_end_all(context, verb, namespace) ? SUBMIT_PENDING : SUBMIT_DONE;
     case VERB_CONFIGURE: verb_configure(context, verb, namespace); break;
     case VERB_ACQUIRE: return verb_acquire(context, verb, namespace) ? SUBMIT_PENDING : SUBMIT_DONE;
     case VERB_RETURN: verb_return(context, verb, namespace); break;
@@ -285,7 +286,11 @@ static void memory_close(struct engine *self) {
     recovery_close(engine);
     reclaim_fini(&engine->reclaim);
     event_close(engine);
-    for (unsigned i = 0; i < engine->loop_count; i++) waiters_close(engine, &engine->loops[i]);
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        waiters_close(engine, &engine->loops[i]);
+        endings_close(&engine->loops[i]);
+    }
+    moves_close(engine);
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_close(engine, &engine->shards[i]);
     registry_fini(&engine->registry);
     terms_fini(&engine->terms);
@@ -352,6 +357,7 @@ static bool loops_open(struct memory_engine *engine) {
         loop->index = i;
         atomic_init(&loop->wake_at, INT64_MAX);
         atomic_init(&loop->floor, FLOOR_NONE);
+        list_init(&loop->endings);
         loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
         if (!loop->leaving || !waiters_open(loop)) return false;
     }

@@ -249,7 +249,7 @@ static bool group_make_room(struct context *context, const struct needs *needs, 
     if (census->victim_count > 0)
         for (uint32_t i = 0; i < census->victim_count && i < census->living - limit->max + 1; i++)
             session_end(context, needs->namespace, key, census->victims[i].hash, census->victims[i].record,
-                        &limit->ending);
+                        &limit->ending, NULL);
     else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
         lock_pause();
     else

@@ -89,6 +89,7 @@ struct loop {
     _Atomic uint32_t grant_count;
     _Atomic uint64_t floor; /* no effect of an earlier version is staged; FLOOR_NONE: none at all. See stage.h */
     struct buf staged;
+    struct list endings; /* ends of groups that are PENDING; see ending.h */
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
@@ -119,8 +120,13 @@ struct memory_engine {
     void (*pool_session_begin)(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
                                struct session *draft, struct usage *usage);
     void *pool_context;
-    engine_done done; /* of waiting acquires */
+    engine_done done; /* of waiting acquires, and of ends of large groups */
     void *done_context;
+    struct lock endings_lock; /* of ending_count and moves; see ending.c */
+    uint32_t ending_count;
+    _Atomic uint64_t ending_generation; /* which anyone may read */
+    _Atomic uint32_t chasing;           /* no session of a group that is being ended moves while it is above 0 */
+    struct moved *moves;
     _Atomic uint64_t pool_count;
     _Atomic int64_t pools_due_at; /* no later than something is due in a pool */
     _Atomic uint64_t max_memory;
@@ -456,16 +462,18 @@ struct ending_kind {
     struct bytes reason; /* absent: none */
     struct bytes by;     /* with replaced */
 };
-/* Ends one session if `group` still has it and it may still become that. True: it was this call. */
+/* Ends one session if `group` still has it and it may still become that. True: it was this call. *version, if
+ * not NULL: what stands there now depends on it. */
 bool session_end(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
-                 const struct record *record, const struct ending_kind *kind);
+                 const struct record *record, const struct ending_kind *kind, uint64_t *version);
 
 void verb_update(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
 void verb_move(struct context *context, struct verb *verb, struct namespace *namespace);
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
 void verb_touch(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash);
 void verb_scan(struct context *context, struct verb *verb, struct namespace *namespace);
-void verb_end_all(struct context *context, struct verb *verb, struct namespace *namespace);
+/* True: it is PENDING, and verb->private[0] is its ticket. */
+bool verb_end_all(struct context *context, struct verb *verb, struct namespace *namespace);
 void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace);
 
 /* Which groups a change from `old` (physically there, or NULL) to `draft` enters and leaves. */

@@ -2,9 +2,10 @@
  *
  * Both ids are looked at without a lock, the new record (and the alias) are built outside, and under the two locks both
  * have to stand as they were seen. A reader without a lock may see the new id a moment before the old one goes, never
- * neither. It is the only verb in which a session changes its name while somebody ends its group: revoke_all counts
- * itself in the group first and looks at its members then, so a move that finds one at work waits until it is through;
- * one that found none has entered the group before and is among those members. */
+ * neither. It is the only verb in which a session changes its name while somebody ends its group: whoever does
+ * counts itself in the group first and looks at its members then, so a move that finds one at work tells it where the
+ * session goes (ending.h); one that found none has entered the group before and is among those members. */
+#include "engine/memory/ending.h"
 #include "engine/memory/stage.h"
 
 enum step { STEP_DONE, STEP_AGAIN };
@@ -22,6 +23,7 @@ struct move {
     struct bytes new_leaves[GROUPS_MAX]; /* of a forgotten record that stands under the new id */
     struct birth birth;                  /* as in struct update */
     struct record *record, *alias;
+    uint64_t noted; /* endings_generation when it was last written down where the session goes; 0: never */
 };
 
 static enum step move_fail(struct move *move, struct error error) {
@@ -117,15 +119,37 @@ static void move_unlock(struct shard *a, struct shard *b) {
     shard_release(a);
 }
 
-/* Whether a revoke_all is at work on a group in which the session stays. */
-static bool group_is_ending(const struct move *move) {
-    for (unsigned k = 0; k < GROUPS_MAX; k++) {
-        const struct place *place = &move->places.groups[k];
-        if (place->is_held && move->leaves[k].data &&
-            bytes_equal(move->leaves[k], bytes_of(place->name, place->name_size)) && atomic_load(&place->group->ending))
-            return true;
-    }
+/* Whether an end is at work on a group in which the session stays. */
+static bool place_is_ending(const struct move *move, unsigned k) {
+    const struct place *place = &move->places.groups[k];
+    return place->is_held && move->leaves[k].data &&
+           bytes_equal(move->leaves[k], bytes_of(place->name, place->name_size)) && atomic_load(&place->group->ending);
+}
+
+/* Whether one is that does not know of this move, or cannot have it now. */
+static bool group_is_ending(const struct context *context, const struct move *move) {
+    for (unsigned k = 0; k < GROUPS_MAX; k++)
+        if (place_is_ending(move, k))
+            return move->noted != endings_generation(context->engine) || atomic_load(&context->engine->chasing);
     return false;
+}
+
+/* Has ends of groups know where the session goes. False where memory is lacking. */
+static bool move_note(struct context *context, struct move *move) {
+    struct memory_engine *engine = context->engine;
+    struct group_entry from = record_entry(move->old.record, move->old_hash);
+    struct group_entry to = session_entry(&move->draft, move->new_hash);
+    uint64_t before = endings_generation(engine), noted = before;
+    move->noted = 0;
+    if (!group_is_ending(context, move)) return true;
+    for (unsigned k = 0; k < GROUPS_MAX; k++) {
+        uint64_t generation;
+        if (!place_is_ending(move, k)) continue;
+        if (!moves_note(engine, move->places.groups[k].group->hash, from, to, &generation)) return false;
+        if (generation != before) noted = 0; /* another end began: that of a group which this one passed over? */
+    }
+    move->noted = noted;
+    return true;
 }
 
 enum commit { COMMITTED, STALE, ENDING, LACKING };
@@ -137,7 +161,7 @@ static enum commit move_commit(struct context *context, struct move *move, struc
     namespace_settle_epoch(move->namespace);
     if (!sight_holds(context, move->namespace, move->old_hash, move->verb->id, &move->old)) return STALE;
     if (!sight_holds(context, move->namespace, move->new_hash, move->draft.id, &move->new)) return STALE;
-    if (group_is_ending(move)) return ENDING;
+    if (group_is_ending(context, move)) return ENDING;
     move->record->version = version;
     pool_begin_life(&move->places, version);
     if (!shard_place(context, new_shard, move->new_hash, &move->new, move->record)) return LACKING;
@@ -191,9 +215,8 @@ static enum step move_replace(struct context *context, struct move *move) {
         places_give_back(context, move->namespace, &move->places);
         if (!places_take(context, &needs, &move->places, &error)) return move_fail(move, error);
     }
-    if (!move_build(context, move)) {
+    if (!move_note(context, move) || !move_build(context, move))
         return move_fail(move, error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later."));
-    }
     size_t size = record_size(move->record) + (move->alias ? record_size(move->alias) : 0);
     if (!stage_reserve(context, size)) {
         move_discard(context, move);
@@ -211,7 +234,7 @@ static enum step move_replace(struct context *context, struct move *move) {
     move_discard(context, move);
     if (commit == LACKING)
         return move_fail(move, error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later."));
-    if (commit == ENDING) sched_yield(); /* it goes on for as long as the group has members; each costs it 0.3 us */
+    if (commit == ENDING && atomic_load(&engine->chasing)) sched_yield(); /* for a few microseconds */
     return STEP_AGAIN;
 }
 
@@ -240,6 +263,7 @@ void verb_move(struct context *context, struct verb *verb, struct namespace *nam
     move.verb = verb;
     move.namespace = namespace;
     move.birth.number = 0;
+    move.noted = 0;
     places_init(&move.places);
     while (move_try(context, &move) == STEP_AGAIN) counter_add(&context->loop->counters.retries, 1);
     if (move.namespace) places_give_back(context, move.namespace, &move.places);

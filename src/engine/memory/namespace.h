@@ -69,6 +69,7 @@ struct namespace {
     int64_t purge_interval_ms;
     int64_t purge_at;          /* next periodic purge */
     uint64_t version, made;    /* with a journal: of its last change and of its making; 0: not told yet */
+    uint32_t ending_count;     /* ends of groups that are PENDING and name it */
     uint64_t sweep_generation; /* when this sweep is through nothing outdated is left; 0: nothing is */
 }
 __attribute__((aligned(64)));

@@ -5,6 +5,7 @@
  * memory back, and does so in slices of a few dozen buckets under one taking of a shard's lock, so that no turn and no
  * writer waits for it. Each loop works off the shards with its own number (modulo loops); what needs exact counts may
  * work off others' too. */
+#include "engine/memory/ending.h"
 #include "engine/memory/pool_visit.h"
 
 /* Tombstones are swept in rounds over a whole set; a round waits until a part of them has been worthless for a while.
@@ -179,7 +180,7 @@ static void sweep_settle(struct context *context) {
         namespace->sweep_generation = 0;
         for (unsigned status = 0; status < STATUS_END; status++) atomic_store(&namespace->pending[status], 0);
         for (unsigned is_dead = 0; is_dead < 2; is_dead++) atomic_store(&namespace->pending_bytes[is_dead], 0);
-        if (!namespace->is_dropped) continue;
+        if (!namespace->is_dropped || namespace->ending_count) continue; /* the last end of a group sweeps again */
         registry_forget(registry, namespace);
         reclaim_retire(&engine->reclaim, context->loop->index, namespace, sizeof(*namespace), RETIRE_NAMESPACE);
     }
@@ -247,7 +248,9 @@ static int64_t loop_next_due(const struct memory_engine *engine, const struct lo
         int64_t pools_at = atomic_load(&((struct memory_engine *)engine)->pools_due_at);
         if (pools_at < next) next = pools_at;
     }
-    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop)) next = INT64_MIN;
+    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop) ||
+        endings_are_due(loop))
+        next = INT64_MIN;
     return next;
 }
 
@@ -280,6 +283,7 @@ int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms,
     loop->now_ms = now_ms;
     if (loop->index == 0) pools_work(&context, &pool_budget);
     waiters_deliver(&context);
+    endings_work(&context);
     if (left > 0) sweep_advance(&context, &left);
     return loop_sleep(engine, loop, now_ms);
 }

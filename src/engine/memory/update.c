@@ -373,7 +373,7 @@ static enum outcome end_rule(const struct update_input *input, struct session *d
 }
 
 bool session_end(struct context *context, struct namespace *namespace, const struct group_key *group, uint64_t hash,
-                 const struct record *record, const struct ending_kind *kind) {
+                 const struct record *record, const struct ending_kind *kind, uint64_t *version) {
     struct member_end end = {group, kind};
     struct session session;
     struct update update = {.namespace_name = namespace_name(namespace),
@@ -385,6 +385,7 @@ bool session_end(struct context *context, struct namespace *namespace, const str
                             .is_internal = true,
                             .session = &session};
     update_run(context, &update);
+    if (version) *version = update.depends_on;
     if (update.outcome != OUTCOME_REPLACE && update.outcome != OUTCOME_REMOVE) return false;
     if (kind->to == STATUS_REVOKED) counter_add(&context->loop->counters.revoked, 1);
     stage_relieve(context->engine, context->loop); /* a group may have a hundred thousand */

@@ -1,9 +1,10 @@
 /* An engine of a hundred lines for the server's tests: an array of sessions, searched from its start.
  *
  * It has no time (nothing expires), no limits and no groups. Verbs on ids that begin with "slow", and acquires that
- * may wait, are PENDING until fake_finish; an acquire hands out the session that is named like the pool; an id that
- * begins with "refuse" is refused. What it hands out stays valid until it is closed. Each change takes the next
- * version, from 1; an answer depends on the versions of the sessions that it tells of. */
+ * may wait, are PENDING until fake_finish, and so are ends of groups whose name begins with "slow"; an acquire hands
+ * out the session that is named like the pool; an id that begins with "refuse" is refused. What it hands out stays
+ * valid until it is closed. Each change takes the next version, from 1; an answer depends on the versions of the
+ * sessions that it tells of. */
 #ifndef TESTS_FAKE_ENGINE_H
 #define TESTS_FAKE_ENGINE_H
 
@@ -29,6 +30,8 @@ struct fake_engine {
     uint64_t ticket;
     uint64_t uses, taken_back; /* acquires that were answered with a session; those that nobody took */
     size_t cancels;
+    uint64_t ends;     /* of groups */
+    bool is_finishing; /* an advance answers one that is pending */
     engine_done done;
     void *done_context;
     size_t submits, verbs, verbs_max; /* calls, verbs in all, verbs of the longest call */
@@ -157,6 +160,20 @@ static inline void fake_execute(struct fake_engine *fake, struct verb *verb, int
         break;
     }
     case VERB_SCAN: fake_scan(fake, verb); break;
+    case VERB_END_ALL:
+        memset(&verb->scan_result, 0, sizeof verb->scan_result);
+        verb->scan_result.total = ++fake->ends;
+        verb->is_found = true;
+        break;
+    case VERB_CONFIGURE:
+        if (verb->configure.group == GROUP_NONE) {
+            verb->error = error_make(ERROR_INTERNAL, "The fake engine cannot do this.");
+            break;
+        }
+        memset(&verb->pool_state, 0, sizeof verb->pool_state);
+        verb->pool_state.usable_count = fake->ends;
+        verb->is_found = true;
+        break;
     default: verb->error = error_make(ERROR_INTERNAL, "The fake engine cannot do this.");
     }
 }
@@ -170,8 +187,10 @@ static inline void fake_submit(struct engine *self, unsigned loop_index, struct 
     fake->verbs += count;
     if (count > fake->verbs_max) fake->verbs_max = count;
     for (size_t i = 0; i < count; i++) {
-        bool is_slow = bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow")) ||
-                       (verbs[i].kind == VERB_ACQUIRE && verbs[i].acquire.wait_ms > 0);
+        bool is_slow =
+            bytes_has_prefix(verbs[i].id, BYTES_LITERAL("slow")) ||
+            (verbs[i].kind == VERB_ACQUIRE && verbs[i].acquire.wait_ms > 0) ||
+            (verbs[i].kind == VERB_END_ALL && bytes_has_prefix(verbs[i].end_all.group_name, BYTES_LITERAL("slow")));
         states[i] = is_slow ? SUBMIT_PENDING : SUBMIT_DONE;
         if (verbs[i].namespace.size) memcpy(fake->last_namespace, verbs[i].namespace.data, verbs[i].namespace.size);
         fake->last_namespace[verbs[i].namespace.size] = 0;
@@ -220,7 +239,9 @@ static inline void fake_set_done(struct engine *self, engine_done done, void *co
     ((struct fake_engine *)self)->done_context = context;
 }
 static int64_t fake_advance(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget) {
-    (void)self, (void)loop_index, (void)now_ms, (void)budget;
+    struct fake_engine *fake = (struct fake_engine *)self;
+    (void)loop_index, (void)now_ms, (void)budget;
+    if (fake->is_finishing && fake->pending_count) fake_finish(fake, 0);
     return INT64_MAX;
 }
 static inline void fake_stats(struct engine *self, struct engine_stats *out) {
