@@ -29,7 +29,10 @@ void around_open(struct world *world, bool is_naive) {
 
 /* Where one request runs at a time it is delivered at once, else it waits among the others. */
 static void ask(struct world *world, struct peer *peer, struct call *call) {
-    strcpy(call->namespace, world->model.namespaces[below(world, world->model.namespace_count)].name);
+    const struct namespace_model *namespace = &world->model.namespaces[below(world, world->model.namespace_count)];
+    bool is_swept = namespace->swept_at == world->now_ms || namespace->sweeps_ahead;
+    strcpy(call->namespace, namespace->name);
+    if (call_sweeps(call) && is_swept && !world->collides_sweeps) return;
     world->is_exact ? world_ask(world, peer, call) : world_issue(world, peer, call);
 }
 

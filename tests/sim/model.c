@@ -458,6 +458,12 @@ static const struct call *on_servers_clock(struct model *model, const struct cal
     return put;
 }
 
+bool call_sweeps(const struct call *call) {
+    uint64_t keeps = POLICY_RETENTION_MS | POLICY_TOMBSTONE_MS;
+    return call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE ||
+           (call->op == OP_NAMESPACE_CONFIGURE && call->change.given & keeps);
+}
+
 const char *model_execute(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     if (model->pool_count && model_pass_time(model, now_ms)) return model->complaint;
     model->expects_token = false;
@@ -467,7 +473,7 @@ const char *model_execute(struct model *model, const struct call *call, int64_t 
     bool is_expected = execute(model, on_servers_clock(model, call), now_ms, answer);
     is_expected = is_expected && serve_waiters(model, now_ms);
     model->answer = &no_answer;
-    if (call->op == OP_SESSION_CLEAR || call->op == OP_SESSION_PURGE) {
+    if (call_sweeps(call)) {
         struct namespace_model *swept = &model->namespaces[model_namespace(model, call->namespace)];
         swept->swept_at = now_ms;
         swept->sweeps_ahead -= swept->sweeps_ahead > 0;

@@ -115,10 +115,10 @@ struct namespace_model {
     enum existence existence;
     struct policy policy;
     int64_t purged_at; /* dead at or before this are forgotten; 0: never purged */
-    int64_t swept_at;  /* last cleared or purged; 0: never */
+    int64_t swept_at;  /* last by a call that sweeps; 0: never */
     unsigned drops;
     unsigned dropped_told;                   /* so much had been told when it was last dropped */
-    unsigned sweeps_ahead;                   /* clears and purges that were issued and not executed */
+    unsigned sweeps_ahead;                   /* calls that sweep, issued and not executed */
     char secrets[SECRETS_OF_COOKIES_MAX][8]; /* of its cookies, the newest first */
     unsigned secret_count;
     bool is_purging;
@@ -215,6 +215,9 @@ unsigned model_namespace(const struct model *model, const char *name);
 struct record *model_living(struct model *model, unsigned namespace, const char *id, int64_t now_ms);
 /* Sessions of a namespace that are alive at `now_ms`. */
 uint64_t model_count(const struct model *model, unsigned namespace, int64_t now_ms);
+/* Whether the call ends, forgets or keeps what is there otherwise: two such calls in one millisecond are not told
+ * apart. */
+bool call_sweeps(const struct call *call);
 /* Sessions that a session.list or session.count with these arguments is about. */
 uint64_t model_count_listed(const struct model *model, const struct call *call, int64_t now_ms);
 /* A moment at which something is due about the n-th record; 0: nothing. `which` picks one of several. */

@@ -59,11 +59,13 @@ static const char *compare_order(struct world *world, const struct probe *pair, 
                                  const struct probe *probes, unsigned count) {
     const char *complaint = execute_or_believe(world, &pair[first]);
     if (!complaint) complaint = execute_or_believe(world, &pair[1 - first]);
-    /* Versions that were not shown may have been taken in the other order. */
+    /* Versions that were not shown, and births, may have been taken in the other order. */
     for (unsigned i = 0; i < world->model.record_count; i++) {
         struct record *record = &world->model.records[i];
         if (!record->version && record->version_floor > world->saved->version_max)
             record->version_floor = world->saved->version_max;
+        bool is_of_pair = record->birth > world->saved->births && record->birth <= world->model.births;
+        if (is_of_pair) record->birth = world->saved->births + 1; /* which of the two began first is not told */
     }
     for (unsigned i = 0; i < count && !complaint; i++)
         complaint = model_execute(&world->model, &probes[i].call, world->now_ms, &probes[i].answer);

@@ -306,10 +306,6 @@ static void append(struct world *world, struct peer *peer, const struct call *ca
     buf_fini(&message);
 }
 
-static bool is_sweep(enum op op) {
-    return op == OP_SESSION_CLEAR || op == OP_SESSION_PURGE;
-}
-
 void world_issue(struct world *world, struct peer *peer, const struct call *drawn) {
     if (peer->queue_end - peer->queue_begin >= QUEUE_MAX - 1) return;
     struct call *call = model_alloc(&world->model, sizeof *call);
@@ -323,7 +319,7 @@ void world_issue(struct world *world, struct peer *peer, const struct call *draw
     struct bytes tail = model_copy(&world->model, bytes_of(cursor.at, (size_t)(cursor.end - cursor.at)));
     buf_fini(&encoded);
     append(world, peer, call, tail);
-    if (is_sweep(call->op)) world->model.namespaces[model_namespace(&world->model, call->namespace)].sweeps_ahead++;
+    if (call_sweeps(call)) world->model.namespaces[model_namespace(&world->model, call->namespace)].sweeps_ahead++;
     if (call->op_id)
         world->repeatable[world->repeatable_count++ % KNOWN_MAX] = peer->queue[(peer->queue_end - 1) % QUEUE_MAX];
     bool is_hello = call->op == OP_SERVER_HELLO && (!call->has_version || call->version == PROTOCOL_VERSION);
@@ -338,7 +334,7 @@ static void issue_repeat(struct world *world, struct peer *peer) {
     const struct sent *sent = &world->repeatable[(world->repeatable_count - back) % KNOWN_MAX];
     struct call *call = model_alloc(&world->model, sizeof *call);
     *call = *sent->call;
-    if (is_sweep(call->op)) return;
+    if (call_sweeps(call)) return;
     call->msgid = world->msgid++;
     append(world, peer, call, sent->tail);
 }
