@@ -23,6 +23,7 @@ FLOORS = {
     "src/op": ["src/base", "src/wire", "src/crypto"],
     "src/server": ["src/base", "src/metrics", "src/wire", "src/crypto", "src/op"],
     "src/uv": ["src/base", "src/metrics", "src/config", "src/wire", "src/crypto", "src/log", "src/server"],
+    "src/dump": ["src/base", "src/crypto", "src/wire", "src/engine/memory", "src/log", "src/op", "src/uv"],
     "src": ["src/base", "src/metrics", "src/config", "src/wire", "src/log", "src/op", "src/uv"],
     "tests/sim": ["src/base", "src/wire", "src/crypto", "src/log", "src/op", "src/server"],
 }

@@ -87,9 +87,8 @@ static enum file_beginning beginning_of(struct file_reader *reader, enum file_ki
     case HEADER_WHOLE: break;
     }
     if (reader->header.kind != kind || reader->header.number != reader->number) return FILE_MISNAMED;
-    if (!seal_resume(keys, &reader->header, &reader->stream)) return FILE_NO_KEY;
     reader->place = FILE_HEADER_BYTES;
-    return FILE_BEGUN;
+    return seal_resume(keys, &reader->header, &reader->stream) ? FILE_BEGUN : FILE_NO_KEY;
 }
 
 enum file_beginning file_reader_open(struct file_reader *reader, struct disk *disk, enum file_kind kind,
@@ -128,6 +127,7 @@ static enum frame_state frame_at(struct file_reader *reader, uint64_t place, str
     at = window_get(reader, place, FRAME_HEADER_BYTES + (size_t)header->size);
     if (!at) return FRAME_UNREADABLE;
     *payload = bytes_of(at + FRAME_HEADER_BYTES, header->size);
+    reader->frame = bytes_of(at, FRAME_HEADER_BYTES + (size_t)header->size);
     return frame_is_whole(header, reader->number, place, *payload) ? FRAME_READ : FRAME_DAMAGED;
 }
 
@@ -169,8 +169,9 @@ enum frame_state file_reader_next(struct file_reader *reader, struct frame_heade
         return strange(reader, "the frame is of a kind that this release does not know");
     if (header->synced > reader->place || !time_is_possible(header->server_ms))
         return strange(reader, "the frame says what cannot be");
-    if (reader->header.is_sealed && !open_payload(reader, header, payload)) return FRAME_STRANGE;
-    if (header->kind != FRAME_EFFECTS && payload->size > 0)
+    bool is_sealed = reader->header.is_sealed;
+    if (is_sealed && !reader->is_raw && !open_payload(reader, header, payload)) return FRAME_STRANGE;
+    if (header->kind != FRAME_EFFECTS && payload->size > 0 && !(is_sealed && reader->is_raw))
         return strange(reader, "the frame holds something where there should be nothing");
     reader->frame_place = reader->place;
     reader->place += FRAME_HEADER_BYTES + header->size;

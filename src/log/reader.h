@@ -38,6 +38,8 @@ struct file_reader {
     uint64_t place;       /* of the next frame; of the one that is no whole one where next said so */
     uint64_t frame_place; /* of the frame that was read last */
     bool is_ended;        /* FRAME_END was read */
+    bool is_raw;          /* set by the caller: payloads stay sealed; the one way to go on after FILE_NO_KEY */
+    struct bytes frame;   /* the whole frame that was read last, as it is on disk */
     const char *why;      /* with UNREADABLE and STRANGE */
     struct stream stream;
     struct buf window; /* bytes from window_place on */

@@ -387,8 +387,8 @@ static bool set_clock(struct recovery_run *run) {
     struct recovery_report *report = run->report;
     const struct file_header *header = run->newest;
     int64_t wall_ms = run->options->disk->wall_ms(run->options->disk->context);
-    report->server_ms = wall_ms;
-    if (!header) return true;
+    report->server_ms = run->options->at_ms ? run->options->at_ms : wall_ms;
+    if (!header || run->options->at_ms) return true;
     int64_t seen_wall_ms = header->wall_ms + (run->last_seen_ms - header->server_ms);
     report->server_ms = header->server_ms + (wall_ms - header->wall_ms);
     if (report->server_ms < run->last_seen_ms) report->server_ms = run->last_seen_ms;

@@ -25,6 +25,8 @@ struct recovery_options {
      * since, and never backwards. A wall clock that is more than a day behind the files' last sign of life, or away
      * from what the server's would be, is refused unless this is set. */
     bool accepts_clock;
+    int64_t
+        at_ms; /* the server's clock is to stand there, whatever the files say: for looking only; 0: as it goes on */
     bool is_read_only; /* change nothing on disk, for looking only: the tail is cut in mind */
 };
 
