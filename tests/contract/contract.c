@@ -88,15 +88,24 @@ static bool test_done(void *context, unsigned loop, struct verb *verb) {
 }
 
 struct world contract_open(unsigned shard_bits) {
+    return contract_open_at(shard_bits, START, NULL);
+}
+
+struct world contract_open_at(unsigned shard_bits, int64_t now_ms, struct journal *journal) {
     struct engine_options options = {.loop_count = LOOPS,
                                      .shard_bits = shard_bits,
-                                     .now_ms = START,
+                                     .now_ms = now_ms,
+                                     .journal = journal,
+                                     .policy_encode = codec_write_policy,
+                                     .policy_decode = codec_read_policy,
+                                     .pool_policy_encode = codec_write_pool_policy,
+                                     .pool_policy_decode = codec_read_pool_policy,
                                      .env = &env,
                                      .policy_apply = policy_apply,
                                      .pool_policy_apply = pool_policy_apply,
                                      .pool_session_make = pool_session_make,
                                      .pool_session_begin = pool_session_begin};
-    struct world world = {.engine = memory_engine_open(&options), .now_ms = START};
+    struct world world = {.engine = memory_engine_open(&options), .now_ms = now_ms};
     if (!world.engine) abort();
     world.engine->vtable->set_done(world.engine, test_done, NULL);
     contract_done = NULL;
@@ -414,6 +423,7 @@ int main(int count, char **arguments) {
     }
     for (unsigned long seed = 1; seed <= seeds; seed++) {
         unsigned before = failures;
+        contract_recovery(seed);
         contract_random(seed, seed % 8 == 0 ? 0 : (unsigned)(seed % 4), 2000);
         if (failures == before) continue;
         fprintf(stderr, "FAILED: seed %lu\n", seed);

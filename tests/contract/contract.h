@@ -45,6 +45,8 @@ extern unsigned failures, checks;
 
 /* Opens the engine under test with that many shards (log2; 0: its default). */
 struct world contract_open(unsigned shard_bits);
+/* The same at that moment; with a journal (NULL: none), which is told all changes. */
+struct world contract_open_at(unsigned shard_bits, int64_t now_ms, struct journal *journal);
 void contract_close(struct world *world);
 
 /* Executes one verb in a turn of its own; the end of a large group in as many more as it answers. What it hands out is
@@ -132,6 +134,9 @@ struct contract_test {
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
     scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[],
     ending_tests[];
+
+/* Random steps, and engines that are made from what was told of them, from a seed. */
+void contract_recovery(uint64_t seed);
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

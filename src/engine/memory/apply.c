@@ -28,6 +28,10 @@ void recovery_close(struct memory_engine *engine) {
     struct recovery *recovery = engine->recovery;
     if (!recovery) return;
     pools_recovery_close(recovery);
+    for (uint32_t i = 0; i < recovery->namespace_capacity; i++) {
+        struct namespace *namespace = recovery->namespaces[i];
+        if (namespace && (namespace->is_dropped || !recovery->are_added)) registry_free(&engine->registry, namespace);
+    }
     for (uint32_t i = 0; i < recovery->client_capacity; i++) free(recovery->clients[i]);
     free(recovery->clients);
     free(recovery->namespaces);
@@ -70,7 +74,7 @@ struct namespace *recovery_namespace(struct recovery *recovery, uint64_t key) {
     uint64_t at = hash_mix(key);
     for (; recovery->namespaces[at & mask]; at++)
         if (recovery->namespaces[at & mask]->key == key) return recovery->recent = recovery->namespaces[at & mask];
-    struct namespace *namespace = registry_add_nameless(&recovery->engine->registry, key);
+    struct namespace *namespace = registry_new_nameless(&recovery->engine->registry, key);
     if (!namespace) return NULL;
     recovery->namespaces[at & mask] = namespace;
     recovery->namespace_count++;

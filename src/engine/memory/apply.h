@@ -30,8 +30,10 @@ struct recovery {
     bool has_store;
     uint64_t version; /* the newest that was seen */
     uint64_t effects;
-    /* By their keys: open addressing, all that was named. */
+    /* By their keys: open addressing, all that an effect named. In the registry are none of them until are_added, then
+     * those that are not dropped. */
     struct namespace **namespaces;
+    bool are_added;
     uint32_t namespace_capacity, namespace_count;
     struct namespace *recent;
     struct recovered_client **clients; /* the same */

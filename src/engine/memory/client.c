@@ -20,7 +20,7 @@ static void client_update(struct group_client *client, int64_t now_ms) {
 }
 
 void client_note_touch(struct context *context, struct namespace *namespace, struct bytes client,
-                       struct group_entry entry, bool is_moved) {
+                       struct group_entry entry, bool is_thinned) {
     struct group_table *table;
     if (!client.data) return;
     struct group *group = client_take(context, namespace, client, &table);
@@ -29,8 +29,9 @@ void client_note_touch(struct context *context, struct namespace *namespace, str
         bool is_other = !note->has_last_active || !group_entry_equal(note->last_active, entry);
         note->last_active = entry;
         note->has_last_active = true;
+        int64_t updated_before = note->updated_at;
         client_update(note, context->now_ms);
-        if (is_moved || is_other) stage_client(context, group);
+        if (is_other || (!is_thinned && note->updated_at != updated_before)) stage_client(context, group);
     }
     lock_release(&table->lock);
 }

@@ -315,10 +315,10 @@ void group_table_take(struct memory_engine *engine, struct group_table *table);
 void group_leave(struct context *context, const struct group_key *key, struct group_entry entry, bool wants_dead);
 /* All groups that the record names. It was taken out of the table. */
 void record_leave_groups(struct context *context, uint64_t hash, const struct record *record);
-/* Notes that a session of that client (absent: none) was touched: it is its last active one now. is_moved: its
- * last_active_at moved; where not, no journal is told of a moment alone. */
+/* Notes that a session of that client (absent: none) was touched: it is its last active one now. is_thinned:
+ * its last_active_at stayed behind; then no journal is told of a moment alone. */
 void client_note_touch(struct context *context, struct namespace *namespace, struct bytes client,
-                       struct group_entry entry, bool is_moved);
+                       struct group_entry entry, bool is_thinned);
 struct places; /* below */
 
 /* A session has entered its client with these places, if it has one: a journal is told. Before they are settled. */

@@ -127,17 +127,16 @@ static struct namespace *registry_add(struct registry *registry, unsigned reader
     return namespace;
 }
 
-struct namespace *registry_add_nameless(struct registry *registry, uint64_t key) {
+struct namespace *registry_new_nameless(struct registry *registry, uint64_t key) {
     struct namespace *namespace = namespace_new(registry, 0, BYTES_LITERAL(""), registry->default_policy.hash_ids);
-    if (!namespace) return NULL;
-    namespace->key = key;
-    namespace->next = registry->first;
-    registry->first = namespace;
+    if (namespace) namespace->key = key;
     return namespace;
 }
 
-bool registry_name(struct registry *registry, struct namespace *namespace) {
+bool registry_add_named(struct registry *registry, struct namespace *namespace) {
     if (!map_make_room(registry, 0)) return false;
+    namespace->next = registry->first;
+    registry->first = namespace;
     map_put(registry, atomic_load_explicit(&registry->map, memory_order_relaxed), namespace);
     atomic_fetch_add(&registry->count, 1);
     atomic_fetch_add(&registry->generation, 1);

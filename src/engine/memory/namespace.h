@@ -115,12 +115,12 @@ struct namespace *registry_make(struct registry *registry, unsigned reader, stru
 struct namespace *registry_make_hashed(struct registry *registry, unsigned reader, struct bytes name, bool hash_ids,
                                        uint32_t count_max, struct error *error);
 
-/* For recovery: a namespace of that key with the defaults, in the list and not in the map until registry_name; NULL
- * where memory is lacking. */
-struct namespace *registry_add_nameless(struct registry *registry, uint64_t key);
-/* From now on it is found by its name, which it has and no other one. registry_refresh then. False where memory is
- * lacking. */
-bool registry_name(struct registry *registry, struct namespace *namespace);
+/* For recovery: a namespace of that key with the defaults, in no list until it is added; NULL where memory is lacking.
+ */
+struct namespace *registry_new_nameless(struct registry *registry, uint64_t key);
+/* From now on it is there, and found by its name, which it has and no other one. registry_refresh then. False where
+ * memory is lacking. */
+bool registry_add_named(struct registry *registry, struct namespace *namespace);
 
 /* Notes a clear or a purge; the lock is held. */
 void namespace_note_clear(struct namespace *namespace, uint64_t version);

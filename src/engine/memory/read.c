@@ -66,7 +66,8 @@ static void session_touch(struct context *context, struct namespace *namespace, 
     shard_release(shard);
     if (is_moved) stage_touch(context, hash, sight->version, sight->view.last_active_at);
     if (sight->presence == PRESENCE_ALIVE)
-        client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash), is_moved);
+        client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash),
+                          sight->view.last_active_at < context->now_ms);
 }
 
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {

@@ -12,38 +12,33 @@ static bool refuse(const char **why, const char *what) {
 
 /* ---- namespaces */
 
-/* Of two that have one name the older was dropped, though that was not told any more. */
-static bool name_one(struct registry *registry, struct namespace *namespace) {
+/* Of two that have one name the older was dropped, though that was not told any more. What has no name was never told
+ * as safe, whatever was written into it. */
+static bool add_one(struct registry *registry, struct namespace *namespace) {
     struct namespace *other = registry_find(registry, namespace_name(namespace));
-    if (other && other->made > namespace->made) {
-        namespace->is_dropped = true;
-        return true;
+    if (!namespace->name_size || (other && other->made > namespace->made)) namespace->is_dropped = true;
+    if (namespace->is_dropped) return true;
+    if (other) {
+        registry_unlink(registry, other);
+        registry_forget(registry, other);
     }
-    if (other) registry_unlink(registry, other);
-    return registry_name(registry, namespace);
+    return registry_add_named(registry, namespace);
 }
 
-static bool namespaces_name(struct recovery *recovery, int64_t now_ms) {
+static bool namespaces_add(struct recovery *recovery, int64_t now_ms) {
     struct registry *registry = &recovery->engine->registry;
-    for (struct namespace *namespace = registry->first; namespace; namespace = namespace->next) {
-        if (!namespace->name_size) namespace->is_dropped = true; /* whatever was written into it, nobody was told so */
-        if (!namespace->is_dropped && !name_one(registry, namespace)) return false;
-        if (namespace->is_dropped) atomic_store(&namespace->epoch, EPOCH_DROPPED);
+    bool is_done = true;
+    for (uint32_t i = 0; i < recovery->namespace_capacity; i++) {
+        struct namespace *namespace = recovery->namespaces[i];
+        if (!namespace) continue;
         namespace->purge_at = now_ms + namespace->purge_interval_ms;
+        is_done = is_done && add_one(registry, namespace);
+        if (!is_done) namespace->is_dropped = true; /* it is in no list, and all of it goes */
+        if (namespace->is_dropped) atomic_store(&namespace->epoch, EPOCH_DROPPED);
     }
+    recovery->are_added = true;
     registry_refresh(registry);
-    return true;
-}
-
-/* When none of their records is left. */
-static void namespaces_forget(struct memory_engine *engine) {
-    struct registry *registry = &engine->registry;
-    for (struct namespace *namespace = registry->first, *next; namespace; namespace = next) {
-        next = namespace->next;
-        if (!namespace->is_dropped) continue;
-        registry_forget(registry, namespace);
-        registry_free(registry, namespace);
-    }
+    return is_done;
 }
 
 /* ---- groups */
@@ -184,7 +179,7 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     raising.stopped_at = version_time(recovery->version);
     recovery->context.now_ms = now_ms;
     for (size_t i = 0; i < recovery->touch_count; i++) recovery_touch(engine, &recovery->touches[i]);
-    if (!namespaces_name(recovery, now_ms)) return refuse(why, recovery_lacks_memory);
+    if (!namespaces_add(recovery, now_ms)) return refuse(why, recovery_lacks_memory);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         raising.shard = &engine->shards[i];
         if (!raise_shard(&raising)) return refuse(why, recovery_lacks_memory);
@@ -197,7 +192,6 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     counts->namespaces = atomic_load(&engine->registry.count);
     counts->version = recovery->version;
     recovery_close(engine);
-    namespaces_forget(engine);
     /* Each loop looks at once what it has to wait for. */
     for (unsigned i = 0; i < engine->loop_count; i++) atomic_store(&engine->loops[i].wake_at, now_ms);
     reclaim_poll(&engine->reclaim, 0);

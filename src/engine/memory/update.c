@@ -198,7 +198,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     record_view_bytes(fresh, update->session);
     if (attempt->draft.is_touch)
         client_note_touch(context, update->namespace, update->session->client,
-                          session_entry(update->session, update->hash), true);
+                          session_entry(update->session, update->hash), false);
     update->is_found = true;
     update->depends_on = version;
     return STEP_DONE;
@@ -252,7 +252,7 @@ static enum step update_touch(struct context *context, struct update *update, st
     update_keep(update, attempt);
     if (is_moved) stage_touch(context, update->hash, sight->version, sight->view.last_active_at);
     client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash),
-                      is_moved);
+                      sight->view.last_active_at < context->now_ms);
     return STEP_DONE;
 }
 

@@ -1,0 +1,224 @@
+/* Recovery: an engine made from another one's effects is as that one, in whatever order they come, and goes on. */
+#include "recovery.h"
+#include "wire/codec.h"
+
+static const char *const namespaces[] = {"web", "app", "tmp", NULL};
+static const char *const ids[] = {"id0", "id1", "id2", "id3", "id4", "id5", "id6", "id7", "id8", "id9", "id10", NULL};
+static const char *const users[] = {"ann", "bob", NULL};
+static const char *const clients[] = {"phone", "tablet", NULL};
+
+#define ENDS_MAX 4 /* clears and purges of one namespace that an engine tells apart */
+
+struct story {
+    struct kept_journal kept;
+    struct world world;
+    struct prng prng;
+    unsigned ends[3]; /* of each namespace */
+    struct asked asked;
+    uint64_t newest; /* version that any answer told */
+};
+
+static uint64_t roll(struct story *story, uint64_t sides) {
+    return prng_next(&story->prng) % sides;
+}
+
+static const char *any(struct story *story, const char *const *of) {
+    unsigned count = 0;
+    while (of[count]) count++;
+    return of[roll(story, count)];
+}
+
+/* ---- what is done */
+
+static void do_put(struct story *story, const char *namespace) {
+    static const char *const data[] = {"\x80", "\x81\xa1k\x01",
+                                       "\x81\xa1k\xd9\x26the longer a text the more it is worth", NULL};
+    struct put put = {.revives = roll(story, 4) == 0,
+                      .keeps_activity = roll(story, 3) == 0,
+                      .is_touch = roll(story, 4) == 0,
+                      .data = bytes_of_string(any(story, data))};
+    if (roll(story, 2)) put.user = bytes_of_string(any(story, users));
+    if (roll(story, 3) == 0) put.client = bytes_of_string(any(story, clients));
+    if (roll(story, 4) == 0) put.meta = BYTES_LITERAL("\x81\xa1m\x02");
+    if (roll(story, 4) == 0) put.tags = BYTES_LITERAL("\x91\xa1t");
+    if (roll(story, 8) == 0) put.token = BYTES_LITERAL("hash of a token");
+    if (roll(story, 8) == 0) put.bound = BYTES_LITERAL("hash of a browser");
+    if (roll(story, 2)) put.idle_timeout_ms = 1 + (int64_t)roll(story, 200);
+    if (roll(story, 3) == 0) put.absolute_timeout_ms = 1 + (int64_t)roll(story, 200);
+    if (roll(story, 3) == 0) put.abandon_timeout_ms = 1 + (int64_t)roll(story, 200);
+    if (roll(story, 8) == 0) put.absolute_expires_at = story->world.now_ms - 20 + (int64_t)roll(story, 200);
+    if (roll(story, 8) == 0) put.created_at = story->world.now_ms - (int64_t)roll(story, 5);
+    if (roll(story, 6) == 0) put.status = STATUS_ENDED;
+    struct verb verb = contract_put(&story->world, namespace, any(story, ids), put);
+    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
+}
+
+static void do_touch(struct story *story, const char *namespace) {
+    const char *id = any(story, ids);
+    switch (roll(story, 3)) {
+    case 0: contract_touch(&story->world, namespace, id); break;
+    case 1: contract_get_touch(&story->world, namespace, id); break;
+    default: contract_update_touch(&story->world, namespace, id); break;
+    }
+}
+
+static void do_move(struct story *story, const char *namespace) {
+    struct rename rename = {.id = bytes_of_string(any(story, ids)), .sets_user = roll(story, 3) == 0};
+    if (rename.sets_user) rename.user = bytes_of_string(any(story, users));
+    int64_t grace_ms = roll(story, 2) ? 1 + (int64_t)roll(story, 100) : 0;
+    struct verb verb = contract_move(&story->world, namespace, any(story, ids), rename, grace_ms);
+    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
+}
+
+static void do_end_group(struct story *story, const char *namespace) {
+    static const enum end_kind ends[] = {END_REVOKE, END_REMOVE, END_DESTROY};
+    bool is_user = roll(story, 2);
+    struct verb verb = verb_of(VERB_END_ALL, namespace, NULL);
+    verb.end_all.end = ends[roll(story, 3)];
+    verb.end_all.group = is_user ? GROUP_USER : GROUP_CLIENT;
+    verb.end_all.group_name = bytes_of_string(any(story, is_user ? users : clients));
+    verb.end_all.reason = TEXT("over");
+    contract_submit(&story->world, &verb);
+}
+
+static void do_end_namespace(struct story *story, unsigned which) {
+    const char *namespace = namespaces[which];
+    if (roll(story, 4) == 0) {
+        contract_end(&story->world, namespace, END_DROP);
+        story->ends[which] = 0;
+    } else if (story->ends[which] < ENDS_MAX) {
+        story->ends[which]++;
+        contract_end(&story->world, namespace, roll(story, 2) ? END_CLEAR : END_PURGE);
+    }
+}
+
+static void do_configure(struct story *story, unsigned which) {
+    static const int64_t keeps[] = {0, 30, 300};
+    struct policy_change change = {0};
+    struct verb verb = verb_of(VERB_CONFIGURE, namespaces[which], NULL);
+    change = policy_set(change, POLICY_TOMBSTONE_MS, keeps[roll(story, 3)]);
+    if (story->asked.is_thinned) change = policy_set(change, POLICY_TOUCH_AFTER_MS, (int64_t)roll(story, 10));
+    if (roll(story, 2)) change = policy_set(change, POLICY_SINGLE_SESSION, (int64_t)roll(story, 2));
+    if (story->ends[which] < ENDS_MAX) { /* longer retention is a purge of what was forgotten */
+        story->ends[which]++;
+        change = policy_set(change, POLICY_RETENTION_MS, keeps[roll(story, 3)]);
+    }
+    verb.configure.change = &change;
+    if (roll(story, 3) == 0) verb.configure.purge_interval_ms = 100000 + (int64_t)roll(story, 5);
+    contract_submit(&story->world, &verb);
+    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
+}
+
+static void do_activate(struct story *story, const char *namespace) {
+    struct verb verb = verb_of(VERB_CONFIGURE, namespace, any(story, ids));
+    verb.configure.group = GROUP_CLIENT;
+    verb.configure.group_name = bytes_of_string(any(story, clients));
+    contract_submit(&story->world, &verb);
+}
+
+static void story_step(struct story *story) {
+    unsigned which = (unsigned)roll(story, 3);
+    const char *namespace = namespaces[which];
+    story->world.loop = (unsigned)roll(story, LOOPS);
+    if (roll(story, 3) == 0) story->world.now_ms += (int64_t)roll(story, roll(story, 8) ? 5 : 100);
+    switch (roll(story, 16)) {
+    case 0:
+    case 1:
+    case 2:
+    case 3:
+    case 4:
+    case 5: do_put(story, namespace); break;
+    case 6: contract_remove(&story->world, namespace, any(story, ids)); break;
+    case 7:
+    case 8:
+    case 9: do_touch(story, namespace); break;
+    case 10:
+    case 11: do_move(story, namespace); break;
+    case 12: do_end_group(story, namespace); break;
+    case 13:
+        if (roll(story, 3) == 0) do_end_namespace(story, which);
+        break;
+    case 14:
+        if (roll(story, 3) == 0) do_configure(story, which);
+        break;
+    default: do_activate(story, namespace); break;
+    }
+}
+
+/* ---- what is looked at */
+
+static void story_compare(struct story *story, size_t size, const struct buf *before, bool with_counts,
+                          const char *what) {
+    struct recovery_counts counts;
+    struct buf after = BUF_EMPTY;
+    struct world world = story->world;
+    unsigned shard_bits = (unsigned)roll(story, 4);
+    world.engine = recovery_open(&story->kept, size, &story->prng, shard_bits, world.now_ms, NULL, &counts);
+    CHECK(counts.version >= story->newest);
+    if (with_counts) contract_advance(&world);
+    recovery_describe(&world, &story->asked, with_counts, &after);
+    recovery_compare(before, &after, what);
+    buf_fini(&after);
+    contract_close(&world);
+}
+
+static void story_begin(struct story *story, uint64_t seed) {
+    memset(story, 0, sizeof(*story));
+    story->prng = (struct prng){seed};
+    story->asked = (struct asked){namespaces, ids, users, clients, seed % 3 == 0};
+    story->world = recovery_begin(&story->kept, (unsigned)(seed % 4));
+}
+
+/* At many moments: the engine as it is, and one made from what it told until then. */
+static void story_of_comparing(uint64_t seed) {
+    static struct story story;
+    story_begin(&story, seed);
+    for (unsigned step = 0; step < 400; step++) {
+        story_step(&story);
+        if (step % 20 != 19) continue;
+        struct buf before = BUF_EMPTY;
+        bool with_counts = roll(&story, 2);
+        if (with_counts) contract_advance(&story.world);
+        recovery_describe(&story.world, &story.asked, with_counts, &before);
+        story_compare(&story, story.kept.effects.size, &before, with_counts, "as it is");
+        buf_fini(&before);
+    }
+    recovery_end(&story.world, &story.kept);
+}
+
+/* The server crashes again and again, each time with what it told since the last appends lost, and goes on. */
+static void story_of_crashing(uint64_t seed) {
+    static struct story story;
+    story_begin(&story, seed);
+    for (unsigned step = 0; step < 400; step++) {
+        story_step(&story);
+        if (step % 40 != 39) continue;
+        struct buf before = BUF_EMPTY;
+        struct recovery_counts counts;
+        uint64_t appended = story.world.engine->vtable->appended(story.world.engine);
+        CHECK(appended >= story.newest);
+        recovery_describe(&story.world, &story.asked, false, &before);
+        size_t size = story.kept.effects.size;
+        unsigned ends[3];
+        int64_t now_ms = story.world.now_ms;
+        uint64_t newest = story.newest;
+        memcpy(ends, story.ends, sizeof(ends));
+        for (unsigned i = 0; i < 5; i++) story_step(&story);
+        memcpy(story.ends, ends, sizeof(ends));
+        story.world.now_ms = now_ms;
+        story.newest = newest;
+        story.kept.effects.size = size; /* lost */
+        story_compare(&story, size, &before, false, "before what was lost");
+        contract_close(&story.world);
+        story.world.engine = recovery_open(&story.kept, size, roll(&story, 2) ? &story.prng : NULL,
+                                           (unsigned)roll(&story, 4), story.world.now_ms, &story.kept.journal, &counts);
+        story.newest = counts.version;
+        buf_fini(&before);
+    }
+    recovery_end(&story.world, &story.kept);
+}
+
+void contract_recovery(uint64_t seed) {
+    story_of_comparing(seed);
+    story_of_crashing(seed);
+}
