@@ -18,7 +18,7 @@ static void kept_await(struct journal *self, unsigned loop_index, uint64_t versi
 
 static void kept_init(struct kept_journal *kept) {
     *kept = (struct kept_journal){.journal = {.append = kept_append, .await = kept_await}, .effects = BUF_EMPTY};
-    atomic_init(&kept->journal.mark, UINT64_MAX);
+    atomic_init(&kept->journal.mark, 0);
     atomic_init(&kept->journal.busy_from, INT64_MAX);
 }
 
