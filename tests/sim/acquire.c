@@ -208,12 +208,22 @@ static bool expect_nobody(struct model *model, const struct call *call, enum off
     return true;
 }
 
+/* An answer that grows long ends early: what was already taken for it goes back, its number does not. */
+static void note_given_back(struct model *model, const struct call *call, int64_t now_ms, struct record *const *taken,
+                            unsigned taken_count) {
+    for (unsigned i = 0; i < model->record_count; i++)
+        if (may_have(model, call, &model->records[i], now_ms, taken, taken_count))
+            model->records[i].seat->has_given_back = true;
+}
+
 bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
     struct record *taken[100] = {NULL};
     enum offer offer = acquire_offer(model, call, now_ms, taken, 0);
     unsigned wanted = call->count ? call->count : 1, count = 0;
     if (offer == OFFER_NOTHING || offer == OFFER_ASK) return expect_nobody(model, call, offer, now_ms, answer);
     if (offer == OFFER_CREATE && !may_make(model, call, now_ms)) return expect_error(model, answer, model->refusal);
+    /* Who waits may be served as soon as the first of several is made, and before the others are. */
+    bool is_between = model->mixed_at == now_ms;
     if (wanted > 1) model->mixed_at = now_ms;
     model->orders++; /* those of one call come in no order */
     if (!expect_ok(model, answer)) return false;
@@ -231,9 +241,11 @@ bool acquire_serve(struct model *model, const struct call *call, int64_t now_ms,
         bytes += taken[count]->data.size + taken[count]->meta.size;
         has_spent |= taken[count]->seat->is_spent;
     }
+    if (count < wanted && bytes >= 100) note_given_back(model, call, now_ms, taken, count);
     for (unsigned i = 0; i < count; i++)
         if (!compare_hand_out(model, call, taken[i], now_ms, encoded[i])) return false;
-    if (count == wanted || bytes >= 100 || has_spent) return true; /* it may stop where its answer grows long */
+    if (count == wanted || bytes >= 100 || has_spent || is_between)
+        return true; /* it may stop where its answer grows long */
     offer = acquire_offer(model, call, now_ms, taken, count);
     bool is_end = may_lack_memory(model, model_namespace(model, call->namespace)) || offer == OFFER_NOTHING ||
                   offer == OFFER_ASK || !may_make(model, call, now_ms);

@@ -39,6 +39,7 @@ struct seat {
     bool is_spent;                                            /* it had its last hand-out */
     struct use uses[USES_MAX];
     unsigned use_count;
+    bool has_given_back; /* a number may have been given out and back, and nobody was told it */
 };
 
 struct pool_model {

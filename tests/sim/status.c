@@ -46,5 +46,7 @@ bool do_status(struct model *model, const struct call *call, int64_t now_ms, con
     if (!is_again && status_is_living(to) && lacks_memory(model, record->namespace, record, NULL, record->id))
         return expect_error(model, answer, model->refusal);
     if (!is_again) set_status(model, record, to, call->reason, call->by, now_ms);
-    return expect_record(model, answer, record, call->id, call->fields, now_ms);
+    /* What is named by a handle need not be what the call's id is. */
+    const char *id = call->form == ID_HANDLE ? record->id : call->id;
+    return expect_record(model, answer, record, id, call->fields, now_ms);
 }
