@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define NAMESPACES_MANY 100 /* more than there are */
+
 static uint64_t below(struct world *world, uint64_t bound) {
     return chance_below(&world->around_chance, bound);
 }
@@ -23,6 +25,8 @@ void around_open(struct world *world, bool is_naive) {
     world->has_purging = of(world, 20);
     world->bounds_bytes = of(world, 20);
     world->bounds_memory = of(world, 20) && !is_naive; /* the naive one has no room at all under a limit */
+    world->bounds_names = of(world, 15);
+    world->model.max_namespaces = NAMESPACES_MANY;
     world->model.is_single = world->is_exact;
     world->is_timely = world->has_pools || world->has_purging;
 }
@@ -75,11 +79,27 @@ void around_measure(struct world *world, bool is_after) {
     if (world->bounds_memory) world->model.memory_used[is_after] = memory_used(world);
 }
 
+static void set_limits(struct world *world) {
+    struct engine_limits limits = {.max_memory = world->model.max_memory,
+                                   .max_namespaces = world->model.max_namespaces};
+    world->engine->vtable->set_limits(world->engine, &limits);
+}
+
+bool around_is_bounded(const struct world *world) {
+    return world->bounds_bytes || world->bounds_memory || world->bounds_names;
+}
+
 static void bound_memory(struct world *world) {
     uint64_t *max = &world->model.max_memory;
     *max = of(world, 30) ? 0 : memory_used(world) - 20000 + below(world, 60000);
-    struct engine_limits limits = {.max_memory = *max, .max_namespaces = 100};
-    world->engine->vtable->set_limits(world->engine, &limits);
+    set_limits(world);
+}
+
+static void bound_names(struct world *world, struct peer *peer) {
+    struct call call = {.op = OP_NAMESPACE_DROP};
+    world->model.max_namespaces = of(world, 30) ? NAMESPACES_MANY : 1 + (unsigned)below(world, NAMESPACES_MAX);
+    set_limits(world);
+    if (of(world, 30)) ask(world, peer, &call);
 }
 
 static void bound_bytes(struct world *world, struct peer *peer) {
@@ -181,7 +201,7 @@ static void load(struct world *world, struct peer *peer) {
     struct model *model = &world->model;
     unsigned kept = model->state_count < STATES_MAX ? model->state_count : STATES_MAX;
     snprintf(call.pool, sizeof call.pool, "p%u", (unsigned)below(world, 2));
-    bool is_bounded = world->bounds_bytes || world->bounds_memory; /* then an error would not say after how many */
+    bool is_bounded = around_is_bounded(world); /* then an error would not say after how many */
     if (kept && !is_bounded && of(world, 40)) {
         call.records = model->states[below(world, kept)];
     } else {
@@ -201,6 +221,7 @@ void around_step(struct world *world, struct peer *peer) {
     if (of(world, world->has_purging ? 4 : 0)) set_purging(world, peer);
     if (world->changes_retention && of(world, 3)) change_retention(world, peer);
     if (world->bounds_memory && of(world, 4)) bound_memory(world);
+    if (world->bounds_names && of(world, 4)) bound_names(world, peer);
     if (world->bounds_bytes && of(world, 4)) bound_bytes(world, peer);
     if (world->has_pools && of(world, 5)) load(world, peer);
 }

@@ -1,5 +1,5 @@
-/* max_bytes and max_memory in the model, which does not know how many bytes a session takes: only that they are no less
- * than its contents and no more than a few times that and a little.
+/* max_bytes, max_memory and max_namespaces in the model. It does not know how many bytes a session takes: only that
+ * they are no less than its contents and no more than a few times that and a little.
  *
  * So a refusal is believed where the limit may have been reached, and missed where it must have been. What is refused
  * has changed nothing; what ends a session is never refused. */
@@ -107,4 +107,26 @@ bool lacks_memory(struct model *model, unsigned namespace, const struct record *
     }
     if (lacks_memory_of_all(model, most)) return true;
     return draft && must_lack(model, namespace, old, draft, id);
+}
+
+/* How many others there are: for sure, or perhaps. */
+static unsigned count_others(const struct model *model, unsigned namespace, enum existence least) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < model->namespace_count; i++)
+        count += i != namespace && model->namespaces[i].existence >= least;
+    return count;
+}
+
+bool lacks_namespace(struct model *model, unsigned namespace) {
+    bool is_refused = model->answer->error.data && answer_is_refused(model->answer, "LIMIT") &&
+                      integer_of(map_value(model->answer->error, "limit")) == (int64_t)model->max_namespaces;
+    bool may_be = model->namespaces[namespace].existence != EXISTS_YES &&
+                  count_others(model, namespace, EXISTS_MAYBE) >= model->max_namespaces;
+    if (is_refused && may_be) model->full[2]++;
+    return is_refused && may_be;
+}
+
+bool admits_namespace(struct model *model, unsigned namespace) {
+    return count_others(model, namespace, EXISTS_YES) < model->max_namespaces ||
+           complain(model, "%s should be one namespace too many", model->namespaces[namespace].name);
 }

@@ -470,7 +470,13 @@ const char *model_execute(struct model *model, const struct call *call, int64_t 
     model->call = call;
     model->answer = answer;
     model->moment = now_ms;
-    bool is_expected = execute(model, on_servers_clock(model, call), now_ms, answer);
+    bool has_namespace = call->op > OP_SERVER_STATS && call->op != OP_NAMESPACE_LIST;
+    unsigned place = has_namespace ? model_namespace(model, call->namespace) : 0;
+    bool was_none = has_namespace && model->namespaces[place].existence == EXISTS_NO;
+    bool is_lacking = has_namespace && lacks_namespace(model, place);
+    bool is_expected = is_lacking || execute(model, on_servers_clock(model, call), now_ms, answer);
+    if (is_expected && was_none && model->namespaces[place].existence == EXISTS_YES)
+        is_expected = admits_namespace(model, place);
     is_expected = is_expected && serve_waiters(model, now_ms);
     model->answer = &no_answer;
     if (call_sweeps(call)) {
@@ -481,7 +487,9 @@ const char *model_execute(struct model *model, const struct call *call, int64_t 
     if (call->op > OP_SERVER_STATS && call->op != OP_NAMESPACE_LIST && op_infos[call->op].is_write &&
         call->op != OP_NAMESPACE_DROP) {
         struct namespace_model *namespace = &model->namespaces[model_namespace(model, call->namespace)];
-        if (namespace->existence == EXISTS_NO) namespace->existence = EXISTS_MAYBE;
+        if (is_lacking)
+        namespace->existence = EXISTS_NO;
+        else if (namespace->existence == EXISTS_NO) namespace->existence = EXISTS_MAYBE;
     }
     return is_expected ? NULL : model->complaint;
 }

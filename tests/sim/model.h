@@ -184,7 +184,8 @@ struct model {
     uint64_t max_memory;         /* of the server; 0: none */
     uint64_t memory_used[2];     /* the server's: before it was fed last, and now */
     bool is_single;              /* one request at a time */
-    uint64_t full[2];            /* refusals because of max_bytes, and of max_memory */
+    unsigned max_namespaces;     /* of the server */
+    uint64_t full[3];            /* refusals because of max_bytes, of max_memory and of max_namespaces */
     uint64_t loaded;             /* sessions */
     uint64_t let_in, reused;     /* tokens that were valid; that ended their session */
     bool expects_token;          /* the record that comes next brings its token */

@@ -127,6 +127,10 @@ bool lacks_memory(struct model *model, unsigned namespace, const struct record *
                   const char *id);
 /* What namespace.describe says that its sessions take. */
 bool expect_bytes(struct model *model, unsigned namespace, struct bytes encoded);
+/* Whether the call is refused because its namespace would be one too many. */
+bool lacks_namespace(struct model *model, unsigned namespace);
+/* Whether there may be this namespace beside the others. */
+bool admits_namespace(struct model *model, unsigned namespace);
 /* Whether a pool is refused that would be a new one. */
 bool lacks_memory_for_pool(struct model *model);
 /* Whether one more session may have been too much, though the answer does not say so. */

@@ -395,11 +395,6 @@ static void exact_step(struct world *world, struct peer *peer) {
     if (of(world, 70)) leave(world, peer->loop);
 }
 
-/* What is refused for want of memory has to be answered for the model to know. */
-static bool is_bounded(const struct world *world) {
-    return world->bounds_bytes || world->bounds_memory;
-}
-
 static void free_step(struct world *world, struct peer *peer) {
     struct call call;
     if (of(world, 25) && !world->has_pools) {
@@ -408,7 +403,7 @@ static void free_step(struct world *world, struct peer *peer) {
     }
     unsigned choice = (unsigned)below(world, 100);
     if (choice < 45) {
-        draw_call(world, peer->default_namespace, peer->is_prompt && !is_bounded(world), &call);
+        draw_call(world, peer->default_namespace, peer->is_prompt && !around_is_bounded(world), &call);
         world_issue(world, peer, &call);
     } else if (choice < 48) {
         issue_repeat(world, peer);
@@ -553,7 +548,7 @@ bool world_run(uint64_t seed, const struct world_options *options, struct world_
     finish_books(world, options);
     bool is_well = !world->has_failed || world->model.is_lost;
     if (!is_well || options->is_verbose) tell(world);
-    for (unsigned i = 0; i < 2; i++) totals->full[i] += world->model.full[i];
+    for (unsigned i = 0; i < 3; i++) totals->full[i] += world->model.full[i];
     totals->loaded += world->model.loaded;
     totals->purges += world->model.purges, totals->on_clock += world->model.on_clock;
     totals->let_in += world->model.let_in, totals->reused += world->model.reused;

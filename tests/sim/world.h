@@ -111,7 +111,7 @@ struct world {
     uint64_t watch_chance;
     uint64_t around_chance, rare_chance;
     bool changes_retention;
-    bool sets_clock, has_purging, bounds_bytes, bounds_memory;
+    bool sets_clock, has_purging, bounds_bytes, bounds_memory, bounds_names;
     bool is_timely; /* each moment at which something is due comes by itself */
     struct watch watches[WATCHES_MAX];
     unsigned watch_count;
@@ -146,7 +146,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
-    uint64_t full[2];                  /* refusals because of max_bytes, and of max_memory */
+    uint64_t full[3];                  /* refusals because of max_bytes, of max_memory and of max_namespaces */
     uint64_t loaded;                   /* sessions that pool.load took in */
     uint64_t purges, on_clock;         /* purges that came by themselves; calls whose moments were put on the clock */
     uint64_t let_in, reused;           /* tokens */
@@ -198,6 +198,8 @@ void hear_step(struct world *world);
 
 /* ---- around.c: what happens beside the requests */
 void around_open(struct world *world, bool is_naive);
+/* Whether requests may be refused for want of room in a way that only the answer tells: then all are answered. */
+bool around_is_bounded(const struct world *world);
 /* Looks how much memory the server takes: before it is fed, or afterwards. */
 void around_measure(struct world *world, bool is_after);
 void around_step(struct world *world, struct peer *peer);
