@@ -35,7 +35,14 @@ static bool put(struct copy *copy, struct disk_file *file, uint64_t place, struc
     return copy->to->disk.write(file, place, bytes) == DISK_OK;
 }
 
-/* Header and whole frames; *is_ended as the reader says. */
+/* Whether what stands where no frame does was known to be synced: it is damage then, and not where the server writes.
+ */
+static bool was_synced(struct file_reader *reader) {
+    struct file_rest rest;
+    return !file_reader_rest(reader, &rest) || rest.synced > reader->place;
+}
+
+/* Header and whole frames. */
 static enum copied copy_frames(struct copy *copy, struct file_reader *reader, struct disk_file *file, const char *name,
                                bool must_end) {
     uint8_t bytes[FILE_HEADER_BYTES];
@@ -49,8 +56,9 @@ static enum copied copy_frames(struct copy *copy, struct file_reader *reader, st
     if (!is_written || copy->to->disk.sync(file) != DISK_OK) return fail_disk(&copy->to->disk, name, "written");
     copy->files++;
     copy->bytes += reader->place;
+    if (state == FRAME_UNREADABLE) return fail_disk(reader->disk, name, "read");
     if (must_end && !reader->is_ended) return COPY_AGAIN;
-    return state == FRAME_UNREADABLE ? fail_disk(reader->disk, name, "read") : COPIED;
+    return state == FRAME_STRANGE || (state == FRAME_DAMAGED && was_synced(reader)) ? COPY_AGAIN : COPIED;
 }
 
 static enum copied copy_file(struct copy *copy, const struct log_file *from) {
@@ -67,6 +75,9 @@ static enum copied copy_file(struct copy *copy, const struct log_file *from) {
             result = copy_frames(copy, &reader, file, from->name, from->kind == FILE_SNAPSHOT);
         else
             result = fail_disk(to, from->name, "made");
+    } else if (beginning != FILE_UNREADABLE && beginning != FILE_BLANK) {
+        dump_fail("%s is no part of a backup: %s", from->name, dump_beginning_text(beginning, &reader));
+        result = COPY_FAILED;
     }
     if (file) to->close(file);
     file_reader_close(&reader);
@@ -75,11 +86,13 @@ static enum copied copy_file(struct copy *copy, const struct log_file *from) {
 
 /* ---------------------------------------------------------------- all files */
 
+/* Whether a segment was begun, or is something that is to be complained of. */
 static bool is_begun(struct dump *dump, const struct log_file *file) {
     struct file_reader reader;
     enum file_beginning beginning = file_reader_open(&reader, &dump->directory.disk, file->kind, file->number, NULL);
+    bool is_being_made = beginning == FILE_BLANK || (beginning == FILE_TORN && !was_synced(&reader));
     file_reader_close(&reader);
-    return beginning == FILE_BEGUN || beginning == FILE_NO_KEY;
+    return !is_being_made;
 }
 
 /* Which files: the newest snapshot, and the segments from its number up to the last that was begun. The rest is taken
@@ -166,14 +179,14 @@ static enum copied verify(struct copy *copy, char error[RECOVERY_ERROR_MAX], str
 
 /* Tries until a copy is good; what is wrong in the directory itself stays wrong. */
 static enum copied try_all(struct copy *copy, struct recovery_report *report) {
-    char error[RECOVERY_ERROR_MAX] = "its files went away again and again";
+    char error[RECOVERY_ERROR_MAX] = "files of it went away again and again, or are damaged; see sessiond-dump verify";
     for (unsigned i = 0; i < TRIES; i++) {
         if (!clear(copy)) return COPY_FAILED;
         enum copied result = copy_log(copy);
         if (result == COPIED) result = verify(copy, error, report);
         if (result != COPY_AGAIN) return result;
     }
-    dump_fail("the copy would not start: %s", *error ? error : report->note);
+    dump_fail("there is no good copy of %s: %s", copy->dump->path, *error ? error : report->note);
     return COPY_FAILED;
 }
 
