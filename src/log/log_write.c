@@ -186,7 +186,7 @@ static int64_t next_call(struct log *log, int64_t now_ms) {
 
 int64_t log_write(struct log *log, int64_t now_ms) {
     if (!log->engine || log_is_failed(log)) return INT64_MAX;
-    if (!log->taken.first && log->pending.size == 0) queue_take(log);
+    if (!log->taken.first) queue_take(log);
     enum going going;
     do {
         going = segment_ready(log, now_ms);

@@ -225,8 +225,9 @@ static inline struct log_stats rig_stats(struct rig *rig) {
 /* ---------------------------------------------------------------- reading a directory */
 
 struct rig_found {
-    bool has[RIG_VERSIONS_MAX];
+    bool has[RIG_VERSIONS_MAX + 1];
     uint64_t newest;
+    uint64_t whole;    /* all up to it are there */
     bool is_ended;     /* the last file ends with FRAME_END */
     uint64_t segments; /* begun */
     uint64_t snapshot; /* 0: none */
@@ -290,6 +291,8 @@ static inline enum rig_end rig_read_frames(struct rig_found *found, struct bytes
             effects = bytes_of(plain, frame.size - STREAM_OVERHEAD_BYTES);
         }
         if (frame.kind == FRAME_EFFECTS) rig_take_effects(found, effects);
+        while (found->has[found->whole + 1]) found->whole++;
+        CHECK(header->kind == FILE_SNAPSHOT || frame.version <= found->whole); /* as it says */
         if (frame.kind == FRAME_END) end = RIG_ENDED;
         free(plain);
         at += FRAME_HEADER_BYTES + frame.size;
