@@ -21,7 +21,7 @@ static unsigned living(struct world *world) {
 
 /* ---- turn by turn */
 
-static uint64_t ended_total, ended_ticket;
+static uint64_t ended_total, ended_ticket, ended_depends_on;
 static unsigned ended_answers;
 
 static bool note_end(unsigned loop, struct verb *verb) {
@@ -30,6 +30,7 @@ static bool note_end(unsigned loop, struct verb *verb) {
     CHECK(verb->error.code == ERROR_NONE && verb->is_found);
     CHECK_EQUAL(verb->private[0], ended_ticket);
     ended_total = verb->scan_result.total;
+    ended_depends_on = verb->depends_on;
     ended_answers++;
     return true;
 }
@@ -83,7 +84,21 @@ static void goes_on_in_later_turns_while_others_are_answered(struct world *world
     }
     CHECK_EQUAL(ended_total, MANY);
     CHECK_EQUAL(living(world), 1); /* who came during it */
-    CHECK_EQUAL(contract_get(world, "web", ids_name(LAST), true).session.status, STATUS_REVOKED);
+    struct verb last = contract_get(world, "web", ids_name(LAST), true);
+    CHECK_EQUAL(last.session.status, STATUS_REVOKED);
+    CHECK_EQUAL(ended_depends_on, last.session.version);
+}
+
+/* Else it would be answered before a crash that brings them back. */
+static void depends_on_what_it_ended_and_on_what_it_found_ended(struct world *world) {
+    contract_put(world, "web", "a", of_ann());
+    contract_put(world, "web", "b", of_ann());
+    struct verb verb = contract_revoke(world, "web", GROUP_USER, "ann", BYTES_ABSENT);
+    uint64_t version = contract_get(world, "web", "b", true).session.version;
+    CHECK_EQUAL(verb.depends_on, version);
+    verb = contract_revoke(world, "web", GROUP_USER, "ann", BYTES_ABSENT);
+    CHECK_EQUAL(verb.scan_result.total, 0);
+    CHECK_EQUAL(verb.depends_on, version);
 }
 
 static void is_asked_for_several_times_at_once(struct world *world) {
@@ -205,6 +220,7 @@ static void at_any_lock_of_a_move_leaves_nothing_alive(struct world *world) {
 
 const struct contract_test ending_tests[] = {
     {"goes on in later turns while others are answered", goes_on_in_later_turns_while_others_are_answered},
+    {"depends on what it ended, and on what it found ended", depends_on_what_it_ended_and_on_what_it_found_ended},
     {"is asked for several times at once", is_asked_for_several_times_at_once},
     {"finds those that move meanwhile", finds_those_that_move_meanwhile},
     {"keeps the excepted also where they move", keeps_the_excepted_also_where_they_move},
