@@ -49,6 +49,7 @@ REPLIES = [("record with use", "acquired", "struct sessiond_records **"),
            ("{value, key_index}", "cookie", "struct sessiond_cookie **"),
            ("{watch: int}", "watch", "int64_t *"),
            ("{name, policy", "namespace", "struct sessiond_namespace **"),
+           ("{number, newest_number, failures}", "snapshot", "struct sessiond_snapshot **"),
            ("{enabled, interval_ms}", "purging", "struct sessiond_purging **"),
            ("", "value", "struct sessiond_value **")]
 

@@ -26,6 +26,7 @@ static struct engine *engine_open(const struct shell *shell, const struct option
         .now_ms = shell_now_ms(shell),
         .limits = {.max_memory = (uint64_t)options->max_memory, .max_namespaces = (uint32_t)options->max_namespaces},
         .env = shell_env(shell),
+        .journal = shell_journal(shell),
         .default_policy = &policy_defaults,
         .policy_apply = policy_apply,
         .policy_encode = codec_write_policy,
@@ -36,13 +37,14 @@ static struct engine *engine_open(const struct shell *shell, const struct option
     return memory_engine_open(&engine_options);
 }
 
-static int serve(struct options *options, struct command_line *line) {
+/* `run` is what the command line asked for: to serve, or only to recover. */
+static int serve(struct options *options, struct command_line *line, int (*run)(struct shell *, struct engine *)) {
     int status = 1;
     struct shell *shell = shell_open(options, read_options_again, line);
     struct engine *engine = shell ? engine_open(shell, options) : NULL;
     if (engine)
-        status = shell_serve(shell, engine);
-    else
+        status = run(shell, engine);
+    else if (shell)
         fprintf(stderr, "sessiond: there is not enough memory to begin\n");
     if (engine) engine->vtable->close(engine);
     if (shell) shell_close(shell);
@@ -55,7 +57,8 @@ int main(int argc, char **argv) {
     char error[OPTIONS_ERROR_MAX];
     int status = 0;
     switch (options_load(&options, argc, argv, environ, error)) {
-    case OPTIONS_RUN: status = serve(&options, &line); break;
+    case OPTIONS_RUN: status = serve(&options, &line, shell_serve); break;
+    case OPTIONS_RECOVER: status = serve(&options, &line, shell_recover); break;
     case OPTIONS_ROTATE_KEYS: status = shell_rotate_keys(&options); break;
     case OPTIONS_HELP: options_print_help(stdout); break;
     case OPTIONS_HELP_MARKDOWN: options_print_markdown(stdout); break;

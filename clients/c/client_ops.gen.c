@@ -115,6 +115,7 @@ const struct method methods[] = {
     {"server.info", 0, false},
     {"server.stats", 0, false},
     {"server.purging", 1, true},
+    {"server.snapshot", 0, false},
     {"session.create", 1, true},
     {"session.get", 2, false},
     {"session.get_many", 2, false},
@@ -230,6 +231,17 @@ int sessiond_server_purging(struct sessiond_client *client, const struct session
     return sessiond_reply_purging(reply, result, client_error(client));
 }
 
+struct sessiond_request *sessiond_server_snapshot_request(void) {
+    struct request_writer writer = request_begin(&methods[5]);
+    return request_end(&writer, NULL, NULL);
+}
+
+int sessiond_server_snapshot(struct sessiond_client *client, struct sessiond_snapshot **result) {
+    struct sessiond_reply *reply;
+    if (client_exchange(client, sessiond_server_snapshot_request(), &reply)) return client_code(client);
+    return sessiond_reply_snapshot(reply, result, client_error(client));
+}
+
 static const struct argument sessiond_create_arguments[] = {
     {"id", ARGUMENT_TEXT, offsetof(struct sessiond_create_options, id), NULL},
     {"user", ARGUMENT_TEXT, offsetof(struct sessiond_create_options, user), NULL},
@@ -248,7 +260,7 @@ static const struct argument sessiond_create_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_create_request(const char *namespace_name, const struct sessiond_create_options *options) {
-    struct request_writer writer = request_begin(&methods[5]);
+    struct request_writer writer = request_begin(&methods[6]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_create_arguments, options);
 }
@@ -268,7 +280,7 @@ static const struct argument sessiond_get_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_get_request(const char *namespace_name, const char *id, const struct sessiond_get_options *options) {
-    struct request_writer writer = request_begin(&methods[6]);
+    struct request_writer writer = request_begin(&methods[7]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_get_arguments, options);
@@ -281,7 +293,7 @@ int sessiond_get(struct sessiond_client *client, const char *id, const struct se
 }
 
 struct sessiond_request *sessiond_get_by_cookie_request(const char *namespace_name, const char *cookie, const struct sessiond_get_options *options) {
-    struct request_writer writer = request_begin(&methods[6]);
+    struct request_writer writer = request_begin(&methods[7]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "cookie", cookie);
     return request_end(&writer, sessiond_get_arguments, options);
@@ -298,7 +310,7 @@ static const struct argument sessiond_get_many_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_get_many_request(const char *namespace_name, struct sessiond_texts ids, const struct sessiond_get_many_options *options) {
-    struct request_writer writer = request_begin(&methods[7]);
+    struct request_writer writer = request_begin(&methods[8]);
     request_namespace(&writer, namespace_name);
     request_texts(&writer, "ids", ids);
     return request_end(&writer, sessiond_get_many_arguments, options);
@@ -315,7 +327,7 @@ static const struct argument sessiond_take_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_take_request(const char *namespace_name, const char *id, const struct sessiond_take_options *options) {
-    struct request_writer writer = request_begin(&methods[8]);
+    struct request_writer writer = request_begin(&methods[9]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_take_arguments, options);
@@ -338,7 +350,7 @@ static const struct argument sessiond_set_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_set_request(const char *namespace_name, const char *id, struct sessiond_bytes data, const struct sessiond_set_options *options) {
-    struct request_writer writer = request_begin(&methods[9]);
+    struct request_writer writer = request_begin(&methods[10]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     request_value(&writer, "data", data);
@@ -362,7 +374,7 @@ static const struct argument sessiond_patch_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_patch_request(const char *namespace_name, const char *id, const struct sessiond_patch_options *options) {
-    struct request_writer writer = request_begin(&methods[10]);
+    struct request_writer writer = request_begin(&methods[11]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_patch_arguments, options);
@@ -382,7 +394,7 @@ static const struct argument sessiond_touch_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_touch_request(const char *namespace_name, const char *id, const struct sessiond_touch_options *options) {
-    struct request_writer writer = request_begin(&methods[11]);
+    struct request_writer writer = request_begin(&methods[12]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_touch_arguments, options);
@@ -395,7 +407,7 @@ int sessiond_touch(struct sessiond_client *client, const char *id, const struct 
 }
 
 struct sessiond_request *sessiond_touch_by_cookie_request(const char *namespace_name, const char *cookie, const struct sessiond_touch_options *options) {
-    struct request_writer writer = request_begin(&methods[11]);
+    struct request_writer writer = request_begin(&methods[12]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "cookie", cookie);
     return request_end(&writer, sessiond_touch_arguments, options);
@@ -408,7 +420,7 @@ int sessiond_touch_by_cookie(struct sessiond_client *client, const char *cookie,
 }
 
 struct sessiond_request *sessiond_destroy_request(const char *namespace_name, const char *id) {
-    struct request_writer writer = request_begin(&methods[12]);
+    struct request_writer writer = request_begin(&methods[13]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, NULL, NULL);
@@ -421,7 +433,7 @@ int sessiond_destroy(struct sessiond_client *client, const char *id, bool *resul
 }
 
 struct sessiond_request *sessiond_destroy_by_handle_request(const char *namespace_name, const char *handle) {
-    struct request_writer writer = request_begin(&methods[12]);
+    struct request_writer writer = request_begin(&methods[13]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, NULL, NULL);
@@ -443,7 +455,7 @@ static const struct argument sessiond_regenerate_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_regenerate_request(const char *namespace_name, const char *id, const struct sessiond_regenerate_options *options) {
-    struct request_writer writer = request_begin(&methods[13]);
+    struct request_writer writer = request_begin(&methods[14]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_regenerate_arguments, options);
@@ -461,7 +473,7 @@ static const struct argument sessiond_expire_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_expire_request(const char *namespace_name, const char *id, const struct sessiond_expire_options *options) {
-    struct request_writer writer = request_begin(&methods[14]);
+    struct request_writer writer = request_begin(&methods[15]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_expire_arguments, options);
@@ -482,7 +494,7 @@ static const struct argument sessiond_revoke_all_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_revoke_all_request(const char *namespace_name, const struct sessiond_revoke_all_options *options) {
-    struct request_writer writer = request_begin(&methods[15]);
+    struct request_writer writer = request_begin(&methods[16]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_revoke_all_arguments, options);
 }
@@ -506,7 +518,7 @@ static const struct argument sessiond_list_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_list_request(const char *namespace_name, const struct sessiond_list_options *options) {
-    struct request_writer writer = request_begin(&methods[16]);
+    struct request_writer writer = request_begin(&methods[17]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_list_arguments, options);
 }
@@ -525,7 +537,7 @@ static const struct argument sessiond_count_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_count_request(const char *namespace_name, const struct sessiond_count_options *options) {
-    struct request_writer writer = request_begin(&methods[17]);
+    struct request_writer writer = request_begin(&methods[18]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_count_arguments, options);
 }
@@ -537,7 +549,7 @@ int sessiond_count(struct sessiond_client *client, const struct sessiond_count_o
 }
 
 struct sessiond_request *sessiond_clear_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[18]);
+    struct request_writer writer = request_begin(&methods[19]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -549,7 +561,7 @@ int sessiond_clear(struct sessiond_client *client, int64_t *result) {
 }
 
 struct sessiond_request *sessiond_purge_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[19]);
+    struct request_writer writer = request_begin(&methods[20]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -565,7 +577,7 @@ static const struct argument sessiond_activate_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_activate_request(const char *namespace_name, const char *id, const struct sessiond_activate_options *options) {
-    struct request_writer writer = request_begin(&methods[20]);
+    struct request_writer writer = request_begin(&methods[21]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_activate_arguments, options);
@@ -578,7 +590,7 @@ int sessiond_activate(struct sessiond_client *client, const char *id, const stru
 }
 
 struct sessiond_request *sessiond_activate_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_activate_options *options) {
-    struct request_writer writer = request_begin(&methods[20]);
+    struct request_writer writer = request_begin(&methods[21]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_activate_arguments, options);
@@ -596,7 +608,7 @@ static const struct argument sessiond_end_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_end_request(const char *namespace_name, const char *id, const struct sessiond_end_options *options) {
-    struct request_writer writer = request_begin(&methods[21]);
+    struct request_writer writer = request_begin(&methods[22]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_end_arguments, options);
@@ -609,7 +621,7 @@ int sessiond_end(struct sessiond_client *client, const char *id, const struct se
 }
 
 struct sessiond_request *sessiond_end_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_end_options *options) {
-    struct request_writer writer = request_begin(&methods[21]);
+    struct request_writer writer = request_begin(&methods[22]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_end_arguments, options);
@@ -627,7 +639,7 @@ static const struct argument sessiond_remove_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_remove_request(const char *namespace_name, const char *id, const struct sessiond_remove_options *options) {
-    struct request_writer writer = request_begin(&methods[22]);
+    struct request_writer writer = request_begin(&methods[23]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_remove_arguments, options);
@@ -640,7 +652,7 @@ int sessiond_remove(struct sessiond_client *client, const char *id, const struct
 }
 
 struct sessiond_request *sessiond_remove_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_remove_options *options) {
-    struct request_writer writer = request_begin(&methods[22]);
+    struct request_writer writer = request_begin(&methods[23]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_remove_arguments, options);
@@ -658,7 +670,7 @@ static const struct argument sessiond_revoke_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_revoke_request(const char *namespace_name, const char *id, const struct sessiond_revoke_options *options) {
-    struct request_writer writer = request_begin(&methods[23]);
+    struct request_writer writer = request_begin(&methods[24]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_revoke_arguments, options);
@@ -671,7 +683,7 @@ int sessiond_revoke(struct sessiond_client *client, const char *id, const struct
 }
 
 struct sessiond_request *sessiond_revoke_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_revoke_options *options) {
-    struct request_writer writer = request_begin(&methods[23]);
+    struct request_writer writer = request_begin(&methods[24]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_revoke_arguments, options);
@@ -689,7 +701,7 @@ static const struct argument sessiond_abandon_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_abandon_request(const char *namespace_name, const char *id, const struct sessiond_abandon_options *options) {
-    struct request_writer writer = request_begin(&methods[24]);
+    struct request_writer writer = request_begin(&methods[25]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_abandon_arguments, options);
@@ -702,7 +714,7 @@ int sessiond_abandon(struct sessiond_client *client, const char *id, const struc
 }
 
 struct sessiond_request *sessiond_abandon_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_abandon_options *options) {
-    struct request_writer writer = request_begin(&methods[24]);
+    struct request_writer writer = request_begin(&methods[25]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_abandon_arguments, options);
@@ -721,7 +733,7 @@ static const struct argument sessiond_replace_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_replace_request(const char *namespace_name, const char *id, const struct sessiond_replace_options *options) {
-    struct request_writer writer = request_begin(&methods[25]);
+    struct request_writer writer = request_begin(&methods[26]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_replace_arguments, options);
@@ -734,7 +746,7 @@ int sessiond_replace(struct sessiond_client *client, const char *id, const struc
 }
 
 struct sessiond_request *sessiond_replace_by_handle_request(const char *namespace_name, const char *handle, const struct sessiond_replace_options *options) {
-    struct request_writer writer = request_begin(&methods[25]);
+    struct request_writer writer = request_begin(&methods[26]);
     request_namespace(&writer, namespace_name);
     request_instead_of_id(&writer, "handle", handle);
     return request_end(&writer, sessiond_replace_arguments, options);
@@ -756,7 +768,7 @@ static const struct argument sessiond_validate_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_validate_request(const char *namespace_name, const char *token, const struct sessiond_validate_options *options) {
-    struct request_writer writer = request_begin(&methods[26]);
+    struct request_writer writer = request_begin(&methods[27]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "token", token);
     return request_end(&writer, sessiond_validate_arguments, options);
@@ -775,7 +787,7 @@ static const struct argument sessiond_rotate_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_rotate_request(const char *namespace_name, const char *token, const struct sessiond_rotate_options *options) {
-    struct request_writer writer = request_begin(&methods[27]);
+    struct request_writer writer = request_begin(&methods[28]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "token", token);
     return request_end(&writer, sessiond_rotate_arguments, options);
@@ -788,7 +800,7 @@ int sessiond_rotate(struct sessiond_client *client, const char *token, const str
 }
 
 struct sessiond_request *sessiond_namespace_configure_request(const char *namespace_name, const struct sessiond_policy *policy) {
-    struct request_writer writer = request_begin(&methods[28]);
+    struct request_writer writer = request_begin(&methods[29]);
     request_namespace(&writer, namespace_name);
     request_members(&writer, policy_arguments, policy);
     return request_end(&writer, NULL, NULL);
@@ -801,7 +813,7 @@ int sessiond_namespace_configure(struct sessiond_client *client, const struct se
 }
 
 struct sessiond_request *sessiond_namespace_describe_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[29]);
+    struct request_writer writer = request_begin(&methods[30]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -813,7 +825,7 @@ int sessiond_namespace_describe(struct sessiond_client *client, struct sessiond_
 }
 
 struct sessiond_request *sessiond_namespace_list_request(void) {
-    struct request_writer writer = request_begin(&methods[30]);
+    struct request_writer writer = request_begin(&methods[31]);
     return request_end(&writer, NULL, NULL);
 }
 
@@ -824,7 +836,7 @@ int sessiond_namespace_list(struct sessiond_client *client, struct sessiond_name
 }
 
 struct sessiond_request *sessiond_namespace_drop_request(const char *namespace_name) {
-    struct request_writer writer = request_begin(&methods[31]);
+    struct request_writer writer = request_begin(&methods[32]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, NULL, NULL);
 }
@@ -840,7 +852,7 @@ static const struct argument sessiond_client_get_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_client_get_request(const char *namespace_name, const char *client_id, const struct sessiond_client_get_options *options) {
-    struct request_writer writer = request_begin(&methods[32]);
+    struct request_writer writer = request_begin(&methods[33]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "client", client_id);
     return request_end(&writer, sessiond_client_get_arguments, options);
@@ -858,7 +870,7 @@ static const struct argument sessiond_client_activate_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_client_activate_request(const char *namespace_name, const char *client_id, const struct sessiond_client_activate_options *options) {
-    struct request_writer writer = request_begin(&methods[33]);
+    struct request_writer writer = request_begin(&methods[34]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "client", client_id);
     return request_end(&writer, sessiond_client_activate_arguments, options);
@@ -871,7 +883,7 @@ int sessiond_client_activate(struct sessiond_client *client, const char *client_
 }
 
 struct sessiond_request *sessiond_client_destroy_request(const char *namespace_name, const char *client_id) {
-    struct request_writer writer = request_begin(&methods[34]);
+    struct request_writer writer = request_begin(&methods[35]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "client", client_id);
     return request_end(&writer, NULL, NULL);
@@ -884,7 +896,7 @@ int sessiond_client_destroy(struct sessiond_client *client, const char *client_i
 }
 
 struct sessiond_request *sessiond_pool_configure_request(const char *namespace_name, const char *pool, const struct sessiond_pool_policy *policy) {
-    struct request_writer writer = request_begin(&methods[35]);
+    struct request_writer writer = request_begin(&methods[36]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     request_members(&writer, pool_policy_arguments, policy);
@@ -898,7 +910,7 @@ int sessiond_pool_configure(struct sessiond_client *client, const char *pool, co
 }
 
 struct sessiond_request *sessiond_pool_info_request(const char *namespace_name, const char *pool) {
-    struct request_writer writer = request_begin(&methods[36]);
+    struct request_writer writer = request_begin(&methods[37]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     return request_end(&writer, NULL, NULL);
@@ -911,7 +923,7 @@ int sessiond_pool_info(struct sessiond_client *client, const char *pool, struct 
 }
 
 struct sessiond_request *sessiond_pool_reset_request(const char *namespace_name, const char *pool) {
-    struct request_writer writer = request_begin(&methods[37]);
+    struct request_writer writer = request_begin(&methods[38]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     return request_end(&writer, NULL, NULL);
@@ -935,7 +947,7 @@ static const struct argument sessiond_pool_acquire_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_acquire_request(const char *namespace_name, const char *pool, const struct sessiond_pool_acquire_options *options) {
-    struct request_writer writer = request_begin(&methods[38]);
+    struct request_writer writer = request_begin(&methods[39]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     return request_end(&writer, sessiond_pool_acquire_arguments, options);
@@ -954,7 +966,7 @@ static const struct argument sessiond_pool_mark_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_mark_request(const char *namespace_name, const char *id, int outcome, const struct sessiond_pool_mark_options *options) {
-    struct request_writer writer = request_begin(&methods[39]);
+    struct request_writer writer = request_begin(&methods[40]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     request_outcome(&writer, "outcome", outcome);
@@ -973,7 +985,7 @@ static const struct argument sessiond_pool_release_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_release_request(const char *namespace_name, const char *id, const struct sessiond_pool_release_options *options) {
-    struct request_writer writer = request_begin(&methods[40]);
+    struct request_writer writer = request_begin(&methods[41]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_pool_release_arguments, options);
@@ -992,7 +1004,7 @@ static const struct argument sessiond_pool_renew_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_renew_request(const char *namespace_name, const char *id, const struct sessiond_pool_renew_options *options) {
-    struct request_writer writer = request_begin(&methods[41]);
+    struct request_writer writer = request_begin(&methods[42]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "id", id);
     return request_end(&writer, sessiond_pool_renew_arguments, options);
@@ -1025,7 +1037,7 @@ static const struct argument sessiond_pool_add_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_add_request(const char *namespace_name, const char *pool, const struct sessiond_pool_add_options *options) {
-    struct request_writer writer = request_begin(&methods[42]);
+    struct request_writer writer = request_begin(&methods[43]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     return request_end(&writer, sessiond_pool_add_arguments, options);
@@ -1044,7 +1056,7 @@ static const struct argument sessiond_pool_state_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_pool_state_request(const char *namespace_name, const char *pool, const struct sessiond_pool_state_options *options) {
-    struct request_writer writer = request_begin(&methods[43]);
+    struct request_writer writer = request_begin(&methods[44]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     return request_end(&writer, sessiond_pool_state_arguments, options);
@@ -1057,7 +1069,7 @@ int sessiond_pool_state(struct sessiond_client *client, const char *pool, const 
 }
 
 struct sessiond_request *sessiond_pool_load_request(const char *namespace_name, const char *pool, struct sessiond_bytes sessions) {
-    struct request_writer writer = request_begin(&methods[44]);
+    struct request_writer writer = request_begin(&methods[45]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "pool", pool);
     request_value(&writer, "sessions", sessions);
@@ -1071,7 +1083,7 @@ int sessiond_pool_load(struct sessiond_client *client, const char *pool, struct 
 }
 
 struct sessiond_request *sessiond_cookie_sign_request(const char *namespace_name, const char *value) {
-    struct request_writer writer = request_begin(&methods[45]);
+    struct request_writer writer = request_begin(&methods[46]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "value", value);
     return request_end(&writer, NULL, NULL);
@@ -1084,7 +1096,7 @@ int sessiond_cookie_sign(struct sessiond_client *client, const char *value, stru
 }
 
 struct sessiond_request *sessiond_cookie_unsign_request(const char *namespace_name, const char *value) {
-    struct request_writer writer = request_begin(&methods[46]);
+    struct request_writer writer = request_begin(&methods[47]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "value", value);
     return request_end(&writer, NULL, NULL);
@@ -1103,7 +1115,7 @@ static const struct argument sessiond_cookie_header_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_cookie_header_request(const char *namespace_name, const char *value, const struct sessiond_cookie_header_options *options) {
-    struct request_writer writer = request_begin(&methods[47]);
+    struct request_writer writer = request_begin(&methods[48]);
     request_namespace(&writer, namespace_name);
     request_text(&writer, "value", value);
     return request_end(&writer, sessiond_cookie_header_arguments, options);
@@ -1124,7 +1136,7 @@ static const struct argument sessiond_watch_start_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_watch_start_request(const char *namespace_name, const struct sessiond_watch_start_options *options) {
-    struct request_writer writer = request_begin(&methods[48]);
+    struct request_writer writer = request_begin(&methods[49]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_watch_start_arguments, options);
 }
@@ -1140,7 +1152,7 @@ static const struct argument sessiond_watch_stop_arguments[] = {
     {NULL, ARGUMENT_END, 0, NULL},
 };
 struct sessiond_request *sessiond_watch_stop_request(const char *namespace_name, const struct sessiond_watch_stop_options *options) {
-    struct request_writer writer = request_begin(&methods[49]);
+    struct request_writer writer = request_begin(&methods[50]);
     request_namespace(&writer, namespace_name);
     return request_end(&writer, sessiond_watch_stop_arguments, options);
 }

@@ -1,4 +1,4 @@
-/* Typed results that are policies, or hold one: of namespaces and of pools. Any thread. */
+/* Typed results that are policies, or hold one, of namespaces and of pools; and a snapshot's. Any thread. */
 #include <stdlib.h>
 
 #include "request.h"
@@ -21,6 +21,25 @@ static bool purging_entry(void *result, struct bytes key, struct block *block, s
 int sessiond_reply_purging(struct sessiond_reply *reply, struct sessiond_purging **result,
                            struct sessiond_error *error) {
     return reply_map(reply, sizeof **result, 0, purging_entry, (void **)result, error);
+}
+
+static bool snapshot_entry(void *result, struct bytes key, struct block *block, struct mp_cursor *cursor) {
+    struct sessiond_snapshot *snapshot = result;
+    (void)block;
+    if (is_key(key, "number"))
+        snapshot->number = read_number(cursor, 0);
+    else if (is_key(key, "newest_number"))
+        snapshot->newest_number = read_number(cursor, 0);
+    else if (is_key(key, "failures"))
+        snapshot->failures = read_number(cursor, 0);
+    else
+        return false;
+    return true;
+}
+
+int sessiond_reply_snapshot(struct sessiond_reply *reply, struct sessiond_snapshot **result,
+                            struct sessiond_error *error) {
+    return reply_map(reply, sizeof **result, 0, snapshot_entry, (void **)result, error);
 }
 
 /* The place of a word in an enum's names, from 1 on; 0 where it is unknown. A truth value is a word too. */

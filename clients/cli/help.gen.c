@@ -47,6 +47,14 @@ static const struct help_argument sessiond_server_purging_options[] = {
     {NULL, NULL, NULL, NULL, false},
 };
 
+static const struct help_argument sessiond_server_snapshot_params[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
+static const struct help_argument sessiond_server_snapshot_options[] = {
+    {NULL, NULL, NULL, NULL, false},
+};
+
 static const struct help_argument sessiond_create_params[] = {
     {"namespace", "namespace", "nil: the connection's default", "str or bin, 1 to 64 bytes of UTF-8; nil is the connection's default namespace", true},
     {NULL, NULL, NULL, NULL, false},
@@ -649,6 +657,11 @@ const struct help_op help_ops[] = {
      "[\"web\", {\"enabled\": true, \"interval_ms\": 60000}]",
      "{\"enabled\": true, \"interval_ms\": 60000}",
      sessiond_server_purging_params, sessiond_server_purging_options},
+    {"server.snapshot", 0, false, "Has a snapshot of all that is kept made while the server goes on; one that is being made already is not begun again. Answers at once: the snapshot is whole, and what it covers of the log is removed, when the server.stats figure snapshot_number is number or more. failures counts those that came to nothing since the start: where it grows meanwhile, the server's log says why.",
+     "{number, newest_number, failures}", "BAD_REQUEST, READ_ONLY",
+     "[]",
+     "{\"number\": 7, \"newest_number\": 4, \"failures\": 0}",
+     sessiond_server_snapshot_params, sessiond_server_snapshot_options},
     {"session.create", 1, true, "Makes a session. Without an id the server makes one that cannot be guessed.",
      "record", "BAD_REQUEST, TOO_BIG, EXISTS, GONE, EXHAUSTED, LIMIT, NO_MEMORY, FORBIDDEN",
      "[\"web\", {\"id\": \"s1\", \"user\": \"ann\", \"data\": {\"cart\": 3}}]",

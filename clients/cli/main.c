@@ -20,6 +20,7 @@ static const char usage[] =
     "sessiond-cli [-u URL] [-n NAMESPACE] --watch [OPTION=VALUE...]\n"
     "                                                      a line for each event, until it is interrupted\n"
     "sessiond-cli [-u URL] --stat | --latency              figures of the server, and of the way to it\n"
+    "sessiond-cli [-u URL] snapshot                        has a snapshot made, and waits until it is whole\n"
     "sessiond-cli help [METHOD | ERROR]                    every method, or one with its arguments and an example\n"
     "\n"
     "  -u, --url URL        sessiond://host:7420/namespace or sessiond+unix:///path?namespace=name;\n"
@@ -139,6 +140,7 @@ static int run(struct sessiond_client *client, const struct settings *settings, 
     case MODE_SCAN: return mode_scan(client, settings->prefix, settings->count);
     case MODE_WATCH: return mode_watch(client, words, (unsigned)count, settings->count);
     case MODE_REQUEST:
+        if (count == 1 && strcmp(words[0], "snapshot") == 0) return mode_snapshot(client);
         if (count > 0) return one_request(client, &output, words, count);
         if (isatty(STDIN_FILENO)) return mode_interactive(client, &output);
         break; /* a pipe on stdin and no request: the requests are in it */

@@ -11,6 +11,8 @@ int mode_stat(struct sessiond_client *client, uint64_t count);
 int mode_latency(struct sessiond_client *client, uint64_t count);
 /* The ids of the client's namespace that begin with `prefix`, one a line; at most `count`, 0: all. */
 int mode_scan(struct sessiond_client *client, const char *prefix, uint64_t count);
+/* Has the server make a snapshot of what it keeps, and waits until it is whole. */
+int mode_snapshot(struct sessiond_client *client);
 /* A request a line from stdin, pipelined; a line of JSON for each on stdout, in their order. */
 int mode_pipe(struct sessiond_client *client, const struct output *output);
 /* Starts a watch with the words behind its method, and prints each event as a line of JSON: `count` of them, 0: without

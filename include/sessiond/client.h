@@ -256,6 +256,13 @@ struct sessiond_purging {
     int64_t interval_ms;
 };
 
+/* A snapshot that was asked for. */
+struct sessiond_snapshot {
+    int64_t number;        /* it is whole when the server's figure snapshot_number has reached this */
+    int64_t newest_number; /* of the newest whole one; 0: there is none */
+    int64_t failures;      /* snapshots that came to nothing since the server's start */
+};
+
 /* What a token turned out to be, at validate or rotate. */
 struct sessiond_checked {
     bool is_valid;              /* of rotate: it gave a new token */

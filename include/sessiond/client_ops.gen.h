@@ -300,6 +300,14 @@ struct sessiond_server_purging_options {
 SESSIOND_API struct sessiond_request *sessiond_server_purging_request(const char *namespace_name, const struct sessiond_server_purging_options *options);
 SESSIOND_API int sessiond_server_purging(struct sessiond_client *client, const struct sessiond_server_purging_options *options, struct sessiond_purging **result);
 
+/* server.snapshot: Has a snapshot of all that is kept made while the server goes on; one that is being made already
+ * is not begun again. Answers at once: the snapshot is whole, and what it covers of the log is removed, when the
+ * server.stats figure snapshot_number is number or more. failures counts those that came to nothing since the
+ * start: where it grows meanwhile, the server's log says why. Answers {number, newest_number, failures}. Errors:
+ * BAD_REQUEST, READ_ONLY. */
+SESSIOND_API struct sessiond_request *sessiond_server_snapshot_request(void);
+SESSIOND_API int sessiond_server_snapshot(struct sessiond_client *client, struct sessiond_snapshot **result);
+
 /* session.create: Makes a session. Without an id the server makes one that cannot be guessed. Answers record.
  * Errors: BAD_REQUEST, TOO_BIG, EXISTS, GONE, EXHAUSTED, LIMIT, NO_MEMORY, FORBIDDEN. */
 struct sessiond_create_options {
@@ -778,6 +786,7 @@ SESSIOND_API int sessiond_watch_stop(struct sessiond_client *client, const struc
 SESSIOND_API int sessiond_reply_value(struct sessiond_reply *reply, struct sessiond_value **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_now(struct sessiond_reply *reply, int64_t *result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_purging(struct sessiond_reply *reply, struct sessiond_purging **result, struct sessiond_error *error);
+SESSIOND_API int sessiond_reply_snapshot(struct sessiond_reply *reply, struct sessiond_snapshot **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_record(struct sessiond_reply *reply, struct sessiond_record **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_records(struct sessiond_reply *reply, struct sessiond_records **result, struct sessiond_error *error);
 SESSIOND_API int sessiond_reply_written(struct sessiond_reply *reply, struct sessiond_written **result, struct sessiond_error *error);

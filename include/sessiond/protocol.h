@@ -359,6 +359,7 @@ enum op {
     OP_SERVER_INFO,
     OP_SERVER_STATS,
     OP_SERVER_PURGING,
+    OP_SERVER_SNAPSHOT,
     OP_SESSION_CREATE,
     OP_SESSION_GET,
     OP_SESSION_GET_MANY,
@@ -453,6 +454,12 @@ enum {
     SERVER_PURGING_ENABLED = 1 << 1,
     SERVER_PURGING_INTERVAL_MS = 1 << 2,
     SERVER_PURGING_OP_ID = 1 << 3,
+};
+
+/* server.snapshot. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
+ * is not given or nil is all zero. Borrowed from the request. */
+struct args_server_snapshot {
+    uint64_t given, nil;
 };
 
 /* session.create. `given` and `nil` hold a bit per argument; nil ones are given too; an argument that
@@ -1314,6 +1321,7 @@ union op_args {
     struct args_server_info server_info;
     struct args_server_stats server_stats;
     struct args_server_purging server_purging;
+    struct args_server_snapshot server_snapshot;
     struct args_session_create session_create;
     struct args_session_get session_get;
     struct args_session_get_many session_get_many;

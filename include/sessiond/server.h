@@ -23,6 +23,15 @@ struct server_limits {
     uint64_t op_id_memory;     /* bytes for remembered answers; at the bound a request with op_id is BUSY */
 };
 
+/* What becomes of a wish for a snapshot: see server.snapshot in the schema. */
+struct snapshot_answer {
+    bool is_kept;      /* there is a log; else nothing below holds */
+    bool has_failed;   /* nothing is written any more */
+    uint64_t number;   /* of the snapshot that is being made */
+    uint64_t newest;   /* of the newest whole one; 0: none */
+    uint64_t failures; /* snapshots that came to nothing, since the start */
+};
+
 struct server_options {
     unsigned loop_count;
     int64_t now_ms;            /* the clock at opening */
@@ -35,6 +44,7 @@ struct server_options {
     void *shell_context;
     uint32_t (*shell_info)(void *shell_context, void *out);  /* out is a struct buf * */
     uint32_t (*shell_stats)(void *shell_context, void *out);
+    void (*shell_snapshot)(void *shell_context, struct snapshot_answer *answer); /* NULL: nothing is kept */
 };
 
 struct server *server_open(const struct server_options *options); /* NULL: memory */

@@ -257,7 +257,15 @@ static bool load_environment(struct options *options, char *const *environment, 
 
 /* ---- the command line */
 
-enum { FLAG_HELP = ROW_COUNT, FLAG_HELP_MARKDOWN, FLAG_VERSION, FLAG_ROTATE_KEYS, FLAG_COUNT };
+enum {
+    FLAG_HELP = ROW_COUNT,
+    FLAG_HELP_MARKDOWN,
+    FLAG_VERSION,
+    FLAG_ROTATE_KEYS,
+    FLAG_REPAIR,
+    FLAG_ACCEPT_CLOCK,
+    FLAG_COUNT
+};
 
 static void flag_name(const char *name, char out[48]) {
     size_t i = 0;
@@ -276,6 +284,8 @@ static void flags_fill(struct option flags[FLAG_COUNT + 1], char names[ROW_COUNT
     flags[FLAG_HELP_MARKDOWN] = (struct option){"help-markdown", no_argument, NULL, FLAG_HELP_MARKDOWN};
     flags[FLAG_VERSION] = (struct option){"version", no_argument, NULL, FLAG_VERSION};
     flags[FLAG_ROTATE_KEYS] = (struct option){"rotate-keys", no_argument, NULL, FLAG_ROTATE_KEYS};
+    flags[FLAG_REPAIR] = (struct option){"repair", no_argument, NULL, FLAG_REPAIR};
+    flags[FLAG_ACCEPT_CLOCK] = (struct option){"accept-clock", no_argument, NULL, FLAG_ACCEPT_CLOCK};
 }
 
 /* The word that getopt_long refused. It is past it, but for a word of several short flags: there are none, so such a
@@ -301,6 +311,11 @@ static enum options_outcome load_flags(struct options *options, int argc, char *
         if (flag == FLAG_VERSION) return OPTIONS_VERSION;
         if (flag == FLAG_ROTATE_KEYS) {
             outcome = OPTIONS_ROTATE_KEYS;
+            continue;
+        }
+        if (flag == FLAG_REPAIR || flag == FLAG_ACCEPT_CLOCK) {
+            *(flag == FLAG_REPAIR ? &options->is_repair : &options->accepts_clock) = true;
+            outcome = OPTIONS_RECOVER;
             continue;
         }
         if (flag == ':' || flag == '?') {
@@ -345,10 +360,20 @@ static bool check_bounds(const struct options *options, char *error) {
                   "would cut off readers that are not slow; give more than output_mark and max_frame together");
 }
 
+enum durability options_durability(const struct options *options) {
+    if (options->durability != DURABILITY_AUTO) return (enum durability)options->durability;
+    return *options->data_dir ? DURABILITY_EVERYSEC : DURABILITY_NONE;
+}
+
 static bool options_check(const struct options *options, char *error) {
-    if (options->durability != DURABILITY_NONE)
-        return refuse(error, "durability", options->durability == DURABILITY_ALWAYS ? "always" : "everysec",
-                      "is not built yet; give none");
+    enum durability level = options_durability(options);
+    bool is_recovery = options->is_repair || options->accepts_clock;
+    if (level != DURABILITY_NONE && !*options->data_dir)
+        return refuse(error, "durability", level == DURABILITY_ALWAYS ? "always" : "everysec",
+                      "needs a place to keep sessions in; give data_dir too");
+    if (level == DURABILITY_NONE && is_recovery)
+        return refuse(error, "durability", "none",
+                      "keeps nothing that could be repaired; give the data_dir that is meant");
     return check_addresses(options, error) && check_bounds(options, error);
 }
 
@@ -365,7 +390,7 @@ enum options_outcome options_load(struct options *options, int argc, char *const
     enum options_outcome outcome = OPTIONS_REFUSED;
     if (!load_environment(&asked, environment, error)) goto done;
     outcome = load_flags(&asked, argc, argv, error);
-    if (outcome != OPTIONS_RUN && outcome != OPTIONS_ROTATE_KEYS) goto done;
+    if (outcome != OPTIONS_RUN && outcome != OPTIONS_ROTATE_KEYS && outcome != OPTIONS_RECOVER) goto done;
     outcome = OPTIONS_REFUSED;
     if (!load_file(options, asked.config, error)) goto done;
     if (!load_environment(options, environment, error)) goto done;
@@ -432,6 +457,8 @@ void options_print_help(FILE *out) {
     }
     fprintf(out, "  --rotate-keys\n        renew the token key of the key file and end; a server that runs takes it "
                  "with SIGHUP\n"
+                 "  --repair\n        give up what is damaged in the data directory, keep copies of it, and end\n"
+                 "  --accept-clock\n        continue the data directory at the time that the clock shows now, and end\n"
                  "  --help, --help-markdown, --version\n");
 }
 

@@ -25,9 +25,14 @@ struct options {
 #define OPTION(name, kind, default_text, min, max, reload, choices, help) OPTION_MEMBER_##kind name;
 #include "config/options.def"
 #undef OPTION
+    /* Of a start that repairs (OPTIONS_RECOVER): from the command line alone, so that they cannot stay in a file. */
+    bool is_repair, accepts_clock;
 };
 
-enum durability { DURABILITY_NONE, DURABILITY_EVERYSEC, DURABILITY_ALWAYS };
+enum durability { DURABILITY_AUTO, DURABILITY_NONE, DURABILITY_EVERYSEC, DURABILITY_ALWAYS };
+
+/* The level that holds: never AUTO. */
+enum durability options_durability(const struct options *options);
 
 struct option_row {
     const char *name; /* with underscores, as in the file */
@@ -43,8 +48,16 @@ struct option_row {
 extern const struct option_row option_rows[];
 extern const size_t option_count;
 
-/* What the command line asked for. For RUN and ROTATE_KEYS all options are read. */
-enum options_outcome { OPTIONS_RUN, OPTIONS_HELP, OPTIONS_HELP_MARKDOWN, OPTIONS_VERSION, OPTIONS_ROTATE_KEYS, OPTIONS_REFUSED };
+/* What the command line asked for. For RUN, ROTATE_KEYS and RECOVER (--repair, --accept-clock) all options are read. */
+enum options_outcome {
+    OPTIONS_RUN,
+    OPTIONS_HELP,
+    OPTIONS_HELP_MARKDOWN,
+    OPTIONS_VERSION,
+    OPTIONS_ROTATE_KEYS,
+    OPTIONS_RECOVER,
+    OPTIONS_REFUSED
+};
 
 #define OPTIONS_ERROR_MAX 1024
 

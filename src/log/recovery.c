@@ -383,10 +383,9 @@ static bool read_all(struct recovery_run *run) {
 
 /* ---------------------------------------------------------------- the clock */
 
-static bool set_clock(struct recovery_run *run) {
+static bool set_clock(struct recovery_run *run, int64_t wall_ms) {
     struct recovery_report *report = run->report;
     const struct file_header *header = run->newest;
-    int64_t wall_ms = run->options->disk->wall_ms(run->options->disk->context);
     report->server_ms = run->options->at_ms ? run->options->at_ms : wall_ms;
     if (!header || run->options->at_ms) return true;
     int64_t seen_wall_ms = header->wall_ms + (run->last_seen_ms - header->server_ms);
@@ -420,16 +419,25 @@ static void set_start(struct recovery_run *run) {
     }
 }
 
+/* The engine may have worked for a while since the clock was set. */
+static void set_clock_again(struct recovery_run *run, int64_t wall_ms) {
+    int64_t passed_ms = run->options->disk->wall_ms(run->options->disk->context) - wall_ms;
+    if (!run->options->at_ms && passed_ms > 0 && passed_ms < day_ms) run->report->server_ms += passed_ms;
+}
+
 static bool run_steps(struct recovery_run *run) {
     struct engine *engine = run->options->engine;
     const struct env *env = run->options->env;
     const char *why = "";
-    if (!find_files(run) || !look_at_headers(run) || !read_all(run) || !set_clock(run)) return false;
+    if (!find_files(run) || !look_at_headers(run) || !read_all(run)) return false;
+    int64_t wall_ms = run->options->disk->wall_ms(run->options->disk->context);
+    if (!set_clock(run, wall_ms)) return false;
     if (!engine->vtable->recovered(engine, run->report->server_ms, &run->report->counts, &why))
         return recovery_refuse(run, "what the data directory holds cannot be taken over: %s", why);
     if (!run->newest) env->random(env->context, run->report->start.store_id, STORE_ID_BYTES);
     if (!run->options->is_read_only && !recovery_fix(run)) return false;
     set_start(run);
+    set_clock_again(run, wall_ms);
     return true;
 }
 

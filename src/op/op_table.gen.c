@@ -7,6 +7,7 @@ const struct op_def op_defs[OP_COUNT] = {
     [OP_SERVER_INFO] = {server_info_begin, server_info_end},
     [OP_SERVER_STATS] = {server_stats_begin, server_stats_end},
     [OP_SERVER_PURGING] = {server_purging_begin, server_purging_end},
+    [OP_SERVER_SNAPSHOT] = {server_snapshot_begin, server_snapshot_end},
     [OP_SESSION_CREATE] = {session_create_begin, session_create_end},
     [OP_SESSION_GET] = {session_get_begin, session_get_end},
     [OP_SESSION_GET_MANY] = {session_get_many_begin, session_get_many_end},

@@ -75,6 +75,8 @@ enum op_step server_info_begin(struct request *request);
 void server_info_end(struct request *request, struct buf *out);
 enum op_step server_stats_begin(struct request *request);
 void server_stats_end(struct request *request, struct buf *out);
+enum op_step server_snapshot_begin(struct request *request);
+void server_snapshot_end(struct request *request, struct buf *out);
 
 /* session_create */
 enum op_step session_create_begin(struct request *request);

@@ -1,4 +1,5 @@
-/* The family "server": hello, ping, info and stats. They ask the engine for figures only, so they answer at once.
+/* The family "server": hello, ping, info, stats and snapshot. They ask the engine for figures only, so they answer at
+ * once.
  *
  * On the loop's thread; figures of other loops are read as they stand. */
 #include "op/op_table.gen.h"
@@ -214,4 +215,36 @@ void server_info_end(struct request *request, struct buf *out) {
     pair_uint(&pairs, "bytes_used", stats.bytes_used);
     if (server->options.shell_info) pairs.count += server->options.shell_info(server->options.shell_context, out);
     mp_end_map(out, pairs.begin, pairs.count);
+}
+
+/* ---------------------------------------------------------------- snapshot */
+
+enum op_step server_snapshot_begin(struct request *request) {
+    const struct server_options *options = &request->server->options;
+    struct snapshot_answer answer = {0};
+    if (options->shell_snapshot) options->shell_snapshot(options->shell_context, &answer);
+    if (!answer.is_kept) {
+        request->error = error_make(ERROR_BAD_REQUEST, "This server keeps its sessions in memory only, so there is "
+                                                       "nothing to make a snapshot of; start it with a data_dir.");
+        return STEP_ERROR;
+    }
+    if (answer.has_failed) {
+        request->error = error_make(ERROR_READ_ONLY, "The server writes nothing any more since a write or a sync has "
+                                                     "failed; see its log, mend the disk and start it again.");
+        return STEP_ERROR;
+    }
+    request->carried[0] = answer.number;
+    request->carried[1] = answer.newest;
+    request->carried[2] = answer.failures;
+    return STEP_ANSWER;
+}
+
+void server_snapshot_end(struct request *request, struct buf *out) {
+    mp_write_map(out, 3);
+    mp_write_string(out, "number");
+    mp_write_uint(out, request->carried[0]);
+    mp_write_string(out, "newest_number");
+    mp_write_uint(out, request->carried[1]);
+    mp_write_string(out, "failures");
+    mp_write_uint(out, request->carried[2]);
 }

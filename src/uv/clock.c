@@ -13,6 +13,10 @@ void clock_open(struct clock *clock) {
     clock->anchor_ms = clock_wall_ms() - read_ms(CLOCK_BOOTTIME);
 }
 
+void clock_continue(struct clock *clock, int64_t now_ms) {
+    clock->anchor_ms = now_ms - read_ms(CLOCK_BOOTTIME);
+}
+
 int64_t clock_now_ms(const struct clock *clock) {
     return clock->anchor_ms + read_ms(CLOCK_BOOTTIME);
 }

@@ -1,8 +1,9 @@
 /* The server's clock: milliseconds since the Unix epoch that never jump.
  *
- * At start it takes the wall clock's time; from then on it counts with CLOCK_BOOTTIME, which goes on during suspend and
- * which nobody sets. So durations hold when the wall clock is corrected; the difference that grows is the offset, told
- * to the server each second so that moments given by callers are converted. Read-only after clock_open: any thread. */
+ * At start it takes the wall clock's time, or goes on where the last server of its data directory stood; from then on
+ * it counts with CLOCK_BOOTTIME, which goes on during suspend and which nobody sets. So durations hold when the wall
+ * clock is corrected; the difference that grows is the offset, told to the server each second so that moments given by
+ * callers are converted. Read-only once loops run: any thread. */
 #ifndef UV_CLOCK_H
 #define UV_CLOCK_H
 
@@ -13,6 +14,8 @@ struct clock {
 };
 
 void clock_open(struct clock *clock);
+/* From now on it is `now_ms`: where a server goes on that ran before. Before anybody else has the clock. */
+void clock_continue(struct clock *clock, int64_t now_ms);
 int64_t clock_now_ms(const struct clock *clock);
 int64_t clock_wall_ms(void);
 /* Server time minus wall time at this moment. */

@@ -41,7 +41,12 @@ uint32_t info_write(void *context, void *sink) {
     mp_write_map(out, (uint32_t)option_count);
     for (size_t i = 0; i < option_count; i++) write_option(out, shell->options, &option_rows[i]);
     lock_release(&shell->options_lock);
-    return 6;
+    return 6 + storage_write_info(&shell->storage, out);
+}
+
+void info_snapshot(void *context, struct snapshot_answer *answer) {
+    struct shell *shell = context;
+    storage_snapshot(&shell->storage, answer);
 }
 
 static uint64_t resident_bytes(void) {
@@ -77,5 +82,5 @@ uint32_t info_write_stats(void *context, void *sink) {
         mp_write_string(out, figures[i].name);
         mp_write_uint(out, figures[i].value);
     }
-    return (uint32_t)count;
+    return (uint32_t)count + storage_write_stats(&shell->storage, out);
 }

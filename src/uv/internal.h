@@ -16,6 +16,7 @@
 #include "uv/inbox.h"
 #include "uv/key_file.h"
 #include "uv/shell.h"
+#include "uv/storage.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -123,6 +124,7 @@ struct shell {
     struct env env;
     struct engine *engine;
     struct key_file keys;
+    struct storage storage;
     struct server *server;
     struct shell_limits limits;
     unsigned loop_count;
@@ -180,5 +182,6 @@ void limits_apply(struct shell *shell);
 /* ---- info.c */
 uint32_t info_write(void *shell, void *out);
 uint32_t info_write_stats(void *shell, void *out);
+void info_snapshot(void *shell, struct snapshot_answer *answer); /* see sessiond/server.h */
 
 #endif

@@ -36,7 +36,7 @@ static void count_closed(struct shell_loop *loop) {
     atomic_fetch_sub_explicit(&loop->shell->connection_count, 1, memory_order_relaxed);
 }
 
-static int stream_open(struct peer *peer, int fd, bool is_unix) {
+static int peer_stream_open(struct peer *peer, int fd, bool is_unix) {
     int status = is_unix ? uv_pipe_init(&peer->loop->uv, &peer->pipe, 0) : uv_tcp_init(&peer->loop->uv, &peer->tcp);
     if (status < 0) return status;
     status = is_unix ? uv_pipe_open(&peer->pipe, fd) : uv_tcp_open(&peer->tcp, fd);
@@ -80,7 +80,7 @@ void peer_open(struct shell_loop *loop, int fd, bool is_unix) {
     list_init(&peer->flying_link);
     list_append(&loop->silent, &peer->link);
     silent_publish(loop, 1);
-    int status = stream_open(peer, fd, is_unix);
+    int status = peer_stream_open(peer, fd, is_unix);
     peer->handle.data = peer;
     if (status < 0) close(fd); /* else it belongs to the handle */
     peer->conn = status < 0 ? NULL : conn_open(loop->core, now_ms);

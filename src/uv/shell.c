@@ -47,9 +47,12 @@ static unsigned loop_count_of(const struct options *options) {
 }
 
 struct shell *shell_open(struct options *options, shell_reload reload, void *reload_context) {
-    if (sodium_init() < 0) return NULL;
-    struct shell *shell = calloc(1, sizeof *shell);
-    if (!shell) return NULL;
+    char error[STORAGE_ERROR_MAX];
+    struct shell *shell = sodium_init() < 0 ? NULL : calloc(1, sizeof *shell);
+    if (!shell) {
+        fprintf(stderr, "sessiond: there is not enough memory to begin\n");
+        return NULL;
+    }
     shell->options = options;
     shell->reload = reload;
     shell->reload_context = reload_context;
@@ -57,8 +60,12 @@ struct shell *shell_open(struct options *options, shell_reload reload, void *rel
     shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake};
     clock_open(&shell->clock);
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
+    signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of one write, too */
     log_sink_open(&(struct log_sink){NULL, log_to_stderr, log_wall_ms}, (enum log_level)options->log_level);
-    return shell;
+    if (storage_open(&shell->storage, options, &shell->env, &shell->clock, shell->loop_count, error)) return shell;
+    fprintf(stderr, "sessiond: %s\n", error);
+    shell_close(shell);
+    return NULL;
 }
 
 unsigned shell_loop_count(const struct shell *shell) {
@@ -71,7 +78,12 @@ int64_t shell_now_ms(const struct shell *shell) {
     return clock_now_ms(&shell->clock);
 }
 
+struct journal *shell_journal(const struct shell *shell) {
+    return storage_journal(&shell->storage);
+}
+
 void shell_close(struct shell *shell) {
+    storage_close(&shell->storage);
     log_sink_close();
     free(shell);
 }
@@ -127,6 +139,7 @@ static void on_signal(uv_signal_t *handle, int signal_number) {
     if (signal_number == SIGHUP) {
         shell_reload_options(shell);
         if (*shell->keys.path) shell_reload_keys(shell);
+        storage_reload(&shell->storage);
     } else {
         shell_drain(shell, signal_number);
     }
@@ -169,10 +182,6 @@ static void tell_ready(const struct shell *shell) {
     log_event(LOG_INFO, "ready", LOG_TEXT("version", SESSIOND_VERSION), LOG_TEXT("tcp", shell->tcp_address),
               LOG_TEXT("unix", unix_path), LOG_INT("threads", shell->loop_count),
               LOG_INT("max_connections", atomic_load(&shell->limits.max_connections)));
-    if (*shell->options->data_dir)
-        log_event(LOG_WARN, "data_dir_unused", LOG_TEXT("data_dir", shell->options->data_dir),
-                  LOG_TEXT("why", "with durability none sessions live in memory only and end with the process; of "
-                                  "all that a data directory is for only the keys stand there"));
     if (!*shell->keys.path)
         log_event(LOG_INFO, "keys_in_memory",
                   LOG_TEXT("why", "there is no key_file and no data_dir: tokens, handles and cookie secrets end with "
@@ -203,6 +212,7 @@ static bool server_start(struct shell *shell) {
                                             .engine = shell->engine,
                                             .env = &shell->env,
                                             .keyring = &shell->keys.keyring,
+                                            .journal = shell_journal(shell),
                                             .limits = {.max_in_flight = (uint32_t)options->max_in_flight,
                                                        .max_waiting = (uint32_t)options->max_waiting,
                                                        .output_mark = (uint32_t)options->output_mark,
@@ -210,35 +220,53 @@ static bool server_start(struct shell *shell) {
                                                        .op_id_memory = (uint64_t)options->op_id_memory},
                                             .shell_context = shell,
                                             .shell_info = info_write,
-                                            .shell_stats = info_write_stats};
+                                            .shell_stats = info_write_stats,
+                                            .shell_snapshot = info_snapshot};
     shell->server = server_open(&server_options);
     return shell->server != NULL;
 }
 
 int shell_serve(struct shell *shell, struct engine *engine) {
     static const char lacking[] = "there is not enough memory, or not enough files may be open";
-    char error[512];
+    char error[STORAGE_ERROR_MAX];
     int status = 1;
     shell->engine = engine;
     if (!key_file_open(&shell->keys, shell->options, &shell->env, error)) {
         fprintf(stderr, "sessiond: %s\n", error);
         return status;
     }
+    if (!storage_recover(&shell->storage, engine, &shell->clock, error)) goto failed;
     memcpy(error, lacking, sizeof lacking);
     if (!server_start(shell)) goto failed;
     limits_apply(shell);
     if (!loops_open(shell) || !signals_open(shell)) goto failed;
     if (!listener_open_all(shell, error, sizeof error)) goto failed;
+    if (!storage_begin(&shell->storage)) goto failed;
     loops_run(shell);
     status = 0;
-    log_event(LOG_INFO, "stopped");
 failed:
     if (status != 0) fprintf(stderr, "sessiond: %s\n", error);
     listener_close_all(shell);
+    if (!storage_end(&shell->storage)) status = 1;
+    if (status == 0) log_event(LOG_INFO, "stopped");
     loops_close(shell);
     if (shell->server) server_close(shell->server);
     key_file_close(&shell->keys);
     return status;
+}
+
+int shell_recover(struct shell *shell, struct engine *engine) {
+    char error[STORAGE_ERROR_MAX];
+    const struct recovery_report *report = &shell->storage.report;
+    if (!storage_recover(&shell->storage, engine, &shell->clock, error)) {
+        fprintf(stderr, "sessiond: %s\n", error);
+        return 1;
+    }
+    if (!storage_end(&shell->storage)) return 1;
+    printf("event=repaired sessions=%" PRIu64 " given_up_bytes=%" PRIu64 " cut_bytes=%" PRIu64
+           " clock_offset_ms=%" PRId64 "\n",
+           report->counts.sessions, report->damaged_bytes, report->cut_bytes, clock_offset_ms(&shell->clock));
+    return 0;
 }
 
 int shell_rotate_keys(const struct options *options) {

@@ -110,6 +110,7 @@ static void take_namespaces(const struct incoming *incoming, struct sessiond_err
     struct sessiond_namespace *namespace;
     struct sessiond_policy *policy;
     struct sessiond_purging *purging;
+    struct sessiond_snapshot *snapshot;
     code = sessiond_reply_namespace(make(incoming), &namespace, error);
     if (is_result(code, namespace, error)) check_text(namespace->name);
     sessiond_free(namespace);
@@ -124,6 +125,9 @@ static void take_namespaces(const struct incoming *incoming, struct sessiond_err
     code = sessiond_reply_purging(make(incoming), &purging, error);
     is_result(code, purging, error);
     sessiond_free(purging);
+    code = sessiond_reply_snapshot(make(incoming), &snapshot, error);
+    is_result(code, snapshot, error);
+    sessiond_free(snapshot);
 }
 
 static void take_sessions(const struct incoming *incoming, struct sessiond_error *error) {

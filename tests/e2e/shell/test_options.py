@@ -24,7 +24,7 @@ class Options(ServerTest):
     def test_a_bad_option_ends_with_2_and_a_sentence(self):
         for flags, text in (
             (["--port=x"], 'option port: "x" (command line) is not accepted; give a whole number from 0 to 65535'),
-            (["--durability=always"], "is not built yet; give none"),
+            (["--durability=always"], "needs a place to keep sessions in; give data_dir too"),
             (["--bind=0.0.0.0"], "give a loopback address, or --insecure"),
             (["--bind=sessionds://127.0.0.1:7420"], "TLS, which this version does not have"),
             (["--config=no/such/file"], "file no/such/file cannot be read"),
@@ -48,12 +48,14 @@ class Options(ServerTest):
         self.assertIn("tcp=0.0.0.0:", process.ready)
         self.assert_ends_well(process)
 
-    def test_a_data_directory_without_durability_holds_the_keys_and_is_else_said_to_be_unused(self):
+    def test_durability_is_everysec_with_a_data_directory_and_none_without(self):
         with tempfile.TemporaryDirectory(prefix="sessiond_test_") as folder:
-            process = self.serve("--data-dir", folder)
-            process.wait_for_log("event=data_dir_unused")
-            self.assert_ends_well(process)
-            self.assertEqual(sorted(os.listdir(folder)), ["keys", "keys.lock"])
+            for flags, level in (([], "none"), (["--data-dir", folder], "everysec"),
+                                 (["--data-dir", folder, "--durability=none"], "none")):
+                process = self.serve(*flags)
+                with process.client() as client:
+                    self.assertEqual(client.call("server.info")["durability"], level)
+                self.assert_ends_well(process)
 
     def test_info_tells_the_options_in_force(self):
         process = self.serve("--threads=2", "--max-connections=77", environment={"SESSIOND_MAX_MEMORY": "1G"})

@@ -37,7 +37,8 @@ Test(options, has_defaults_that_are_accepted) {
     cr_assert_eq(load(NULL, 1, argv), OPTIONS_RUN, "%s", error);
     cr_assert_str_eq(options.bind, "127.0.0.1");
     cr_assert_eq(options.port, 7420);
-    cr_assert_eq(options.durability, DURABILITY_NONE);
+    cr_assert_eq(options.durability, DURABILITY_AUTO);
+    cr_assert_eq(options_durability(&options), DURABILITY_NONE);
     cr_assert_eq(options.output_mark, 256 * 1024);
     cr_assert_eq(options.unix_socket_mode, 0600);
 }
@@ -92,9 +93,12 @@ Test(options, refuses_a_bad_value_with_its_name_place_and_what_is_accepted) {
         {"--unix-socket-mode=888", "octal"},
         {"--insecure=perhaps", "true or false"},
         {"--bind=a\nb", "without control characters"},
-        {"--durability=always", "option durability: \"always\" is not built yet; give none"},
-        {"--durability=everysec", "is not built yet; give none"},
-        {"--durability=often", "one of none|everysec|always"},
+        {"--durability=always", "option durability: \"always\" needs a place to keep sessions in; give data_dir too"},
+        {"--durability=everysec", "give data_dir too"},
+        {"--durability=often", "one of auto|none|everysec|always"},
+        {"--repair", "option durability: \"none\" keeps nothing that could be repaired"},
+        {"--accept-clock", "give the data_dir that is meant"},
+        {"--segment-size=1K", "bytes from 65536"},
         {"--max-output=64K", "more than output_mark and max_frame together"},
         {"--bind=0.0.0.0", "give a loopback address, or --insecure"},
         {"--bind=::", "give a loopback address, or --insecure"},

@@ -1,5 +1,6 @@
-/* hello, ping, info and stats. */
+/* hello, ping, info, stats and snapshot. */
 #include "rig.h"
+#include "server/internal.h"
 
 static struct rig rig;
 static void setup(void) {
@@ -84,4 +85,21 @@ Test(ops_server, info_says_what_the_server_is_and_for_how_long) {
     expect_part("server.info", "[]", "'uptime_ms': 5000");
     expect_part("server.info", "[]", "'clock_offset_ms': -30");
     expect_part("server.info", "[]", "'connections': 1");
+}
+
+static struct snapshot_answer told;
+static void tell_snapshot(void *context, struct snapshot_answer *answer) {
+    (void)context;
+    *answer = told;
+}
+
+Test(ops_server, snapshot_needs_a_server_that_keeps_something_and_can_write) {
+    expect_part("server.snapshot", "[]", "'code': 'BAD_REQUEST'");
+    rig.server->options.shell_snapshot = tell_snapshot;
+    told = (struct snapshot_answer){.is_kept = false};
+    expect_part("server.snapshot", "[]", "'code': 'BAD_REQUEST'");
+    told = (struct snapshot_answer){.is_kept = true, .has_failed = true};
+    expect_part("server.snapshot", "[]", "'code': 'READ_ONLY'");
+    told = (struct snapshot_answer){.is_kept = true, .number = 7, .newest = 4, .failures = 1};
+    expect_part("server.snapshot", "[]", "{'number': 7, 'newest_number': 4, 'failures': 1}");
 }

@@ -241,7 +241,7 @@ Test(decode, refuses_an_unknown_method) {
                    "There is no method \"get\"; server.hello answers which there are.");
     expect_refused("[0, 1, '', []]", ERROR_UNKNOWN_METHOD,
                    "There is no method \"\"; server.hello answers which there are.");
-    const char *numbers[] = {"[0, 1, 0, []]",  "[0, 1, 6, []]",   "[0, 1, 1000, []]",
+    const char *numbers[] = {"[0, 1, 0, []]",  "[0, 1, 7, []]",   "[0, 1, 1000, []]",
                              "[0, 1, -1, []]", "[0, 1, 1.5, []]", "[0, 1, x'cfffffffffffffffff', []]"};
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         expect_refused(numbers[i], ERROR_UNKNOWN_METHOD,

@@ -1,0 +1,416 @@
+"""What a server keeps: over restarts, kills and refusals of its disk; and what it says where it cannot go on."""
+
+import os
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+import unittest
+
+import server
+from server import Client, Refused, Server, ServerTest, wait_for
+
+LEVELS = ("everysec", "always")
+
+
+class DurabilityTest(ServerTest):
+    def setUp(self):
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="sessiond_test_")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.data = os.path.join(folder.name, "data")
+
+    def kept(self, *options, level="everysec", **more):
+        process = self.serve(f"--data-dir={self.data}", f"--durability={level}", "--segment-size=1M", *options, **more)
+        return process, self.client(process)
+
+    def files(self, kind):
+        """Names of the log's segments or the snapshots, the oldest first."""
+        return sorted(name for name in os.listdir(self.data) if name.startswith(kind + "-"))
+
+    def path(self, name):
+        return os.path.join(self.data, name)
+
+    def refused(self, *options):
+        """What a start that must not succeed says."""
+        done = subprocess.run([server.BINARY, "--port=0", f"--data-dir={self.data}", *options], capture_output=True,
+                              text=True, timeout=server.PATIENCE)
+        self.assertEqual((done.returncode, done.stdout), (1, ""), done.stderr)
+        return done.stderr
+
+    def once(self, *options):
+        return subprocess.run([server.BINARY, f"--data-dir={self.data}", *options], capture_output=True, text=True,
+                              timeout=server.PATIENCE)
+
+    def patiently(self, client, *request):
+        """As a client should: BUSY is asked again. Tiny segments are used up faster than the next are made."""
+        while True:
+            try:
+                return client.call(*request)
+            except Refused as refusal:
+                if refusal.code != "BUSY":
+                    raise
+                time.sleep(refusal.error["retry_after_ms"] / 1000)
+
+    def recovery(self, client):
+        return client.call("server.info")["recovery"]
+
+    def contents(self):
+        found = {}
+        for name in os.listdir(self.data):
+            with open(self.path(name), "rb") as file:
+                found[name] = file.read()
+        return found
+
+
+class Restart(DurabilityTest):
+    def test_keeps_sessions_users_tombstones_tokens_clients_and_policies(self):
+        for level in LEVELS:
+            with self.subTest(level):
+                self.data = os.path.join(self.folder, level)
+                self.keeps_everything(level)
+
+    def keeps_everything(self, level):
+        process, client = self.kept(level=level)
+        client.call("namespace.configure", "web", {"idle_timeout_ms": 3_600_000, "max_sessions_per_user": 7})
+        made = [client.call("session.create", "web", {"id": f"s{i}", "user": "ann", "client": "c1", "data": {"n": i}})
+                for i in range(5)]
+        token = client.call("session.create", "web", {"token": True, "fields": ["token"]})["token"]
+        client.call("session.patch", "web", "s1", {"set": {"page": "home"}})
+        client.call("session.destroy", "web", "s0")
+        client.call("session.revoke", "web", "s2", {"reason": "logout"})
+        before = [client.call("session.get", "web", f"s{i}", {"include_dead": True}) for i in range(5)]
+        self.assert_ends_well(process)
+        process, client = self.kept(level=level)
+        after = [client.call("session.get", "web", f"s{i}", {"include_dead": True}) for i in range(5)]
+        self.assertEqual(after, before)
+        self.assertEqual(after[1]["data"], {"n": 1, "page": "home"})
+        self.assertEqual([row["id"] for row in client.call("session.list", "web", {"user": "ann"})["sessions"]],
+                         ["s4", "s3", "s1"])
+        self.assertEqual(client.call("namespace.describe", "web")["policy"]["idle_timeout_ms"], 3_600_000)
+        with self.assertRaises(Refused) as refusal:
+            client.call("session.set", "web", "s0", {"again": True})
+        self.assertEqual(refusal.exception.code, "GONE")
+        self.assertTrue(client.call("session.validate", "web", token, {"fields": []})["valid"])
+        self.assertEqual(client.call("client.get", "web", "c1")["id"], "c1")
+        self.assertGreater(client.call("session.set", "web", "new", 1)["version"], max(row["version"] for row in made))
+        told = self.recovery(client)
+        self.assertEqual((told["ended_in_order"], told["cut_bytes"], told["sessions"]), (True, 0, 4))
+        process.wait_for_log("event=recovered sessions=4")
+        self.assert_ends_well(process)
+
+    def test_goes_on_over_many_restarts_and_kills(self):
+        for number in range(6):
+            process, client = self.kept(level=LEVELS[number % 2])
+            self.assertEqual(client.call("session.count", "web", {}) if number else 0, number)
+            client.call("session.set", "web", f"s{number}", number)
+            if number % 3 == 2:
+                process.process.kill()
+                process.process.wait()
+            else:
+                self.assert_ends_well(process)
+
+    def test_moments_go_on_where_they_stood(self):
+        process, client = self.kept()
+        client.call("session.create", "web", {"id": "short", "timeouts": {"idle_timeout_ms": 100}})
+        client.call("session.create", "web", {"id": "long", "timeouts": {"idle_timeout_ms": 3_600_000}})
+        expires_at = client.call("session.get", "web", "long")["expires_at"]
+        self.assert_ends_well(process)
+        process, client = self.kept()
+        wait_for(lambda: client.call("session.get", "web", "short") is None, "it expires")
+        self.assertEqual(client.call("session.get", "web", "long")["expires_at"], expires_at)
+        self.assertLess(abs(client.call("server.info")["clock_offset_ms"]), 1000)
+
+    def test_without_a_data_directory_keeps_nothing_and_says_so(self):
+        process = self.serve()
+        with process.client() as client:
+            self.assertEqual(client.call("server.info")["durability"], "none")
+            with self.assertRaises(Refused) as refusal:
+                client.call("server.snapshot")
+            self.assertEqual(refusal.exception.code, "BAD_REQUEST")
+
+
+class Writers:
+    """Connections that write until the server is gone, each with a ledger of what was acknowledged."""
+
+    def __init__(self, port, prefix, count):
+        self.kept, self.gone = [{} for _ in range(count)], [set() for _ in range(count)]
+        self.threads = [threading.Thread(target=self.write, args=(port, prefix, i)) for i in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def write(self, port, prefix, writer):
+        kept, gone = self.kept[writer], self.gone[writer]
+        try:
+            with Client(("127.0.0.1", port)) as client:
+                for number in range(1 << 30):
+                    name = f"{prefix}{writer}_{number}"
+                    client.call("session.set", "web", name, {"n": number})
+                    kept[name] = number
+                    if number % 3 == 2:
+                        doomed = f"{prefix}{writer}_{number - 1}"
+                        kept.pop(doomed)  # from here on it may be there or not
+                        client.call("session.destroy", "web", doomed)
+                        gone.add(doomed)
+        except (OSError, AssertionError):
+            pass  # the server is gone
+
+    def count(self):
+        return sum(map(len, self.kept))
+
+    def join(self):
+        for thread in self.threads:
+            thread.join()
+
+
+class Kill(DurabilityTest):
+    def test_loses_nothing_that_was_acknowledged(self):
+        for level in LEVELS:
+            with self.subTest(level):
+                self.data = os.path.join(self.folder, level)
+                for round_number in range(3):
+                    self.kill_once(level, round_number)
+
+    def kill_once(self, level, round_number):
+        process, client = self.kept("--threads=2", level=level)
+        writers = Writers(process.port, f"{round_number}_", 4)
+        wait_for(lambda: writers.count() > 200, "they have written")
+        process.process.kill()
+        process.process.wait()
+        writers.join()
+        process, client = self.kept(level=level)
+        for kept, gone in zip(writers.kept, writers.gone):
+            for name, number in kept.items():
+                record = client.call("session.get", "web", name)
+                self.assertEqual(record and record["data"], {"n": number}, f"{level}: {name} was acknowledged")
+            for name in gone:
+                self.assertIsNone(client.call("session.get", "web", name), f"{level}: {name} was destroyed")
+        print(f"{level}: {writers.count()} acknowledged sessions and {sum(map(len, writers.gone))} destroyed ones")
+        self.assertFalse(self.recovery(client)["ended_in_order"])
+        self.assert_ends_well(process)
+
+
+class Directory(DurabilityTest):
+    def test_is_one_servers(self):
+        process, client = self.kept()
+        client.call("session.set", "web", "a", 1)
+        self.assertIn("another server uses it", self.refused())
+        self.assertEqual(client.call("session.get", "web", "a")["data"], 1)
+        self.assert_ends_well(process)
+        self.kept()
+
+    def test_that_others_may_write_is_refused(self):
+        os.mkdir(self.data)
+        os.chmod(self.data, 0o777)
+        self.assertIn("chmod 700", self.refused())
+
+    def test_holds_files_that_only_their_owner_reads(self):
+        self.kept()
+        for name in os.listdir(self.data):
+            self.assertEqual(os.stat(self.path(name)).st_mode & 0o777, 0o600, name)
+        self.assertEqual(os.stat(self.data).st_mode & 0o777, 0o700)
+
+    def test_of_durability_none_holds_the_keys_alone(self):
+        process, client = self.kept(level="none")
+        client.call("session.set", "web", "a", 1)
+        self.assert_ends_well(process)
+        self.assertEqual(sorted(os.listdir(self.data)), ["keys", "keys.lock"])
+
+
+class Damage(DurabilityTest):
+    def fill(self, *options, count=50):
+        """A directory in which several files have sessions, ended in order."""
+        process, client = self.kept("--segment-size=64K", *options)
+        for number in range(count):
+            self.patiently(client, "session.set", "web", f"s{number}", "x" * 4000)
+        self.assert_ends_well(process)
+
+    def damage(self, name, place):
+        with open(self.path(name), "r+b") as file:
+            file.seek(place)
+            byte = file.read(1)
+            file.seek(place)
+            file.write(bytes([byte[0] ^ 1]))
+
+    def test_is_refused_with_its_place_and_nothing_is_changed(self):
+        self.fill()
+        name = self.files("log")[0]
+        self.damage(name, 2000)
+        before = self.contents()
+        said = self.refused()
+        self.assertIn(name, said)
+        self.assertIn("--repair", said)
+        self.assertRegex(said, r"\d")
+        self.assertEqual(self.contents(), before)
+
+    def test_is_given_up_with_a_copy_by_repair_which_ends_then(self):
+        self.fill()
+        name = self.files("log")[-1]
+        size = os.path.getsize(self.path(name))
+        self.damage(name, size - 3000)
+        self.refused()
+        done = self.once("--repair")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("event=repaired", done.stdout)
+        self.assertTrue(os.path.exists(self.path(name + ".damaged")))
+        process, client = self.kept()
+        left = client.call("session.count", "web", {})
+        self.assertTrue(0 < left < 50, left)
+        self.assertTrue(self.recovery(client)["ended_in_order"])
+        self.assert_ends_well(process)
+
+    def test_of_the_format_or_another_store_is_refused(self):
+        self.fill(count=5)
+        name = self.files("log")[-1]
+        with open(self.path(name), "r+b") as file:
+            file.seek(8)
+            file.write(b"\2\0\0\0")
+        before = self.contents()
+        self.assertIn(name, self.refused())
+        self.assertIn(name, self.refused("--repair"))
+        self.assertEqual({k: v for k, v in self.contents().items() if k in before}, before)
+
+
+class Full(DurabilityTest):
+    """A small disk of its own, where the machine allows one to be mounted."""
+
+    def setUp(self):
+        super().setUp()
+        os.mkdir(self.data)
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=32m,mode=0700", "tmpfs", self.data],
+                              capture_output=True, text=True)
+        if done.returncode != 0:
+            self.skipTest("no disk can be mounted here: " + done.stderr.strip())
+        self.addCleanup(subprocess.run, ["umount", "-l", self.data], check=True)
+
+    def fill(self):
+        """Takes all space that is left."""
+        with open(self.path("filler"), "ab", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+
+    def free(self):
+        os.remove(self.path("filler"))
+
+    def write_until_refused(self, client):
+        names = []
+        for number in range(4000):
+            try:
+                self.patiently(client, "session.set", "web", f"s{number}", "x" * 20000)
+                names.append(f"s{number}")
+            except Refused as refusal:
+                return names, refusal
+        self.fail("nothing was refused")
+
+    def test_refuses_writes_and_goes_on_reading_until_there_is_space(self):
+        self.is_full_for_a_while("everysec")
+
+    def test_refuses_writes_and_goes_on_reading_until_there_is_space_also_at_always(self):
+        self.is_full_for_a_while("always")
+
+    def is_full_for_a_while(self, level):
+        process, client = self.kept("--log-queue=1M", level=level)
+        client.call("session.set", "web", "first", 1)
+        self.fill()
+        names, refusal = self.write_until_refused(client)
+        self.assertEqual(refusal.code, "STORAGE")
+        self.assertGreater(refusal.error["retry_after_ms"], 0)
+        self.assertEqual(client.call("session.get", "web", "first")["data"], 1)
+        self.assertEqual(client.call("session.get", "web", names[-1])["id"], names[-1])
+        self.assertEqual(client.call("server.info")["log"]["state"], "full")
+        process.wait_for_log("event=storage_full")
+        self.free()
+        wait_for(lambda: client.call("server.info")["log"]["state"] == "open", "there is space again")
+        client.call("session.set", "web", "last", 2)
+        process.process.kill()
+        process.process.wait()
+        process, client = self.kept(level=level)
+        for name in ["first", "last", *names]:
+            self.assertIsNotNone(client.call("session.get", "web", name), name)
+        self.assert_ends_well(process)
+
+    def test_at_the_start_is_read_only_until_there_is_space(self):
+        process, client = self.kept()
+        client.call("session.set", "web", "first", 1)
+        self.assert_ends_well(process)
+        self.fill()
+        process, client = self.kept()
+        self.assertEqual(client.call("session.get", "web", "first")["data"], 1)
+        with self.assertRaises(Refused) as refusal:
+            client.call("session.set", "web", "second", 1)
+        self.assertEqual(refusal.exception.code, "STORAGE")
+        self.free()
+        wait_for(lambda: client.call("server.info")["log"]["state"] == "open", "there is space again")
+        client.call("session.set", "web", "second", 1)
+        self.assert_ends_well(process)
+        process, client = self.kept()
+        self.assertEqual(client.call("session.count", "web", {}), 2)
+
+
+class Encryption(DurabilityTest):
+    MARK = "marked-for-the-search"
+
+    def key_file(self, name, *keys):
+        path = os.path.join(self.folder, name)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write("".join(key + "\n" for key in keys))
+        return path
+
+    def marked(self):
+        return [name for name, bytes_ in self.contents().items() if self.MARK.encode() in bytes_]
+
+    def test_leaves_nothing_readable_in_any_file(self):
+        process, client = self.kept()
+        client.call("session.set", "web", "a", {"mark": self.MARK})
+        self.assert_ends_well(process)
+        self.assertTrue(self.marked(), "the search finds what is not encrypted")
+        self.data += "_sealed"
+        one, two = os.urandom(32).hex(), os.urandom(32).hex()
+        option = f"--encryption-key-file={self.key_file('key', one)}"
+        process, client = self.kept(option)
+        self.assertTrue(client.call("server.info")["is_encrypted"])
+        client.call("session.set", "web", self.MARK, {"mark": self.MARK}, {"user": self.MARK})
+        self.key_file("key", two, one)  # a new key for what comes, the old one for what is there
+        process.signal(signal.SIGHUP)
+        process.wait_for_log("event=encryption_key_read")
+        client.call("session.set", "web", "b", {"mark": self.MARK})
+        self.assert_ends_well(process)
+        self.assertEqual(self.marked(), [])
+        self.assertNotIn(self.MARK, process.log())
+        before = self.contents()
+        self.key_file("key", two)
+        self.refused(option)  # the first file's key is missing
+        self.refused()
+        self.key_file("key", os.urandom(32).hex())
+        self.refused(option)
+        self.assertEqual(self.contents(), before)
+        self.key_file("key", two, one)
+        process, client = self.kept(option)
+        self.assertEqual(client.call("session.get", "web", self.MARK)["data"], {"mark": self.MARK})
+        self.assertEqual(client.call("session.get", "web", "b")["data"], {"mark": self.MARK})
+        self.assert_ends_well(process)
+
+    def test_takes_the_key_from_a_credential(self):
+        self.key_file("sessiond-encryption-key", os.urandom(32).hex())
+        process, client = self.kept(environment={"CREDENTIALS_DIRECTORY": self.folder})
+        self.assertTrue(client.call("server.info")["is_encrypted"])
+        client.call("session.set", "web", "a", 1)
+        self.assert_ends_well(process)
+        self.refused()
+
+    def test_refuses_a_key_file_that_is_none_or_open_to_others(self):
+        path = self.key_file("key", "no key")
+        self.assertIn("64 hexadecimal digits", self.refused(f"--encryption-key-file={path}"))
+        path = self.key_file("key", "00" * 32)
+        os.chmod(path, 0o644)
+        self.assertIn("chmod 600", self.refused(f"--encryption-key-file={path}"))
+        self.assertIn("No such file", self.refused(f"--encryption-key-file={path}.missing"))
+
+
+if __name__ == "__main__":
+    server.main()
