@@ -170,6 +170,16 @@ static bool raise_shard(struct raising *raising) {
 
 /* ---- all of it */
 
+/* The engine was opened by a clock that may have been ahead of the one that goes on: versions and wheels begin here. */
+static void engine_set_clock(struct memory_engine *engine, int64_t now_ms) {
+    atomic_store(&engine->last_version, version_of_moment(now_ms));
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
+        struct wheel *wheel = &engine->shards[i].wheel;
+        assert(wheel->count == 0);
+        wheel_init(wheel, now_ms, wheel->phase);
+    }
+}
+
 bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct recovery *recovery = recovery_of(engine);
@@ -178,6 +188,7 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     struct raising raising = {.recovery = recovery, .counts = counts};
     raising.stopped_at = version_time(recovery->version);
     recovery->context.now_ms = now_ms;
+    engine_set_clock(engine, now_ms);
     for (size_t i = 0; i < recovery->touch_count; i++) recovery_touch(engine, &recovery->touches[i]);
     if (!namespaces_add(recovery, now_ms)) return refuse(why, recovery_lacks_memory);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
@@ -187,7 +198,6 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     clients_restore(recovery, counts);
     if (!pools_recovered(recovery, counts)) return refuse(why, recovery_lacks_memory);
     version_pass(engine, recovery->version);
-    version_pass(engine, version_of_moment(now_ms));
     counts->effects = recovery->effects;
     counts->namespaces = atomic_load(&engine->registry.count);
     counts->version = recovery->version;
