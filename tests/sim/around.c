@@ -1,4 +1,5 @@
-/* What happens beside the requests that draw.c draws: the wall clock is set, purging is turned on and off.
+/* What happens beside the requests that draw.c draws: the wall clock is set, purging is turned on and off, memory,
+ * namespaces and remembered answers are bounded, and what pools held is loaded again.
  *
  * It has a stream of chance of its own. */
 #include "world.h"
@@ -65,6 +66,27 @@ static void change_retention(struct world *world, struct peer *peer) {
     if (of(world, 50)) change->given |= POLICY_TOMBSTONE_MS, change->values.tombstone_ms = (int64_t)below(world, 4000);
     if (of(world, 5)) change->nil = change->given;
     ask(world, peer, &call);
+}
+
+/* ---------------------------------------------------------------- remembered answers */
+
+#define REMEMBERED_MANY (1 << 24) /* more than a world has */
+#define REMEMBERED_MOST 1000      /* that one takes beside its answer */
+
+uint64_t around_op_id_memory(struct world *world) {
+    uint64_t chance = world->seed * UINT64_C(0x9fb21c651e98df25) + 3;
+    world->op_id_memory = chance_of(&chance, 15) ? 100 + chance_below(&chance, 6000) : REMEMBERED_MANY;
+    return world->op_id_memory;
+}
+
+const char *around_refuse_busy(struct world *world, const struct call *call) {
+    uint64_t most = REMEMBERED_MOST;
+    unsigned held = world->known_count < KNOWN_MAX ? world->known_count : KNOWN_MAX;
+    /* Also what is too old by now, until a timer takes it away. */
+    for (unsigned i = 0; i < held; i++) most += REMEMBERED_MOST + 2 * world->known[i].answer.size;
+    if (call_sweeps(call)) world->model.namespaces[model_namespace(&world->model, call->namespace)].sweeps_ahead--;
+    world->totals->busy++;
+    return most > world->op_id_memory ? NULL : "few answers are remembered: it should not be refused with BUSY";
 }
 
 /* ---------------------------------------------------------------- limits of memory */

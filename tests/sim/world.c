@@ -177,6 +177,7 @@ static const char *compare(struct world *world, const struct sent *sent, const s
     if (known)
         return compare_error(&world->model, answer, "BAD_REQUEST") ? NULL
                                                                    : "another request under a known op_id is refused";
+    if (sent->call->op_id && answer_is_refused(answer, "BUSY")) return around_refuse_busy(world, sent->call);
     const char *complaint = model_execute(&world->model, sent->call, world->now_ms, answer);
     /* What says "not now" is executed when it is repeated. */
     if (sent->call->op_id && !answer_is_refused(answer, "NO_MEMORY")) remember(world, sent, encoded);
@@ -465,7 +466,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
                                                 .max_waiting = 1000,
                                                 .output_mark = marks[below(world, 4)],
                                                 .max_frame = LIMIT_MAX_FRAME,
-                                                .op_id_memory = 1 << 24}};
+                                                .op_id_memory = around_op_id_memory(world)}};
     const struct keys *keys = keys_make(&world->env);
     keyring_open(&world->keyring, keys, NULL, NULL);
     options.keyring = &world->keyring;

@@ -109,7 +109,7 @@ struct world {
     struct keyring keyring;
     bool has_watches;
     uint64_t watch_chance;
-    uint64_t around_chance, rare_chance;
+    uint64_t around_chance, rare_chance, op_id_memory;
     bool changes_retention;
     bool sets_clock, has_purging, bounds_bytes, bounds_memory, bounds_names;
     bool is_timely; /* each moment at which something is due comes by itself */
@@ -146,6 +146,7 @@ struct world_totals {
     uint64_t answers;                  /* compared */
     uint64_t rereads, pauses, replays; /* of the server's own counters */
     uint64_t with_pools;               /* worlds */
+    uint64_t busy;                     /* refused where too much is remembered */
     uint64_t full[3];                  /* refusals because of max_bytes, of max_memory and of max_namespaces */
     uint64_t loaded;                   /* sessions that pool.load took in */
     uint64_t purges, on_clock;         /* purges that came by themselves; calls whose moments were put on the clock */
@@ -200,6 +201,10 @@ void hear_step(struct world *world);
 void around_open(struct world *world, bool is_naive);
 /* Whether requests may be refused for want of room in a way that only the answer tells: then all are answered. */
 bool around_is_bounded(const struct world *world);
+/* How many bytes of answers are remembered; and a request that is refused since they are too many: NULL, or why it
+ * should not have been. */
+uint64_t around_op_id_memory(struct world *world);
+const char *around_refuse_busy(struct world *world, const struct call *call);
 /* Looks how much memory the server takes: before it is fed, or afterwards. */
 void around_measure(struct world *world, bool is_after);
 void around_step(struct world *world, struct peer *peer);
