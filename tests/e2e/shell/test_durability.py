@@ -352,6 +352,97 @@ class Full(DurabilityTest):
         self.assertEqual(client.call("session.count", "web", {}), 2)
 
 
+class Sync(DurabilityTest):
+    """What fail_sync.c does to a server."""
+
+    def served(self, level):
+        library = os.environ.get("FAIL_SYNC_LIBRARY")
+        if not library:
+            self.skipTest("FAIL_SYNC_LIBRARY names no library to preload")
+        self.fail_path, self.hang_path = (os.path.join(self.folder, name) for name in ("fail", "hang"))
+        process, client = self.kept("--threads=2", level=level, environment={
+            "LD_PRELOAD": library, "FAIL_SYNC": self.fail_path, "HANG_SYNC": self.hang_path})
+        if process.is_sanitized():
+            self.skipTest("a sanitizer wants to be loaded first")
+        return process, client
+
+    def make(self, path):
+        with open(path, "w"):
+            pass
+
+    def refusal(self, client, *request):
+        with self.assertRaises(Refused) as refusal:
+            client.call(*request)
+        return refusal.exception
+
+    def test_that_fails_makes_it_read_only_and_acknowledges_nothing_more(self):
+        process, client = self.served("always")
+        client.call("session.set", "web", "safe", 1)
+        self.make(self.fail_path)
+        self.assertEqual(self.refusal(client, "session.set", "web", "lost", 1).code, "STORAGE")
+        self.assertEqual(self.refusal(client, "session.set", "web", "other", 1).code, "READ_ONLY")
+        self.assertEqual(self.refusal(client, "session.get", "web", "lost").code, "STORAGE")
+        self.assertEqual(self.refusal(client, "server.snapshot").code, "READ_ONLY")
+        self.assertEqual(client.call("session.get", "web", "safe")["data"], 1)
+        os.remove(self.fail_path)  # a later sync that succeeds proves nothing
+        self.assertEqual(self.refusal(client, "session.set", "web", "other", 1).code, "READ_ONLY")
+        log = client.call("server.info")["log"]
+        self.assertEqual(log["state"], "failed")
+        self.assertIn("log-", log["failure"])
+        self.assertEqual(client.call("server.stats")["storage_state"], 3)
+        process.wait_for_log("event=storage_failed")
+        self.assertEqual(process.stop(), 1, "it says that not all was kept")
+        self.assertIn("event=not_all_kept", process.log())
+        process, client = self.kept(level="always")
+        self.assertEqual(client.call("session.get", "web", "safe")["data"], 1)
+        client.call("session.set", "web", "other", 1)
+        self.assert_ends_well(process)
+
+    def test_that_fails_at_everysec_is_noticed_and_final(self):
+        process, client = self.served("everysec")
+        client.call("session.set", "web", "safe", 1)
+        self.make(self.fail_path)
+        client.call("session.set", "web", "handed_over", 1)
+        wait_for(lambda: client.call("server.info")["log"]["state"] == "failed", "the next sync has failed")
+        self.assertEqual(self.refusal(client, "session.set", "web", "other", 1).code, "READ_ONLY")
+        self.assertEqual(client.call("session.get", "web", "handed_over")["data"], 1)
+        process.process.kill()
+        process.process.wait()
+
+    def test_that_hangs_at_everysec_refuses_writes_after_a_second_and_stalls_no_read(self):
+        process, client = self.served("everysec")
+        client.call("session.set", "web", "safe", 1)
+        self.make(self.hang_path)
+        names = []
+        with self.assertRaises(Refused) as refusal:
+            for number in range(1 << 20):
+                client.call("session.set", "web", f"s{number}", 1)
+                names.append(f"s{number}")
+                time.sleep(0.01)
+        self.assertEqual(refusal.exception.code, "BUSY")
+        for name in names:
+            self.assertIsNotNone(client.call("session.get", "web", name))
+        os.remove(self.hang_path)
+        self.patiently(client, "session.set", "web", "again", 1)
+        self.assert_ends_well(process)
+
+    def test_that_hangs_at_always_answers_reads_of_what_is_safe_meanwhile(self):
+        process, client = self.served("always")
+        client.call("session.set", "web", "safe", 1)
+        self.make(self.hang_path)
+        with process.client() as writer:
+            writer.send(writer.request("session.set", "web", "waits", 1))
+            for _ in range(100):
+                self.assertEqual(client.call("session.get", "web", "safe")["data"], 1)
+            with process.client() as reader:
+                reader.send(reader.request("session.get", "web", "waits"))
+                wait_for(lambda: client.call("server.stats")["held"] == 2, "both answers wait")
+                os.remove(self.hang_path)
+                self.assertEqual(reader.message()[3]["data"], 1)
+            self.assertIsNone(writer.message()[2])
+        self.assert_ends_well(process)
+
+
 class Encryption(DurabilityTest):
     MARK = "marked-for-the-search"
 
