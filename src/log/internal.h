@@ -88,7 +88,7 @@ struct log {
     uint8_t store_id[STORE_ID_BYTES];
     uint64_t reserve_bytes, slack_bytes, chunk_bytes; /* constant; see log_space.c */
     _Atomic uint64_t awaited[LOG_LOOPS_MAX];          /* 0: nothing */
-    _Atomic bool is_failed;                           /* for ever; the state is FAILED */
+    _Atomic bool is_failure_told;                     /* with FAILED: to the log of lines, and to who waits */
 
     struct lock lock;
 
@@ -143,14 +143,17 @@ struct log {
     char why[256];          /* of log_open */
 };
 
+/* For ever. The engine fails the journal too, where it has no memory for an effect of a change that is made. */
 static inline bool log_is_failed(const struct log *log) {
-    return atomic_load_explicit(&((struct log *)log)->is_failed, memory_order_acquire);
+    return atomic_load(&((struct log *)log)->journal.state) == JOURNAL_FAILED;
 }
 
 static inline void log_signal(struct log *log, enum log_thread thread) {
     log->options.signal(log->options.signal_context, thread);
 }
 
+/* What each step begins with: false: it has failed, which is told once, whoever made it fail. */
+bool log_step_begins(struct log *log);
 /* Ends it all: the state becomes FAILED, whoever waits is woken. `place`: of the file. Any storage thread, no lock
  * held, right after the disk's answer. */
 void log_fail(struct log *log, const char *what, const char *name, uint64_t place);

@@ -19,19 +19,35 @@ void log_failure_set(struct log *log, const char *what, const char *name, uint64
     lock_release(&log->lock);
 }
 
-void log_fail(struct log *log, const char *what, const char *name, uint64_t place) {
-    log_failure_set(log, what, name, place);
+/* The log of lines, whoever waits, and the other threads. */
+static void failure_tell(struct log *log) {
+    if (atomic_exchange(&log->is_failure_told, true)) return;
+    char failure[sizeof log->stats.failure];
     lock_take(&log->lock);
-    bool was_failed = log_is_failed(log);
-    atomic_store(&log->is_failed, true);
-    atomic_store(&log->journal.state, JOURNAL_FAILED);
-    if (!was_failed) log->stats.failed_total++;
+    log->stats.failed_total++;
+    memcpy(failure, log->stats.failure, sizeof failure);
     lock_release(&log->lock);
-    if (was_failed) return;
-    log_event(LOG_ERROR, "storage_failed", LOG_TEXT("failure", log->stats.failure),
+    log_event(LOG_ERROR, "storage_failed", LOG_TEXT("failure", failure),
               LOG_TEXT("todo", "nothing is written any more; look at the disk, then start the server again"));
     mark_wake(log);
     for (unsigned i = 0; i < LOG_THREAD_COUNT; i++) log_signal(log, (enum log_thread)i);
+}
+
+void log_fail(struct log *log, const char *what, const char *name, uint64_t place) {
+    log_failure_set(log, what, name, place);
+    atomic_store(&log->journal.state, JOURNAL_FAILED);
+    failure_tell(log);
+}
+
+bool log_step_begins(struct log *log) {
+    if (!log->engine) return false;
+    if (!log_is_failed(log)) return true;
+    if (atomic_load(&log->is_failure_told)) return false;
+    lock_take(&log->lock);
+    snprintf(log->stats.failure, sizeof log->stats.failure, "memory was lacking for the effects of a change");
+    lock_release(&log->lock);
+    failure_tell(log);
+    return false;
 }
 
 /* ---------------------------------------------------------------- the journal */

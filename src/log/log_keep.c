@@ -196,7 +196,7 @@ static void tell_full(struct log *log) {
 }
 
 int64_t log_keep(struct log *log, int64_t now_ms) {
-    if (!log->engine || log_is_failed(log)) return INT64_MAX;
+    if (!log_step_begins(log)) return INT64_MAX;
     if (log->has_litter) keep_remove_covered(log);
     int64_t spare_next = keep_spare(log, now_ms);
     int64_t snapshot_next = log_is_failed(log) ? INT64_MAX : snapshot_advance(log, now_ms);

@@ -64,10 +64,10 @@ void space_settle(struct log *log) {
         log->is_long = true;
     else if (log->queue_bytes <= log->options.queue_bytes_max / 2)
         log->is_long = false;
-    if (log_is_failed(log)) return;
-    enum journal_state state = state_now(log);
-    enum journal_state before = (enum journal_state)atomic_load_explicit(&log->journal.state, memory_order_relaxed);
-    if (state == before) return;
+    uint32_t state = state_now(log), before = atomic_load(&log->journal.state);
+    /* Whoever makes it fail holds no lock: FAILED is never taken back. */
+    do {
+        if (before == state || before == JOURNAL_FAILED) return;
+    } while (!atomic_compare_exchange_weak(&log->journal.state, &before, state));
     if (state == JOURNAL_FULL) log->stats.full_total++;
-    atomic_store_explicit(&log->journal.state, state, memory_order_release);
 }

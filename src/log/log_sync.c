@@ -93,7 +93,7 @@ int64_t sync_now(struct log *log, int64_t now_ms) {
 }
 
 int64_t log_sync(struct log *log, int64_t now_ms) {
-    if (!log->engine || log_is_failed(log)) return INT64_MAX;
+    if (!log_step_begins(log)) return INT64_MAX;
     lock_take(&log->lock);
     int64_t due = sync_due(log, now_ms);
     lock_release(&log->lock);

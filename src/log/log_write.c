@@ -185,7 +185,7 @@ static int64_t next_call(struct log *log, int64_t now_ms) {
 }
 
 int64_t log_write(struct log *log, int64_t now_ms) {
-    if (!log->engine || log_is_failed(log)) return INT64_MAX;
+    if (!log_step_begins(log)) return INT64_MAX;
     if (!log->taken.first) queue_take(log);
     enum going going;
     do {

@@ -421,6 +421,7 @@ int main(int count, char **arguments) {
         run_all(lease_tests, "a pool", shard_bits[i]);
         run_all(pool_point_tests, "between two locks of a pool", shard_bits[i]);
     }
+    contract_full_journal();
     for (unsigned long seed = 1; seed <= seeds; seed++) {
         unsigned before = failures;
         contract_recovery(seed);

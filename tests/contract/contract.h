@@ -136,6 +136,8 @@ extern const struct contract_test life_tests[], group_tests[], namespace_tests[]
     ending_tests[];
 
 /* Random steps, and engines that are made from what was told of them, from a seed. */
+/* Reads that touch, while the journal takes no writes. */
+void contract_full_journal(void);
 void contract_recovery(uint64_t seed);
 
 /* Random steps against a naive model, from a seed. */

@@ -222,3 +222,24 @@ void contract_recovery(uint64_t seed) {
     story_of_comparing(seed);
     story_of_crashing(seed);
 }
+
+void contract_full_journal(void) {
+    struct kept_journal kept;
+    struct world world = recovery_begin(&kept, 1);
+    contract_put(&world, "web", "a", (struct put){.idle_timeout_ms = 1000000, .client = TEXT("phone")});
+    contract_put(&world, "web", "b", (struct put){.idle_timeout_ms = 1000000, .client = TEXT("phone")});
+    size_t size = kept.effects.size;
+    atomic_store(&kept.journal.state, JOURNAL_FULL);
+    for (unsigned i = 0; i < 10; i++) {
+        world.now_ms += 100000;
+        contract_get_touch(&world, "web", i % 2 ? "a" : "b");
+    }
+    struct verb verb = contract_get_touch(&world, "web", "a");
+    CHECK(verb.is_found && verb.session.last_active_at == world.now_ms);
+    CHECK_EQUAL(kept.effects.size, size); /* reads go on, and what waits for the disk grows no more */
+    atomic_store(&kept.journal.state, JOURNAL_OPEN);
+    world.now_ms += 100000;
+    contract_get_touch(&world, "web", "b");
+    CHECK(kept.effects.size > size);
+    recovery_end(&world, &kept);
+}

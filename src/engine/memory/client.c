@@ -31,7 +31,8 @@ void client_note_touch(struct context *context, struct namespace *namespace, str
         note->has_last_active = true;
         int64_t updated_before = note->updated_at;
         client_update(note, context->now_ms);
-        if (is_other || (!is_thinned && note->updated_at != updated_before)) stage_client(context, group);
+        bool is_told = is_other || (!is_thinned && note->updated_at != updated_before);
+        if (is_told && stage_takes_touches(context)) stage_client(context, group);
     }
     lock_release(&table->lock);
 }

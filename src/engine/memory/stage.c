@@ -66,7 +66,7 @@ void stage_remove(struct context *context, const struct namespace *namespace, ui
 }
 
 void stage_touch(struct context *context, uint64_t hash, uint64_t version, int64_t last_active_at) {
-    if (stage_is_wanted(context)) effect_write_touch(stage_buf(context), hash, version, last_active_at);
+    if (stage_takes_touches(context)) effect_write_touch(stage_buf(context), hash, version, last_active_at);
 }
 
 /* ---- namespaces */

@@ -213,3 +213,21 @@ Test(log_levels, who_waits_is_woken_when_the_log_fails_and_the_mark_rests) {
     cr_expect_eq(atomic_load(&rig->woken[1]), 1u, "later ones too");
     rig_free(rig);
 }
+
+/* An engine without memory for an effect says so by the state alone. */
+Test(log_levels, what_the_engine_makes_fail_stays_so_and_is_told) {
+    struct rig *rig = rig_open(LOG_EVERYSEC);
+    uint64_t version = rig_append(rig), writes = sim_disk_calls(rig->sim, SIM_WRITE);
+    atomic_store(&rig->journal->state, JOURNAL_FAILED);
+    rig->journal->await(rig->journal, 0, version);
+    rig_append(rig);
+    rig_pass(rig, 3000);
+    cr_expect_eq(atomic_load(&rig->woken[0]), 1u);
+    cr_expect_eq(rig_state(rig), JOURNAL_FAILED);
+    cr_expect_eq(journal_mark(rig->journal), 0u);
+    cr_expect_eq(sim_disk_calls(rig->sim, SIM_WRITE), writes);
+    cr_expect_eq(rig_stats(rig).failed_total, 1u);
+    cr_expect(strstr(rig_stats(rig).failure, "memory"), "%s", rig_stats(rig).failure);
+    cr_expect_not(log_close(rig->log, rig->now_ms));
+    rig_free(rig);
+}
