@@ -51,6 +51,11 @@ static unsigned probe_ids(struct world *world, struct peer *peer, const struct p
 
 static const char *execute_or_believe(struct world *world, const struct probe *probe) {
     bool is_limit = answer_is_refused(&probe->answer, "LIMIT") || answer_is_refused(&probe->answer, "NO_MEMORY");
+    if (is_limit) { /* it may have made its namespace before it was refused */
+        struct model *model = &world->model;
+        struct namespace_model *namespace = &model->namespaces[model_namespace(model, probe->call.namespace)];
+        if (namespace->existence == EXISTS_NO) namespace->existence = EXISTS_MAYBE;
+    }
     return is_limit ? NULL : model_execute(&world->model, &probe->call, world->now_ms, &probe->answer);
 }
 
