@@ -2,6 +2,7 @@
 #include "late.h"
 
 #include <assert.h>
+#include <string.h>
 
 static void late_wake(struct late *late, unsigned loop_index) {
     if (!late->awaited[loop_index] || journal_mark(&late->journal) < late->awaited[loop_index]) return;
@@ -10,8 +11,10 @@ static void late_wake(struct late *late, unsigned loop_index) {
 }
 
 static void late_append(struct journal *self, unsigned loop_index, struct bytes effects) {
-    (void)self;
+    struct late *late = (struct late *)self;
     assert(loop_index < LATE_LOOPS_MAX && effects.size > 0);
+    if (!late->effects.size) late->engine->vtable->preamble(late->engine, &late->effects);
+    buf_append(&late->effects, effects.data, effects.size);
 }
 
 static void late_await(struct journal *self, unsigned loop_index, uint64_t version) {
@@ -23,6 +26,21 @@ static void late_await(struct journal *self, unsigned loop_index, uint64_t versi
 
 void late_open(struct late *late, const struct env *env) {
     *late = (struct late){.journal = {.busy_from = INT64_MAX, .append = late_append, .await = late_await}, .env = env};
+}
+
+void late_close(struct late *late) {
+    buf_fini(&late->effects);
+}
+
+const char *late_recover(struct late *late, struct engine *fresh, int64_t now_ms) {
+    struct recovery_counts counts;
+    const char *why = NULL;
+    if (late->effects.size && !fresh->vtable->apply(fresh, buf_bytes(&late->effects), &why)) return why;
+    if (!fresh->vtable->recovered(fresh, now_ms, &counts, &why)) return why;
+    memset(late->awaited, 0, sizeof late->awaited);
+    if (counts.version > journal_mark(&late->journal)) atomic_store(&late->journal.mark, counts.version);
+    late->engine = fresh;
+    return NULL;
 }
 
 bool late_move(struct late *late) {

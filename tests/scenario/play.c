@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/mp.h"
+#include "crypto/cipher.h"
+#include "crypto/keys.h"
 #include "op/pool.h"
 #include "wire/codec.h"
 
@@ -37,6 +39,46 @@ static void wake(void *context, unsigned loop_index) {
 
 static void on_output(void *context, struct conn *conn);
 
+static struct engine *engine_begin(struct play *play) {
+    struct engine_options options = {.loop_count = LOOPS,
+                                     .shard_bits = play->mode->shard_bits,
+                                     .now_ms = play->now_ms,
+                                     .limits = play->engine_limits,
+                                     .env = &play->env,
+                                     .default_policy = &policy_defaults,
+                                     .policy_apply = policy_apply,
+                                     .policy_encode = codec_write_policy,
+                                     .policy_decode = codec_read_policy,
+                                     .pool_policy_encode = codec_write_pool_policy,
+                                     .pool_policy_decode = codec_read_pool_policy,
+                                     .journal = play->mode->is_late ? &play->late.journal : NULL};
+    pool_engine_options(&options);
+    return play->mode->engine_open(&options);
+}
+
+static void server_begin(struct play *play) {
+    play->server = server_open(&(struct server_options){.loop_count = LOOPS,
+                                                        .now_ms = play->now_ms,
+                                                        .engine = play->engine,
+                                                        .env = &play->env,
+                                                        .keyring = &play->keyring,
+                                                        .journal = play->mode->is_late ? &play->late.journal : NULL,
+                                                        .limits = play->limits});
+    server_set_clock_offset(play->server, play->offset_ms);
+    for (unsigned i = 0; i < LOOPS; i++) {
+        play->loops[i] = server_loop_open(play->server, i);
+        server_loop_on_output(play->loops[i], on_output, play);
+    }
+}
+
+static void server_end(struct play *play) {
+    for (unsigned i = 0; i < CONN_MAX; i++) play_close_connection(play, i);
+    play_run_woken(play);
+    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
+    server_close(play->server);
+    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
+}
+
 void play_open(struct play *play) {
     play->random_state = 0x9e3779b97f4a7c15u;
     play->env = (struct env){.context = play, .random = random_fill, .wake = wake};
@@ -49,31 +91,28 @@ void play_open(struct play *play) {
                                           .output_mark = 1 << 20,
                                           .max_frame = LIMIT_MAX_FRAME,
                                           .op_id_memory = 1 << 20};
-    struct engine_options options = {.loop_count = LOOPS,
-                                     .shard_bits = play->mode->shard_bits,
-                                     .now_ms = BASE_MS,
-                                     .limits = play->engine_limits,
-                                     .env = &play->env,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy,
-                                     .journal = play->mode->is_late ? &play->late.journal : NULL};
-    pool_engine_options(&options);
     late_open(&play->late, &play->env);
-    play->engine = play->late.engine = play->mode->engine_open(&options);
-    play->server = server_open(&(struct server_options){.loop_count = LOOPS,
-                                                        .now_ms = BASE_MS,
-                                                        .engine = play->engine,
-                                                        .env = &play->env,
-                                                        .journal = options.journal,
-                                                        .limits = play->limits});
-    for (unsigned i = 0; i < LOOPS; i++) {
-        play->loops[i] = server_loop_open(play->server, i);
-        server_loop_on_output(play->loops[i], on_output, play);
-    }
+    play->engine = play->late.engine = engine_begin(play);
+    if (!cipher_open()) play_broken(play, "there is no cryptography here");
+    keyring_open(&play->keyring, keys_make(&play->env), NULL, NULL);
+    server_begin(play);
+}
+
+bool play_restart(struct play *play) {
+    server_end(play);
+    struct engine *fresh = engine_begin(play);
+    const char *why = late_recover(&play->late, fresh, play->now_ms);
+    if (why) play_fail(play, why);
+    play->engine->vtable->close(play->engine);
+    play->engine = play->late.engine = fresh;
+    server_begin(play);
+    play->restarts++;
+    return !why;
+}
+
+void play_set_offset(struct play *play, int64_t offset_ms) {
+    play->offset_ms = offset_ms;
+    server_set_clock_offset(play->server, offset_ms);
 }
 
 /* ---- bytes in, bytes out */
@@ -242,12 +281,10 @@ bool play_read_all(struct play *play) {
 }
 
 void play_close(struct play *play) {
-    for (unsigned i = 0; i < CONN_MAX; i++) play_close_connection(play, i);
-    play_run_woken(play);
-    for (unsigned i = 0; i < LOOPS; i++) server_loop_close(play->loops[i]);
-    server_close(play->server);
-    if (play->engine->vtable->check) play->engine->vtable->check(play->engine);
+    server_end(play);
     play->engine->vtable->close(play->engine);
+    keyring_close(&play->keyring);
+    late_close(&play->late);
     for (unsigned i = 0; i < play->count; i++) buf_fini(&play->all[i].message);
     for (unsigned i = 0; i < WAITING_MAX; i++) buf_fini(&play->waiting[i].request.message);
     notices_clear(&play->notices);

@@ -6,6 +6,7 @@
 #ifndef SCENARIO_PLAY_H
 #define SCENARIO_PLAY_H
 
+#include "crypto/keyring.h"
 #include "late.h"
 #include "notices.h"
 #include "sessiond/engine.h"
@@ -22,6 +23,7 @@ struct mode {
     bool is_one_by_one; /* every request is a batch of its own */
     bool is_bytewise;   /* every byte is a read of its own */
     bool is_late;       /* there is a journal, and every answer waits for it */
+    bool is_restarting; /* and after each look at answers the server is another one, which has read the journal */
     unsigned shard_bits;
     struct engine *(*engine_open)(const struct engine_options *options);
 };
@@ -49,6 +51,10 @@ struct play {
     struct engine *engine;
     struct engine_limits engine_limits;
     struct late late; /* the journal, where the mode has one */
+    struct keyring keyring;
+    int64_t offset_ms; /* server time minus wall time */
+    bool is_bound;     /* something has begun that ends with the server's process: it is restarted no more */
+    unsigned restarts;
     struct server *server;
     struct server_limits limits;
     struct server_loop *loops[LOOPS];
@@ -77,6 +83,10 @@ _Noreturn void play_broken(struct play *play, const char *what);
 /* Opens a fresh server for play->mode, and closes it with all its connections. */
 void play_open(struct play *play);
 void play_close(struct play *play);
+
+/* Another server in the place of this one, with what the journal holds. False: it refused that. */
+bool play_restart(struct play *play);
+void play_set_offset(struct play *play, int64_t offset_ms);
 
 /* The connection in use, opened if there is none. */
 struct conn *play_conn(struct play *play);

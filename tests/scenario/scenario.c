@@ -32,8 +32,9 @@
  * wait (wait_ms) or watch (watch.start); a loop that the engine wakes runs at once.
  *
  * Every script is played several times on a fresh server (see `modes`): what it shows may not hang on when timers ran,
- * on how requests were cut into pieces, on how many shards there are, on which engine it is, or on answers having to
- * wait for a journal. One thread; no clock, no socket. */
+ * on how requests were cut into pieces, on how many shards there are, on which engine it is, on answers having to wait
+ * for a journal, or on the server being another one after each look, made from what the journal holds. One thread; no
+ * clock, no socket. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,12 +44,37 @@
 #include "play.h"
 
 static const struct mode modes[] = {
-    {"naive engine", false, false, false, false, 0, naive_engine_open},
-    {"batched, timers never run by themselves", false, false, false, false, 0, memory_engine_open},
-    {"one by one, timers run at every step", true, true, false, false, 1, memory_engine_open},
-    {"byte by byte, timers run at every step", true, false, true, false, 4, memory_engine_open},
-    {"batched, every answer waits for a journal", false, false, false, true, 0, memory_engine_open},
-    {"one by one, every answer waits for a journal", true, true, false, true, 1, memory_engine_open},
+    {.name = "naive engine", .engine_open = naive_engine_open},
+    {.name = "batched, timers never run by themselves", .engine_open = memory_engine_open},
+    {.name = "one by one, timers run at every step",
+     .is_reaping = true,
+     .is_one_by_one = true,
+     .shard_bits = 1,
+     .engine_open = memory_engine_open},
+    {.name = "byte by byte, timers run at every step",
+     .is_reaping = true,
+     .is_bytewise = true,
+     .shard_bits = 4,
+     .engine_open = memory_engine_open},
+    {.name = "batched, every answer waits for a journal", .is_late = true, .engine_open = memory_engine_open},
+    {.name = "one by one, every answer waits for a journal, timers run at every step",
+     .is_reaping = true,
+     .is_one_by_one = true,
+     .is_late = true,
+     .shard_bits = 1,
+     .engine_open = memory_engine_open},
+    {.name = "restarted after every answer, timers never run by themselves",
+     .is_one_by_one = true,
+     .is_late = true,
+     .is_restarting = true,
+     .engine_open = memory_engine_open},
+    {.name = "restarted after every answer, timers run at every step",
+     .is_reaping = true,
+     .is_one_by_one = true,
+     .is_late = true,
+     .is_restarting = true,
+     .shard_bits = 1,
+     .engine_open = memory_engine_open},
 };
 
 /* ---- lines */
@@ -58,12 +84,21 @@ static struct reading reading_of(struct play *play, const char *text) {
     return (struct reading){text, play->place, BASE_MS, &play->captures};
 }
 
+/* Watches, acquires that wait, remembered answers, a connection's namespace and the server's counters. */
+static bool ends_with_process(const char *text) {
+    static const char *const words[] = {"watch.start", "wait_ms", "op_id", "server.", "pool"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
+        if (strstr(text, words[i])) return true;
+    return false;
+}
+
 /* Appends one message: [0, msgid, method, params] or [2, method, params]. */
 static void write_request(struct play *play, const char *text, bool is_notification) {
     char method[64];
     int used = 0;
     if (sscanf(text, " %63s%n", method, &used) != 1) play_broken(play, "expected a method");
     if (strcmp(method, "watch.start") == 0 || strstr(text, "wait_ms")) play->is_exact = true;
+    if (ends_with_process(text)) play->is_bound = true;
     struct reading reading = reading_of(play, text + used);
     mp_write_array(&play->input, is_notification ? 3 : 4);
     mp_write_uint(&play->input, is_notification ? 2 : 0);
@@ -317,10 +352,16 @@ static bool play_command(struct play *play, const char *command, const char *res
     else if (strcmp(command, "then") == 0)
         return look_at_waiting(play, rest);
     else if (strcmp(command, "offset") == 0)
-        server_set_clock_offset(play->server, strtoll(rest, NULL, 10));
+        play_set_offset(play, strtoll(rest, NULL, 10));
     else
         play_broken(play, "no such command");
     return true;
+}
+
+/* The server is another one from here on, in a mode that wants that, unless something was begun that ends with it. */
+static bool restart(struct play *play) {
+    if (!play->mode->is_restarting || play->is_bound) return true;
+    return play_restart(play);
 }
 
 static bool play_line(struct play *play, const char *line) {
@@ -337,13 +378,13 @@ static bool play_line(struct play *play, const char *line) {
     if (strcmp(command, "~") == 0) return write_request(play, rest, true), true;
     if (strcmp(command, ">") != 0) return play_command(play, command, rest);
     /* A new batch begins where the last one's answers were looked at. */
-    if (play->looked_at && play->looked_at == play->count && !settle(play)) return false;
+    if (play->looked_at && play->looked_at == play->count && !(settle(play) && restart(play))) return false;
     write_request(play, rest, false);
     expect_reply(play);
     return true;
 }
 
-static bool play_file(const char *file, const struct mode *mode) {
+static bool play_file(const char *file, const struct mode *mode, unsigned *restarts) {
     FILE *stream = fopen(file, "r");
     static char line[1 << 16];
     static struct play play;
@@ -357,6 +398,7 @@ static bool play_file(const char *file, const struct mode *mode) {
     }
     is_well = is_well && settle(&play) && look_at_rest(&play) && look_at_no_event(&play, -1);
     fclose(stream);
+    *restarts += play.restarts;
     play_close(&play);
     return is_well;
 }
@@ -365,13 +407,14 @@ int main(int argc, char **argv) {
     size_t mode_count = sizeof(modes) / sizeof(modes[0]);
     long only = -1;
     int first = 1, failed = 0, count = 0;
+    unsigned restarts = 0;
     if (argc > 2 && strcmp(argv[1], "--mode") == 0) only = strtol(argv[2], NULL, 10), first = 3;
     for (int i = first; i < argc; i++, count++) {
         bool is_well = true;
         for (size_t m = 0; m < mode_count && is_well; m++)
-            if (only < 0 || (size_t)only == m) is_well = play_file(argv[i], &modes[m]);
+            if (only < 0 || (size_t)only == m) is_well = play_file(argv[i], &modes[m], &restarts);
         failed += !is_well;
     }
-    printf("%d scripts, %d failed\n", count, failed);
+    printf("%d scripts, %d failed; %u restarts\n", count, failed, restarts);
     return failed || count == 0;
 }
