@@ -133,7 +133,9 @@ static bool repair(struct recovery_run *run, struct found *file, const char *nam
     struct buf end = BUF_EMPTY;
     if (!keep_copy(run, name) || !sync_names(run)) return false;
     file_reader_open(&reader, disk_of(run), file->kind, file->number, run->options->keys);
-    bool is_done = (file->place == 0 || read_up_to(&reader, file->place)) && write_end(run, file, &reader, &end);
+    bool is_done = file->place == 0 || read_up_to(&reader, file->place);
+    /* What stood behind an end is gone with the cut; a second end would be behind it again. */
+    if (is_done && !reader.is_ended) is_done = write_end(run, file, &reader, &end);
     if (!is_done) recovery_refuse(run, "%s cannot be repaired: it is no longer as it was, or memory is lacking", name);
     is_done = is_done && write_repaired(run, name, file->place, buf_bytes(&end));
     file->place += end.size;

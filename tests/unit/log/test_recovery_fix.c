@@ -73,6 +73,18 @@ Test(recovery_fix, repairing_ends_a_damaged_snapshot_where_it_is_whole) {
     cr_expect_eq(result.report.counts.effects, 3u);
 }
 
+Test(recovery_fix, repairing_takes_away_what_stands_behind_an_end) {
+    struct file_writer writer;
+    segment(&writer, 1, 1, 2);
+    end_frame(&writer);
+    file_writer_effects(&writer, 3, 3);
+    file_writer_put(&writer, sim, 0);
+    expect_good(attempt_repair(), 2);
+    struct attempt result = attempt();
+    expect_good(result, 2);
+    cr_expect(result.report.is_clean);
+}
+
 Test(recovery_fix, repairing_what_is_in_order_changes_nothing) {
     struct file_writer writer;
     segment(&writer, 1, 1, 4);
