@@ -139,6 +139,8 @@ extern const struct contract_test life_tests[], group_tests[], namespace_tests[]
 /* Reads that touch, while the journal takes no writes. */
 void contract_full_journal(void);
 void contract_recovery(uint64_t seed);
+/* When effects are told, and which are refused. */
+void contract_recovery_edges(void);
 
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);

@@ -218,6 +218,95 @@ static void story_of_crashing(uint64_t seed) {
     recovery_end(&story.world, &story.kept);
 }
 
+/* ---- what was appended */
+
+static uint64_t appended(const struct world *world) {
+    return world->engine->vtable->appended(world->engine);
+}
+
+/* A put within a turn that stays open. */
+static uint64_t put_inside(struct world *world, const char *namespace, const char *id, struct put put) {
+    struct verb verb = verb_of(VERB_UPDATE, namespace, id);
+    enum submit_state state;
+    verb.update.rule = put_rule;
+    verb.update.arguments = &put;
+    world->engine->vtable->submit(world->engine, world->loop, &verb, &state, 1, world->now_ms);
+    CHECK(verb.is_found);
+    return verb.depends_on;
+}
+
+/* Nothing counts as appended as long as a loop may hold an earlier version back: also not what another loop wrote into
+ * a namespace that the first one has made and not told yet. */
+static void what_a_loop_holds_back_is_not_appended(void) {
+    static struct kept_journal kept;
+    struct world world = recovery_begin(&kept, 1), other = world;
+    other.loop = 1;
+    size_t before = kept.effects.size;
+    world.engine->vtable->enter(world.engine, 0);
+    uint64_t held = put_inside(&world, "web", "a", (struct put){0});
+    CHECK(appended(&world) < held);
+    CHECK_EQUAL(kept.effects.size, before);
+    struct verb verb = contract_put(&other, "web", "b", (struct put){0});
+    CHECK(kept.effects.size > before && verb.depends_on > held);
+    CHECK(appended(&world) < held);
+    world.engine->vtable->leave(world.engine, 0);
+    CHECK_EQUAL(appended(&world), verb.depends_on);
+    /* A turn that changes nothing holds nothing back. */
+    world.engine->vtable->enter(world.engine, 0);
+    verb = contract_put(&other, "web", "c", (struct put){0});
+    CHECK_EQUAL(appended(&world), verb.depends_on);
+    world.engine->vtable->leave(world.engine, 0);
+    recovery_end(&world, &kept);
+}
+
+/* What is much is told before the turn ends, and in pieces that a log can take. */
+static void much_is_appended_within_a_turn(void) {
+    static struct kept_journal kept;
+    static uint8_t data[5 + 20000] = {0xc6, 0, 0, 20000 >> 8, 20000 & 0xff};
+    struct world world = recovery_begin(&kept, 1);
+    uint64_t version = 0;
+    world.engine->vtable->enter(world.engine, 0);
+    for (unsigned i = 0; i < 40; i++) {
+        char id[16];
+        snprintf(id, sizeof(id), "id%u", i);
+        version = put_inside(&world, "web", id, (struct put){.data = bytes_of(data, sizeof(data))});
+    }
+    CHECK(kept.appends >= 2 && kept.effects.size >= 2 * JOURNAL_APPEND_BYTES);
+    CHECK(appended(&world) < version);
+    world.engine->vtable->leave(world.engine, 0);
+    CHECK_EQUAL(appended(&world), version);
+    recovery_end(&world, &kept);
+}
+
+/* What another store wrote, or nobody, is refused with a reason. */
+static void foreign_effects_are_refused(void) {
+    static struct kept_journal kept, other;
+    struct world world = recovery_begin(&kept, 1), stranger = recovery_begin(&other, 1);
+    struct world empty = contract_open(1);
+    const struct engine_vtable *vtable = empty.engine->vtable;
+    const char *why = NULL;
+    contract_put(&world, "web", "a", (struct put){0});
+    struct bytes store = bytes_of(kept.effects.data, 5 + 192);
+    struct bytes rest = bytes_of(kept.effects.data + store.size, kept.effects.size - store.size);
+    CHECK(!vtable->apply(empty.engine, rest, &why) && why); /* before the keys */
+    CHECK(vtable->apply(empty.engine, store, &why));
+    CHECK(vtable->apply(empty.engine, store, &why)); /* each file begins with them */
+    why = NULL;
+    CHECK(!vtable->apply(empty.engine, bytes_of(other.effects.data, 5 + 192), &why) && why);
+    why = NULL;
+    CHECK(!vtable->apply(empty.engine, bytes_of(rest.data, rest.size - 1), &why) && why); /* cut off */
+    CHECK(vtable->apply(empty.engine, rest, &why));
+    vtable->close(empty.engine); /* also in the middle */
+    recovery_end(&world, &kept);
+    recovery_end(&stranger, &other);
+}
+
+void contract_recovery_edges(void) {
+    what_a_loop_holds_back_is_not_appended();
+    much_is_appended_within_a_turn();
+    foreign_effects_are_refused();
+}
+
 void contract_recovery(uint64_t seed) {
     story_of_comparing(seed);
     story_of_crashing(seed);

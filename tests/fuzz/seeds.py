@@ -8,6 +8,8 @@ exchange  the same as answers to requests of the exchange
 command   the scenarios' requests as lines
 json      the scenarios' params, both ways
 secrets   a key file without its hash, a stored token, a stored binding, and signed values
+
+The seeds of `effect` are what stories of tests/contract told a journal, without its first effect.
 """
 
 import json

@@ -37,7 +37,7 @@
 
 #define EFFECT_HEAD_BYTES  5
 #define EFFECT_VERSION_MAX ((UINT64_C(1) << 53) - 1)
-#define EFFECT_MOMENT_MAX  (INT64_C(1) << 60) /* of any moment or duration, and as far below 0 */
+#define EFFECT_MOMENT_MAX  (INT64_C(1) << 49) /* of any moment or duration, and as far below 0 */
 
 struct effect_clear {
     uint64_t version;

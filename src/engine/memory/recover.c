@@ -119,7 +119,7 @@ static bool raise_forgotten(struct raising *raising, struct record *record, _Ato
     uint64_t hash = id_hash(engine, namespace, record_id(record));
     raise_away(raising, record, slot);
     if (!tombstone_counts(namespace, tombstone, raising->recovery->context.now_ms)) return true;
-    recovery_note_version(raising->recovery, tombstone);
+    if (effect_version_is_fine(tombstone)) recovery_note_version(raising->recovery, tombstone);
     return tombstone_put(&raising->shard->tombstones, hash, tombstone);
 }
 
