@@ -205,6 +205,17 @@ static void loops_run(struct shell *shell) {
     for (unsigned i = 1; i < started; i++) uv_thread_join(&shell->loops[i]->thread);
 }
 
+static void end_at_once(int signal_number) {
+    (void)signal_number;
+    _exit(1);
+}
+
+/* What is left is the log's end, which waits for the disk; nobody reads the signals any more that libuv takes down. */
+static void signals_end_at_once(void) {
+    signal(SIGTERM, end_at_once);
+    signal(SIGINT, end_at_once);
+}
+
 static bool server_start(struct shell *shell) {
     const struct options *options = shell->options;
     struct server_options server_options = {.loop_count = shell->loop_count,
@@ -247,6 +258,7 @@ int shell_serve(struct shell *shell, struct engine *engine) {
 failed:
     if (status != 0) fprintf(stderr, "sessiond: %s\n", error);
     listener_close_all(shell);
+    signals_end_at_once();
     if (!storage_end(&shell->storage)) status = 1;
     if (status == 0) log_event(LOG_INFO, "stopped");
     loops_close(shell);

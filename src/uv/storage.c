@@ -191,7 +191,10 @@ static void tell_recovered(const struct storage *storage) {
               LOG_INT("expired", counts->expired), LOG_INT("tombstones", counts->tombstones),
               LOG_INT("namespaces", counts->namespaces), LOG_INT("pools", counts->pools),
               LOG_INT("effects", counts->effects), LOG_INT("files", report->files), LOG_INT("bytes", report->bytes),
-              LOG_INT("snapshot", report->snapshot_number), LOG_TEXT("ended", report->is_clean ? "in order" : "not"),
+              LOG_INT("snapshot", report->snapshot_number),
+              LOG_TEXT("ended", report->files == 0 ? "never"
+                                : report->is_clean ? "in_order"
+                                                   : "not_in_order"),
               LOG_INT("down_ms", report->down_ms), LOG_INT("took_ms", report->took_ms),
               LOG_INT("clock_offset_ms", clock_offset_ms(storage->clock)));
 }
@@ -239,6 +242,10 @@ void storage_reload(struct storage *storage) {
                    (!storage->is_sealed || memcmp(&keys, &storage->keys, sizeof keys) == 0);
     if (found == SEAL_FILE_REFUSED) {
         log_event(LOG_ERROR, "encryption_key_refused", LOG_TEXT("why", error));
+    } else if (found == SEAL_FILE_NONE && storage->is_sealed) {
+        /* What was to be encrypted is not to become readable because a file went away. */
+        log_event(LOG_ERROR, "encryption_key_refused",
+                  LOG_TEXT("why", "the credential is gone; what was read of it at the start goes on to be used"));
     } else if (!is_same) {
         storage->keys = keys;
         storage->is_sealed = found == SEAL_FILE_READ;

@@ -426,6 +426,19 @@ class Sync(DurabilityTest):
         self.patiently(client, "session.set", "web", "again", 1)
         self.assert_ends_well(process)
 
+    def test_that_hangs_for_ever_does_not_keep_a_second_signal_from_ending_it(self):
+        process, client = self.served("always")
+        client.call("session.set", "web", "safe", 1)
+        client.close()
+        self.make(self.hang_path)
+        with process.client() as writer:
+            writer.send(writer.request("session.set", "web", "waits", 1))
+            wait_for(lambda: process.stats()["held"] == 1, "the sync hangs")
+        process.signal(signal.SIGTERM)
+        process.wait_for_log("event=draining")
+        wait_for(lambda: process.process.poll() is not None or process.signal(signal.SIGTERM), "it ends")
+        self.assertEqual(process.wait(), 1)
+
     def test_that_hangs_at_always_answers_reads_of_what_is_safe_meanwhile(self):
         process, client = self.served("always")
         client.call("session.set", "web", "safe", 1)
@@ -491,6 +504,10 @@ class Encryption(DurabilityTest):
         process, client = self.kept(environment={"CREDENTIALS_DIRECTORY": self.folder})
         self.assertTrue(client.call("server.info")["is_encrypted"])
         client.call("session.set", "web", "a", 1)
+        os.rename(os.path.join(self.folder, "sessiond-encryption-key"), os.path.join(self.folder, "away"))
+        process.signal(signal.SIGHUP)
+        process.wait_for_log("event=encryption_key_refused")
+        self.assertTrue(client.call("server.info")["is_encrypted"])
         self.assert_ends_well(process)
         self.refused()
 

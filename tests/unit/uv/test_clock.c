@@ -21,6 +21,15 @@ Test(clock, never_goes_back) {
     }
 }
 
+Test(clock, goes_on_where_it_is_told_to) {
+    struct clock clock;
+    clock_open(&clock);
+    int64_t there_ms = clock_now_ms(&clock) - 3600000;
+    clock_continue(&clock, there_ms);
+    int64_t now_ms = clock_now_ms(&clock);
+    cr_assert(now_ms >= there_ms && now_ms < there_ms + 5000, "%ld is not near %ld", (long)now_ms, (long)there_ms);
+}
+
 Test(clock, has_no_offset_while_nobody_sets_the_wall_clock_and_tells_one_afterwards) {
     struct clock clock;
     clock_open(&clock);
