@@ -392,14 +392,14 @@ static bool set_clock(struct recovery_run *run, int64_t wall_ms) {
     report->server_ms = header->server_ms + (wall_ms - header->wall_ms);
     if (report->server_ms < run->last_seen_ms) report->server_ms = run->last_seen_ms;
     report->down_ms = wall_ms > seen_wall_ms ? wall_ms - seen_wall_ms : 0;
-    int64_t behind_ms = seen_wall_ms - wall_ms, apart_ms = report->server_ms - wall_ms;
-    if (run->options->accepts_clock || (behind_ms <= day_ms && apart_ms <= day_ms && apart_ms >= -day_ms)) return true;
+    /* A header that says that the two clocks are far apart was written by a server that was told to accept it. What
+     * counts is how far they have come apart since. */
+    int64_t behind_ms = seen_wall_ms - wall_ms;
+    if (run->options->accepts_clock || behind_ms <= day_ms) return true;
     return recovery_refuse(run,
-                           "the wall clock stands at %" PRId64 " ms, %" PRId64 " s before the last sign of life in the "
-                           "files, and %" PRId64
-                           " s away from the server's own clock; set it right, or start once with "
-                           "--accept-clock",
-                           wall_ms, behind_ms / 1000, apart_ms / 1000);
+                           "the wall clock stands at %" PRId64 " ms, which is %" PRId64
+                           " s before the files' last sign of life; set it right, or start once with --accept-clock",
+                           wall_ms, behind_ms / 1000);
 }
 
 /* ---------------------------------------------------------------- all of it */

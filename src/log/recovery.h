@@ -22,8 +22,8 @@ struct recovery_options {
     const struct seal_keys *keys;
     bool is_repair; /* give up what is damaged, and keep copies */
     /* The server's clock goes on from where the newest file's header says it stood, by the wall time that has passed
-     * since, and never backwards. A wall clock that is more than a day behind the files' last sign of life, or away
-     * from what the server's would be, is refused unless this is set. */
+     * since, and never backwards. A wall clock that is more than a day behind the files' last sign of life is refused
+     * unless this is set; the next header then says which clocks belong together. */
     bool accepts_clock;
     int64_t
         at_ms; /* the server's clock is to stand there, whatever the files say: for looking only; 0: as it goes on */
