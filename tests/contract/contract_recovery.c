@@ -7,13 +7,10 @@ static const char *const ids[] = {"id0", "id1", "id2", "id3", "id4", "id5", "id6
 static const char *const users[] = {"ann", "bob", NULL};
 static const char *const clients[] = {"phone", "tablet", NULL};
 
-#define ENDS_MAX 4 /* clears and purges of one namespace that an engine tells apart */
-
 struct story {
     struct kept_journal kept;
     struct world world;
     struct prng prng;
-    unsigned ends[3]; /* of each namespace */
     struct asked asked;
     uint64_t newest; /* version that any answer told */
 };
@@ -81,28 +78,18 @@ static void do_end_group(struct story *story, const char *namespace) {
     contract_submit(&story->world, &verb);
 }
 
-static void do_end_namespace(struct story *story, unsigned which) {
-    const char *namespace = namespaces[which];
-    if (roll(story, 4) == 0) {
-        contract_end(&story->world, namespace, END_DROP);
-        story->ends[which] = 0;
-    } else if (story->ends[which] < ENDS_MAX) {
-        story->ends[which]++;
-        contract_end(&story->world, namespace, roll(story, 2) ? END_CLEAR : END_PURGE);
-    }
+static void do_end_namespace(struct story *story, const char *namespace) {
+    contract_end(&story->world, namespace, roll(story, 6) == 0 ? END_DROP : roll(story, 2) ? END_CLEAR : END_PURGE);
 }
 
-static void do_configure(struct story *story, unsigned which) {
+static void do_configure(struct story *story, const char *namespace) {
     static const int64_t keeps[] = {0, 30, 300};
     struct policy_change change = {0};
-    struct verb verb = verb_of(VERB_CONFIGURE, namespaces[which], NULL);
+    struct verb verb = verb_of(VERB_CONFIGURE, namespace, NULL);
     change = policy_set(change, POLICY_TOMBSTONE_MS, keeps[roll(story, 3)]);
     if (story->asked.is_thinned) change = policy_set(change, POLICY_TOUCH_AFTER_MS, (int64_t)roll(story, 10));
     if (roll(story, 2)) change = policy_set(change, POLICY_SINGLE_SESSION, (int64_t)roll(story, 2));
-    if (story->ends[which] < ENDS_MAX) { /* longer retention is a purge of what was forgotten */
-        story->ends[which]++;
-        change = policy_set(change, POLICY_RETENTION_MS, keeps[roll(story, 3)]);
-    }
+    if (roll(story, 2)) change = policy_set(change, POLICY_RETENTION_MS, keeps[roll(story, 3)]);
     verb.configure.change = &change;
     if (roll(story, 3) == 0) verb.configure.purge_interval_ms = 100000 + (int64_t)roll(story, 5);
     contract_submit(&story->world, &verb);
@@ -116,11 +103,8 @@ static void do_activate(struct story *story, const char *namespace) {
     contract_submit(&story->world, &verb);
 }
 
-static void story_step(struct story *story) {
-    unsigned which = (unsigned)roll(story, 3);
-    const char *namespace = namespaces[which];
-    story->world.loop = (unsigned)roll(story, LOOPS);
-    if (roll(story, 3) == 0) story->world.now_ms += (int64_t)roll(story, roll(story, 8) ? 5 : 100);
+static void story_do(struct story *story) {
+    const char *namespace = any(story, namespaces);
     switch (roll(story, 16)) {
     case 0:
     case 1:
@@ -136,13 +120,32 @@ static void story_step(struct story *story) {
     case 11: do_move(story, namespace); break;
     case 12: do_end_group(story, namespace); break;
     case 13:
-        if (roll(story, 3) == 0) do_end_namespace(story, which);
+        if (roll(story, 3) == 0) do_end_namespace(story, namespace);
         break;
     case 14:
-        if (roll(story, 3) == 0) do_configure(story, which);
+        if (roll(story, 3) == 0) do_configure(story, namespace);
         break;
     default: do_activate(story, namespace); break;
     }
+}
+
+static struct story *interrupted;
+
+/* What the other loop does between two locks of a step. */
+static void story_interrupt(struct world *other) {
+    struct world world = interrupted->world;
+    interrupted->world = *other;
+    story_do(interrupted);
+    interrupted->world = world;
+}
+
+static void story_step(struct story *story) {
+    story->world.loop = (unsigned)roll(story, LOOPS);
+    if (roll(story, 3) == 0) story->world.now_ms += (int64_t)roll(story, roll(story, 8) ? 5 : 100);
+    interrupted = story;
+    if (roll(story, 2)) contract_at_point(&story->world, (unsigned)roll(story, 8), story_interrupt);
+    story_do(story);
+    contract_at_point(&story->world, 0, NULL);
 }
 
 /* ---- what is looked at */
@@ -199,12 +202,9 @@ static void story_of_crashing(uint64_t seed) {
         CHECK(appended >= story.newest);
         recovery_describe(&story.world, &story.asked, false, &before);
         size_t size = story.kept.effects.size;
-        unsigned ends[3];
         int64_t now_ms = story.world.now_ms;
         uint64_t newest = story.newest;
-        memcpy(ends, story.ends, sizeof(ends));
         for (unsigned i = 0; i < 5; i++) story_step(&story);
-        memcpy(story.ends, ends, sizeof(ends));
         story.world.now_ms = now_ms;
         story.newest = newest;
         story.kept.effects.size = size; /* lost */
@@ -301,7 +301,37 @@ static void foreign_effects_are_refused(void) {
     recovery_end(&stranger, &other);
 }
 
+/* A session's tombstone is that of the first clear after it, also when that one is long forgotten: later clears do not
+ * keep its id from being used. The same of one that had died before, and of purges. */
+static void the_first_of_many_ends_counts(void) {
+    static struct kept_journal kept;
+    static const struct asked asked = {namespaces, ids, users, clients, false};
+    struct world world = recovery_begin(&kept, 1), after;
+    struct recovery_counts counts;
+    struct prng prng = {3};
+    contract_configure(&world, "web", policy_set((struct policy_change){0}, POLICY_TOMBSTONE_MS, 100));
+    contract_put(&world, "web", "id0", (struct put){.user = TEXT("ann")});
+    contract_put(&world, "web", "id1", (struct put){.idle_timeout_ms = 5});
+    for (unsigned i = 0; i < 30; i++) {
+        world.now_ms += 10;
+        contract_end(&world, "web", i % 3 == 1 ? END_PURGE : END_CLEAR);
+        contract_advance(&world);
+        struct buf before = BUF_EMPTY, recovered = BUF_EMPTY;
+        recovery_describe(&world, &asked, true, &before);
+        after = world;
+        after.engine = recovery_open(&kept, kept.effects.size, &prng, 1, world.now_ms, NULL, &counts);
+        contract_advance(&after);
+        recovery_describe(&after, &asked, true, &recovered);
+        recovery_compare(&before, &recovered, "after many ends");
+        contract_close(&after);
+        buf_fini(&before);
+        buf_fini(&recovered);
+    }
+    recovery_end(&world, &kept);
+}
+
 void contract_recovery_edges(void) {
+    the_first_of_many_ends_counts();
     what_a_loop_holds_back_is_not_appended();
     much_is_appended_within_a_turn();
     foreign_effects_are_refused();

@@ -29,8 +29,12 @@ void recovery_close(struct memory_engine *engine) {
     if (!recovery) return;
     pools_recovery_close(recovery);
     for (uint32_t i = 0; i < recovery->namespace_capacity; i++) {
-        struct namespace *namespace = recovery->namespaces[i];
-        if (namespace && (namespace->is_dropped || !recovery->are_added)) registry_free(&engine->registry, namespace);
+        struct recovered_namespace *known = recovery->namespaces[i];
+        if (!known) continue;
+        if (known->namespace->is_dropped || !recovery->are_added) registry_free(&engine->registry, known->namespace);
+        free(known->clears);
+        free(known->purges);
+        free(known);
     }
     for (uint32_t i = 0; i < recovery->client_capacity; i++) free(recovery->clients[i]);
     free(recovery->clients);
@@ -62,23 +66,38 @@ static bool slots_grow(void ***slots, uint32_t *capacity, uint64_t (*hash_of)(co
 /* ---- namespaces */
 
 static uint64_t namespace_slot_hash(const void *element) {
-    return hash_mix(((const struct namespace *)element)->key);
+    return hash_mix(((const struct recovered_namespace *)element)->namespace->key);
 }
 
-struct namespace *recovery_namespace(struct recovery *recovery, uint64_t key) {
-    if (recovery->recent && recovery->recent->key == key) return recovery->recent;
+static struct recovered_namespace *known_new(struct recovery *recovery, uint64_t key) {
+    struct recovered_namespace *known = calloc(1, sizeof(*known));
+    if (!known) return NULL;
+    known->namespace = registry_new_nameless(&recovery->engine->registry, key);
+    if (known->namespace) return known;
+    free(known);
+    return NULL;
+}
+
+struct recovered_namespace *recovery_known(struct recovery *recovery, uint64_t key) {
+    if (recovery->recent && recovery->recent->namespace->key == key) return recovery->recent;
     if ((recovery->namespace_count + 1) * 2 > recovery->namespace_capacity &&
         !slots_grow((void ***)&recovery->namespaces, &recovery->namespace_capacity, namespace_slot_hash))
         return NULL;
     uint32_t mask = recovery->namespace_capacity - 1;
     uint64_t at = hash_mix(key);
     for (; recovery->namespaces[at & mask]; at++)
-        if (recovery->namespaces[at & mask]->key == key) return recovery->recent = recovery->namespaces[at & mask];
-    struct namespace *namespace = registry_new_nameless(&recovery->engine->registry, key);
-    if (!namespace) return NULL;
-    recovery->namespaces[at & mask] = namespace;
+        if (recovery->namespaces[at & mask]->namespace->key == key)
+            return recovery->recent = recovery->namespaces[at & mask];
+    struct recovered_namespace *known = known_new(recovery, key);
+    if (!known) return NULL;
+    recovery->namespaces[at & mask] = known;
     recovery->namespace_count++;
-    return recovery->recent = namespace;
+    return recovery->recent = known;
+}
+
+struct namespace *recovery_namespace(struct recovery *recovery, uint64_t key) {
+    struct recovered_namespace *known = recovery_known(recovery, key);
+    return known ? known->namespace : NULL;
 }
 
 static bool apply_store(struct recovery *recovery, const struct effect *effect, const char **why) {
@@ -106,13 +125,54 @@ static void restore_ends(struct namespace *namespace, const struct effect_namesp
     namespace->purge_count = told->purge_count;
 }
 
+/* Room for one more of `count` elements; false where memory is lacking. */
+static bool array_grow(void **array, size_t count, size_t *capacity, size_t element_size) {
+    if (count < *capacity) return true;
+    size_t larger = *capacity ? *capacity * 2 : 2 * ENDS_KEPT;
+    void *grown = realloc(*array, larger * element_size);
+    if (!grown) return false;
+    *array = grown;
+    *capacity = larger;
+    return true;
+}
+
+/* Puts those in that were not told before. Nearly always they are the newest. */
+static bool known_add_clear(struct recovered_namespace *known, const struct effect_clear *clear) {
+    size_t at = known->clear_count;
+    while (at > 0 && known->clears[at - 1].version > clear->version) at--;
+    if (at > 0 && known->clears[at - 1].version == clear->version) return true;
+    if (!array_grow((void **)&known->clears, known->clear_count, &known->clear_capacity, sizeof(*clear))) return false;
+    memmove(&known->clears[at + 1], &known->clears[at], (known->clear_count++ - at) * sizeof(*clear));
+    known->clears[at] = *clear;
+    return true;
+}
+
+static bool known_add_purge(struct recovered_namespace *known, const struct effect_purge *purge) {
+    size_t at = known->purge_count;
+    while (at > 0 && known->purges[at - 1].version > purge->version) at--;
+    if (at > 0 && known->purges[at - 1].version == purge->version) return true;
+    if (!array_grow((void **)&known->purges, known->purge_count, &known->purge_capacity, sizeof(*purge))) return false;
+    memmove(&known->purges[at + 1], &known->purges[at], (known->purge_count++ - at) * sizeof(*purge));
+    known->purges[at] = *purge;
+    return true;
+}
+
+static bool known_add_ends(struct recovered_namespace *known, const struct effect_namespace *told) {
+    for (unsigned i = 0; i < told->clear_count; i++)
+        if (!known_add_clear(known, &told->clears[i])) return false;
+    for (unsigned i = 0; i < told->purge_count; i++)
+        if (!known_add_purge(known, &told->purges[i])) return false;
+    return true;
+}
+
 static bool apply_namespace(struct recovery *recovery, const struct effect *effect, const char **why) {
     const struct effect_namespace *told = &effect->namespace;
     struct policy policy;
     if (!recovery->engine->policy_decode(told->policy, &policy))
         return refuse(why, "a namespace's policy is none that this release knows");
-    struct namespace *namespace = recovery_namespace(recovery, told->key);
-    if (!namespace) return refuse(why, recovery_lacks_memory);
+    struct recovered_namespace *known = recovery_known(recovery, told->key);
+    if (!known || !known_add_ends(known, told)) return refuse(why, recovery_lacks_memory);
+    struct namespace *namespace = known->namespace;
     recovery_note_version(recovery, told->version);
     if (namespace->version >= told->version) return true;
     if (namespace->name_size && !bytes_equal(namespace_name(namespace), told->name))

@@ -17,6 +17,15 @@ struct pending_touch {
     int64_t last_active_at;
 };
 
+/* A namespace with all its clears and purges that are told anywhere, in order. The namespace itself knows the last few,
+ * which is enough for what is swept at once; here sessions come back that were ended long before those. */
+struct recovered_namespace {
+    struct namespace *namespace;
+    struct effect_clear *clears;
+    struct effect_purge *purges;
+    size_t clear_count, clear_capacity, purge_count, purge_capacity;
+};
+
 /* The newest fields of a client. */
 struct recovered_client {
     uint64_t hash; /* of namespace and name */
@@ -32,10 +41,10 @@ struct recovery {
     uint64_t effects;
     /* By their keys: open addressing, all that an effect named. In the registry are none of them until are_added, then
      * those that are not dropped. */
-    struct namespace **namespaces;
+    struct recovered_namespace **namespaces;
     bool are_added;
     uint32_t namespace_capacity, namespace_count;
-    struct namespace *recent;
+    struct recovered_namespace *recent;
     struct recovered_client **clients; /* the same */
     uint32_t client_capacity, client_count;
     struct pending_touch *touches;
@@ -54,6 +63,8 @@ void recovery_close(struct memory_engine *engine);
 
 /* The namespace of that key, made without a name where it was not named yet; NULL where memory is lacking. */
 struct namespace *recovery_namespace(struct recovery *recovery, uint64_t key);
+/* The same with all that is known of it. */
+struct recovered_namespace *recovery_known(struct recovery *recovery, uint64_t key);
 
 /* Notes that a version was seen. */
 static inline void recovery_note_version(struct recovery *recovery, uint64_t version) {

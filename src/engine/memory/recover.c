@@ -29,8 +29,8 @@ static bool namespaces_add(struct recovery *recovery, int64_t now_ms) {
     struct registry *registry = &recovery->engine->registry;
     bool is_done = true;
     for (uint32_t i = 0; i < recovery->namespace_capacity; i++) {
-        struct namespace *namespace = recovery->namespaces[i];
-        if (!namespace) continue;
+        if (!recovery->namespaces[i]) continue;
+        struct namespace *namespace = recovery->namespaces[i]->namespace;
         namespace->purge_at = now_ms + namespace->purge_interval_ms;
         is_done = is_done && add_one(registry, namespace);
         if (!is_done) namespace->is_dropped = true; /* it is in no list, and all of it goes */
@@ -130,6 +130,60 @@ static void raise_expired(struct raising *raising, struct record *record, const 
     if (session_deadline(view) > raising->stopped_at) raising->counts->expired++;
 }
 
+/* Has the namespace know of the clear and the purge that ended the record first, and of no others. */
+static void ends_choose(const struct recovered_namespace *known, const struct record *record,
+                        const struct session *view, int64_t now_ms) {
+    struct namespace *namespace = known->namespace;
+    struct effect_clear clear = {0, 0};
+    struct effect_purge purge = {0, INT64_MAX, 0};
+    int64_t died_at = session_died_at(view, now_ms);
+    for (size_t i = known->clear_count; i > 0 && known->clears[i - 1].version >= record->version; i--)
+        clear = known->clears[i - 1];
+    for (size_t i = known->purge_count; i > 0 && known->purges[i - 1].version >= record->version; i--)
+        if (known->purges[i - 1].until >= died_at && known->purges[i - 1].at <= purge.at) purge = known->purges[i - 1];
+    for (unsigned i = 0; i < ENDS_KEPT; i++) {
+        atomic_store(&namespace->clears[i].version, i ? 0 : clear.version);
+        atomic_store(&namespace->purges[i].version, i ? 0 : purge.version);
+    }
+    atomic_store(&namespace->clears[0].retention_ms, clear.retention_ms);
+    atomic_store(&namespace->purges[0].at, purge.at);
+    atomic_store(&namespace->purges[0].until, purge.until);
+}
+
+/* The last ones again, as they were told. */
+static void ends_restore(const struct recovered_namespace *known) {
+    struct namespace *namespace = known->namespace;
+    unsigned clears = namespace->clear_count, purges = namespace->purge_count; /* at most ENDS_KEPT */
+    for (unsigned i = 0; i < ENDS_KEPT; i++) {
+        struct effect_clear clear =
+            i < clears ? known->clears[known->clear_count - clears + i] : (struct effect_clear){0};
+        struct effect_purge purge =
+            i < purges ? known->purges[known->purge_count - purges + i] : (struct effect_purge){0};
+        atomic_store(&namespace->clears[i].version, clear.version);
+        atomic_store(&namespace->clears[i].retention_ms, clear.retention_ms);
+        atomic_store(&namespace->purges[i].version, purge.version);
+        atomic_store(&namespace->purges[i].at, purge.at);
+        atomic_store(&namespace->purges[i].until, purge.until);
+    }
+}
+
+/* Judges a record by the first clear and the first purge that concerned it, however many came after. */
+static enum judged raise_judge(struct raising *raising, const struct record *record, int64_t *now_ms,
+                               struct session *view, uint64_t *tombstone) {
+    struct memory_engine *engine = raising->recovery->engine;
+    struct namespace *namespace = record_terms(engine, record)->namespace;
+    const struct recovered_namespace *known = recovery_known(raising->recovery, namespace->key);
+    uint64_t active = record_active(record), purge_version = atomic_load(&namespace->purge_version);
+    bool is_ended = record->version <= namespace_epoch(namespace) || record->version <= purge_version;
+    bool is_crowded = known->clear_count > ENDS_KEPT || known->purge_count > ENDS_KEPT;
+    if (!is_ended || !is_crowded) return record_judge(engine, record, active, now_ms, view, tombstone);
+    record_judge(engine, record, active, now_ms, view, tombstone); /* for the view */
+    ends_choose(known, record, view, *now_ms);
+    enum judged judged = record_judge(engine, record, active, now_ms, view, tombstone);
+    ends_restore(known);
+    return judged;
+}
+
 /* Judges one record. *due_at is lowered to when it is due again. False where memory is lacking. */
 static bool raise_record(struct raising *raising, struct record *record, _Atomic uint64_t *slot, int64_t *due_at) {
     struct memory_engine *engine = raising->recovery->engine;
@@ -141,7 +195,7 @@ static bool raise_record(struct raising *raising, struct record *record, _Atomic
         raise_away(raising, record, slot);
         return true;
     }
-    enum judged judged = record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
+    enum judged judged = raise_judge(raising, record, &now_ms, &view, &tombstone);
     if (judged == JUDGED_FORGOTTEN) return raise_forgotten(raising, record, slot, tombstone);
     if (judged == JUDGED_DEAD && status_is_living(view.status)) raise_expired(raising, record, &view);
     raising->counts->sessions += judged == JUDGED_ALIVE;
