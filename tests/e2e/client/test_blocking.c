@@ -166,6 +166,37 @@ Test(client, closes_the_connection_on_bytes_that_are_no_reply) {
     }
 }
 
+Test(client, hands_on_what_a_disk_does_to_a_write_and_does_not_repeat_it) {
+    const struct sessiond_bytes answers[] = {MP("\x94\x01\x01\x83\xa4"
+                                                "code\xa7"
+                                                "STORAGE\xa7"
+                                                "message\xa5"
+                                                "Full.\xae"
+                                                "retry_after_ms\xcd\x03\xe8\xc0"),
+                                             MP("\x94\x01\x01\x82\xa4"
+                                                "code\xa7"
+                                                "STORAGE\xa7"
+                                                "message\xa8"
+                                                "Unknown.\xc0"),
+                                             MP("\x94\x01\x01\x82\xa4"
+                                                "code\xa9"
+                                                "READ_ONLY\xa7"
+                                                "message\xa7"
+                                                "Failed.\xc0")};
+    const int codes[] = {SESSIOND_ERROR_STORAGE, SESSIOND_ERROR_STORAGE, SESSIOND_ERROR_READ_ONLY};
+    for (size_t i = 0; i < sizeof answers / sizeof *answers; i++) {
+        struct fake fake = {.mode = FAKE_SENDS, .bytes = answers[i].bytes, .size = answers[i].size};
+        fake_start(&fake);
+        cr_assert_eq(open_client(fake.url, NULL), 0);
+        cr_assert_eq(sessiond_call(client, "session.set", MP("\x93\xa1w\xa1i\x01"), NULL), codes[i], "%s", message());
+        cr_assert_eq(sessiond_client_error(client)->retry_after_ms, i == 0 ? 1000 : 0);
+        sessiond_client_close(client);
+        fake_stop(&fake);
+        cr_assert_eq(fake.request_count, 1u);
+        cr_assert_eq(fake.connection_count, 1u);
+    }
+}
+
 Test(client, repeats_a_write_with_its_op_id_when_the_answer_is_lost) {
     struct fake fake = {.mode = FAKE_DROPS, .drop_at = 1, .drop_count = 2};
     fake_start(&fake);

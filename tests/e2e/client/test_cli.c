@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "fake.h"
 #include "process.h"
 #include "sessiond/client_constants.h"
 
@@ -99,6 +100,21 @@ Test(cli, refuses_values_with_a_sentence) {
         cr_assert_eq(ran.code, 2, "%s: %d %s", bad[i], ran.code, ran.out);
         cr_assert(strstr(ran.err, "sessiond-cli: session.set: "), "%s", ran.err);
     }
+}
+
+Test(cli, says_when_to_try_again) {
+    static const char full[] = "\x94\x01\x01\x83\xa4"
+                               "code\xa7"
+                               "STORAGE\xa7"
+                               "message\xa5"
+                               "Full.\xae"
+                               "retry_after_ms\xcd\x03\xe8\xc0";
+    struct fake fake = {.mode = FAKE_SENDS, .bytes = full, .size = sizeof full - 1};
+    fake_start(&fake);
+    CLI("-u", fake.url, "session.set", "s", "1");
+    cr_assert_eq(ran.code, 1);
+    cr_assert_str_eq(ran.err, "sessiond-cli: STORAGE: Full. retry_after_ms=1000\n");
+    fake_stop(&fake);
 }
 
 Test(cli, says_how_it_ended) {
