@@ -1,9 +1,10 @@
-/* make_golden DIR [KEYFILE]: writes a small data directory with every kind of effect, through the whole core and the
- * real log, on a clock and a chance of its own - so one release always writes the same bytes.
+/* make_golden STORY DIR [KEYFILE]: writes a small data directory with every kind of effect, through the whole core and
+ * the real log, on a clock and a chance of its own - so one release always writes the same bytes.
  *
- * What an earlier release has written stands in format-1/, and is never made anew (see test_golden.py); this is how it
- * was made, and what tests of sessiond-dump make their directories with. Its requests are the story: some before a
- * snapshot, some behind it. Exits 1 where one is not answered as it should be. */
+ * What an earlier release has written stands in format-1/ (see golden.py); this is how it was made, and what tests of
+ * sessiond-dump make their directories with. STORY is `sessions`, one segment without pools, or `all`: with pools, and
+ * with a snapshot between what its requests do before and what they do behind it. Exits 1 where one is not answered as
+ * it should be. */
 #include "base/check.h"
 #include "json.h"
 #include "log/log.h"
@@ -235,12 +236,14 @@ static void read_keys(const char *path, struct seal_keys *out) {
 int main(int argc, char **argv) {
     struct world world;
     struct seal_keys keys;
-    CHECK(argc >= 2 && cipher_open());
-    if (argc > 2) read_keys(argv[2], &keys);
-    world_open(&world, argv[1], argc > 2 ? &keys : NULL);
+    CHECK(argc >= 3 && cipher_open());
+    bool is_all = strcmp(argv[1], "all") == 0;
+    CHECK(is_all || strcmp(argv[1], "sessions") == 0);
+    if (argc > 3) read_keys(argv[3], &keys);
+    world_open(&world, argv[2], argc > 3 ? &keys : NULL);
     play(&world, before_snapshot);
-    play(&world, with_pools);
-    if (world.engine->vtable->snapshot) log_snapshot(world.log);
+    if (is_all) play(&world, with_pools);
+    if (is_all && world.engine->vtable->snapshot) log_snapshot(world.log);
     store(&world);
     play(&world, behind_snapshot);
     world_close(&world);

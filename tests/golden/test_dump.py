@@ -43,7 +43,7 @@ def exported(directory, *options):
 
 
 def make(path, key_file=None):
-    subprocess.run([BUILD / "make_golden", path, *([key_file] if key_file else [])], check=True, timeout=60)
+    subprocess.run([BUILD / "make_golden", "all", path, *([key_file] if key_file else [])], check=True, timeout=60)
     return path
 
 
