@@ -337,10 +337,13 @@ static struct found *segment_from(struct recovery_run *run, uint64_t number) {
     return &run->files[i];
 }
 
-/* Whether the log from that number on is kept: all of it, or nothing where nothing was written behind a snapshot. */
+/* Whether the log from that number on is kept, without a gap. */
 static bool log_is_kept_from(struct recovery_run *run, uint64_t number) {
-    struct found *first = segment_from(run, number);
-    return first < run->files + run->count && first->number == number;
+    struct found *file = segment_from(run, number), *end = run->files + run->count;
+    if (file == end) return false;
+    for (; file < end; file++, number++)
+        if (file->number != number) return false;
+    return true;
 }
 
 /* *base: the number of the snapshot that the log is read from; 0: from its beginning. */

@@ -32,13 +32,14 @@ static bool remove_name(struct recovery_run *run, const char *name) {
     return error == DISK_OK || error == DISK_MISSING || refuse(run, name, "removed");
 }
 
-/* Cuts a file to its frames, and has that last. */
-static bool cut_file(struct recovery_run *run, const char *name, uint64_t size) {
+/* Cuts a file to its frames, and has that last: also what needs no cut may not be synced, if the last server was killed
+ * and the machine went on. */
+static bool settle_file(struct recovery_run *run, const char *name, uint64_t old_size, uint64_t size) {
     struct disk *disk = disk_of(run);
     struct disk_file *file;
     if (disk->open(disk->context, name, DISK_WRITE, &file) != DISK_OK) return refuse(run, name, "opened for writing");
-    bool is_done = disk->truncate(file, size) == DISK_OK && disk->sync(file) == DISK_OK;
-    if (!is_done) refuse(run, name, "cut");
+    bool is_done = (old_size == size || disk->truncate(file, size) == DISK_OK) && disk->sync(file) == DISK_OK;
+    if (!is_done) refuse(run, name, "cut and synced");
     disk->close(file);
     return is_done;
 }
@@ -151,7 +152,7 @@ static bool fix_file(struct recovery_run *run, struct found *file) {
     char name[DISK_NAME_MAX + 1], other[DISK_NAME_MAX + SUFFIX_MAX];
     file_name_write(file->kind, file->number, name);
     switch (file->fate) {
-    case FATE_KEEP: return file->kind == FILE_SNAPSHOT || file->size == file->place || cut_file(run, name, file->place);
+    case FATE_KEEP: return file->kind == FILE_SNAPSHOT || settle_file(run, name, file->size, file->place);
     case FATE_REMOVE: return remove_name(run, name);
     case FATE_REPAIR: return repair(run, file, name);
     case FATE_PUT_AWAY:

@@ -391,6 +391,18 @@ Test(recovery, a_log_that_is_kept_from_its_beginning_needs_no_snapshot) {
     cr_expect_eq(result.report.start.next_number, 3u);
 }
 
+Test(recovery, a_log_with_a_gap_replaces_no_snapshot) {
+    struct file_writer writer;
+    snapshot(&writer, 3, 4);
+    put_ended(&writer);
+    for (uint64_t i = 1; i <= 3; i += 2) {
+        segment(&writer, i, i, i);
+        put_ended(&writer);
+    }
+    flip(SNAPSHOT_THREE, AT(3) + 1);
+    EXPECT_REFUSED(SNAPSHOT_THREE, "damaged at byte 272");
+}
+
 Test(recovery, a_damaged_snapshot_that_nothing_replaces_is_refused) {
     struct file_writer writer;
     snapshot(&writer, 2, 4);

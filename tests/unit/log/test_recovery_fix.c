@@ -188,6 +188,26 @@ Test(recovery_fix, whoever_only_looks_changes_nothing) {
     cr_expect_eq(disk_sum(sim), before);
 }
 
+Test(recovery_fix, what_was_recovered_is_safe_also_where_the_last_server_had_not_synced_it) {
+    struct disk *disk = sim_disk_of(sim);
+    struct file_writer writer;
+    struct disk_file *out;
+    struct prng prng = prng_of(3);
+    segment(&writer, 1, 1, 9);
+    file_header_write(&writer.header, writer.bytes.data);
+    cr_assert_eq(disk->open(disk->context, ONE, DISK_MAKE, &out), DISK_OK);
+    cr_assert_eq(disk->write(out, 0, buf_bytes(&writer.bytes)), DISK_OK);
+    cr_assert_eq(disk->sync_directory(disk->context), DISK_OK);
+    disk->close(out);
+    buf_fini(&writer.bytes);
+    sim_disk_kill(sim); /* the machine goes on, and a server starts on it */
+    for (unsigned i = 0; i < 20; i++) {
+        expect_good(attempt(), 9);
+        sim_disk_crash(sim, &prng);
+        sim_disk_set_wall_ms(sim, NOW);
+    }
+}
+
 /* A directory where there is something to cut, to remove, to put away and to repair. */
 static void put_everything(void) {
     struct file_writer writer;
