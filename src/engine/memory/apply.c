@@ -11,6 +11,8 @@ static bool refuse(const char **why, const char *what) {
     return false;
 }
 
+#define APPLY_BATCH 16 /* effects whose memory is asked for at a time */
+
 /* ---- what recovery keeps */
 
 struct recovery *recovery_of(struct memory_engine *engine) {
@@ -375,17 +377,33 @@ static bool (*const appliers[EFFECT_END])(struct recovery *recovery, const struc
     [EFFECT_USAGE] = apply_pool_usage, [EFFECT_TOMBSTONE] = apply_tombstone,
 };
 
+/* Reads some effects and asks the processor for what they change. False: the one behind *count is none. */
+static bool batch_read(struct recovery *recovery, struct bytes *effects, struct effect *batch, unsigned *count,
+                       const char **why) {
+    for (*count = 0; effects->size && *count < APPLY_BATCH; (*count)++) {
+        struct effect *effect = &batch[*count];
+        if (!effect_read(effects, effect, why)) return false;
+        if (effect->kind != EFFECT_PUT) continue;
+        uint64_t hash = hash_of_id(recovery, effect->put.namespace, effect->put.session.id);
+        table_prefetch(&shard_of(recovery->engine, hash)->table, hash);
+    }
+    return true;
+}
+
 bool memory_apply(struct engine *self, struct bytes effects, const char **why) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct recovery *recovery = recovery_of(engine);
-    struct effect effect;
+    struct effect batch[APPLY_BATCH];
+    unsigned count;
     if (!recovery) return refuse(why, recovery_lacks_memory);
     while (effects.size) {
-        if (!effect_read(&effects, &effect, why)) return false;
-        if (!recovery->has_store && effect.kind != EFFECT_STORE)
-            return refuse(why, "there are effects before the one that says how ids are hashed");
-        if (!appliers[effect.kind](recovery, &effect, why)) return false;
-        recovery->effects++;
+        if (!batch_read(recovery, &effects, batch, &count, why)) return false;
+        for (unsigned i = 0; i < count; i++) {
+            if (!recovery->has_store && batch[i].kind != EFFECT_STORE)
+                return refuse(why, "there are effects before the one that says how ids are hashed");
+            if (!appliers[batch[i].kind](recovery, &batch[i], why)) return false;
+        }
+        recovery->effects += count;
     }
     reclaim_poll(&engine->reclaim, recovery->context.loop->index);
     return true;

@@ -86,11 +86,8 @@ static size_t put_size(const struct record *record) {
     return sizeof(struct put_head) + record_size(record) - sizeof(struct record);
 }
 
-/* One look for room, one head and one copy: it is what nearly every write costs. */
-static void put_write_body(struct buf *out, uint64_t namespace, const struct record *record, const struct terms *terms,
-                           size_t size) {
-    uint8_t *at = buf_reserve(out, size);
-    if (!at) return;
+static uint8_t *put_body(uint8_t *at, uint64_t namespace, const struct record *record, const struct terms *terms,
+                         size_t size) {
     struct put_head head = {namespace,
                             record->version,
                             record_active(record),
@@ -101,14 +98,26 @@ static void put_write_body(struct buf *out, uint64_t namespace, const struct rec
                             record->sizes};
     memcpy(at, &head, sizeof(head));
     memcpy(at + sizeof(head), record->payload, size - sizeof(head));
+    return at + size;
+}
+
+static void put_write_body(struct buf *out, uint64_t namespace, const struct record *record, const struct terms *terms,
+                           size_t size) {
+    uint8_t *at = buf_reserve(out, size);
+    if (!at) return;
+    put_body(at, namespace, record, terms, size);
     out->size += size;
 }
 
+/* One look for room, one head and one copy: it is what nearly every write costs. */
 void effect_write_put(struct buf *out, uint64_t namespace, const struct record *record, const struct terms *terms) {
-    size_t size = put_size(record);
-    size_t begin = effect_begin(out, EFFECT_PUT);
-    put_write_body(out, namespace, record, terms, size);
-    effect_end(out, begin);
+    uint32_t size = (uint32_t)put_size(record);
+    uint8_t *at = buf_reserve(out, EFFECT_HEAD_BYTES + size);
+    if (!at) return;
+    *at = EFFECT_PUT;
+    memcpy(at + 1, &size, sizeof(size));
+    put_body(at + EFFECT_HEAD_BYTES, namespace, record, terms, size);
+    out->size += EFFECT_HEAD_BYTES + size;
 }
 
 void effect_write_move(struct buf *out, uint64_t namespace, const struct record *record, const struct terms *terms,

@@ -41,6 +41,27 @@ static bool namespaces_add(struct recovery *recovery, int64_t now_ms) {
     return is_done;
 }
 
+#define ENTERING_MAX 32
+#define RAISING_AHEAD                                                                                                  \
+    4 /* buckets whose records are asked for; with five each that is what a processor keeps in flight */
+
+/* A record that is to enter a group. */
+struct entering {
+    struct group_key key;
+    struct group_entry entry;
+    const struct record *record;
+};
+
+/* One shard on its way. */
+struct raising {
+    struct recovery *recovery;
+    struct shard *shard;
+    struct recovery_counts *counts;
+    unsigned entering_count;
+    struct entering entering[ENTERING_MAX];
+    int64_t stopped_at; /* the last moment at which the server is known to have run */
+};
+
 /* ---- groups */
 
 static bool enter_group(struct recovery *recovery, const struct record *record, const struct group_key *key,
@@ -64,13 +85,35 @@ static bool enter_group(struct recovery *recovery, const struct record *record, 
     return is_entered;
 }
 
-static bool enter_groups(struct recovery *recovery, struct namespace *namespace, const struct record *record) {
-    struct group_entry entry = record_entry(record, id_hash(recovery->engine, namespace, record_id(record)));
+/* Each group lies somewhere else: some are waited for together. False where memory is lacking. */
+static bool entering_flush(struct raising *raising) {
+    struct memory_engine *engine = raising->recovery->engine;
+    for (unsigned i = 0; i < raising->entering_count; i++) {
+        const struct group_table *table = group_table_of(engine, &raising->entering[i].key);
+        if (table->capacity) __builtin_prefetch(&table->chains[raising->entering[i].key.hash & (table->capacity - 1)]);
+    }
+    for (unsigned i = 0; i < raising->entering_count; i++) {
+        const struct group_table *table = group_table_of(engine, &raising->entering[i].key);
+        if (table->capacity) __builtin_prefetch(table->chains[raising->entering[i].key.hash & (table->capacity - 1)]);
+    }
+    for (unsigned i = 0; i < raising->entering_count; i++) {
+        const struct entering *entering = &raising->entering[i];
+        if (!enter_group(raising->recovery, entering->record, &entering->key, entering->entry)) return false;
+    }
+    raising->entering_count = 0;
+    return true;
+}
+
+static bool enter_groups(struct raising *raising, struct namespace *namespace, const struct record *record) {
+    struct memory_engine *engine = raising->recovery->engine;
+    struct group_entry entry = record_entry(record, id_hash(engine, namespace, record_id(record)));
     for (unsigned kind = GROUP_USER; kind <= GROUP_POOL; kind++) {
         struct bytes name = record_group(record, kind);
         if (!name.data) continue;
-        struct group_key key = group_key_of(recovery->engine, namespace, kind, name);
-        if (!enter_group(recovery, record, &key, entry)) return false;
+        if (raising->entering_count == ENTERING_MAX && !entering_flush(raising)) return false;
+        struct entering *entering = &raising->entering[raising->entering_count++];
+        *entering = (struct entering){group_key_of(engine, namespace, kind, name), entry, record};
+        __builtin_prefetch(group_table_of(engine, &entering->key));
     }
     return true;
 }
@@ -96,14 +139,6 @@ static void clients_restore(struct recovery *recovery, struct recovery_counts *c
 }
 
 /* ---- records */
-
-/* One shard on its way. */
-struct raising {
-    struct recovery *recovery;
-    struct shard *shard;
-    struct recovery_counts *counts;
-    int64_t stopped_at; /* the last moment at which the server is known to have run */
-};
 
 static void raise_away(struct raising *raising, struct record *record, _Atomic uint64_t *slot) {
     struct memory_engine *engine = raising->recovery->engine;
@@ -203,7 +238,12 @@ static bool raise_record(struct raising *raising, struct record *record, _Atomic
     record_count_in(&raising->recovery->context, record);
     int64_t record_due_at = record_due(engine, record, judged, &view, now_ms);
     if (record_due_at < *due_at) *due_at = record_due_at;
-    return !record_has_groups(record) || enter_groups(raising->recovery, namespace, record);
+    return !record_has_groups(record) || enter_groups(raising, namespace, record);
+}
+
+static void records_prefetch(const struct shard *shard, uint32_t bucket) {
+    struct table_walk walk = table_walk_at(&shard->table, bucket);
+    for (void *record; (record = table_walk_next(&walk));) __builtin_prefetch(record);
 }
 
 static bool raise_shard(struct raising *raising) {
@@ -211,10 +251,12 @@ static bool raise_shard(struct raising *raising) {
     struct shard *shard = raising->shard;
     for (struct table_walk walk = table_walk_at(&shard->table, 0); table_walk_is_in(&walk); table_walk_bucket(&walk)) {
         int64_t due_at = INT64_MAX;
+        if (walk.number + RAISING_AHEAD < walk.bucket_count) records_prefetch(shard, walk.number + RAISING_AHEAD);
         for (struct record *record; (record = table_walk_next(&walk));)
             if (!raise_record(raising, record, walk.slot, &due_at)) return false;
         if (due_at != INT64_MAX) wheel_arm(&shard->wheel, &shard->table, walk.number, due_at);
     }
+    if (!entering_flush(raising)) return false;
     table_trim(&shard->table, raising->recovery->context.loop->index);
     shard_note_tombstones(shard, shard->tombstones.count > 0);
     raising->counts->tombstones += shard->tombstones.count;
