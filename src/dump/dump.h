@@ -55,6 +55,9 @@ struct engine *dump_engine_open(void);
 bool dump_recover(struct directory *directory, const struct seal_keys *keys, struct engine *engine, int64_t at_ms,
                   struct recovery_report *report, char error[RECOVERY_ERROR_MAX]);
 
+/* Writes a line for what a start would cut, and one for what it would pass over. */
+void dump_tell(const struct recovery_report *report, FILE *out);
+
 /* In a few words what is the matter with a file's beginning, and with the place where its frames end. */
 const char *dump_beginning_text(enum file_beginning beginning, const struct file_reader *reader);
 const char *dump_state_text(enum frame_state state, const struct file_reader *reader);

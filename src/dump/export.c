@@ -99,6 +99,7 @@ int dump_export(struct dump *dump) {
     if (!dump_recover(&dump->directory, dump->keys, engine, dump->at_ms, &report, error)) {
         code = dump_fail("%s would not start: %s", dump->path, error);
     } else {
+        dump_tell(&report, stderr);
         export.now_ms = report.server_ms;
         write_all(&export);
         if (export.is_failed) code = dump_fail("not everything could be written, or memory is lacking");

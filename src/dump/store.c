@@ -4,6 +4,7 @@
 #include "sessiond/journal.h"
 #include "wire/codec.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 /* ---------------------------------------------------------------- files */
@@ -132,4 +133,13 @@ bool dump_recover(struct directory *directory, const struct seal_keys *keys, str
                                        .is_read_only = true,
                                        .accepts_clock = true};
     return recovery_run(&options, report, error);
+}
+
+void dump_tell(const struct recovery_report *report, FILE *out) {
+    if (report->cut_bytes)
+        fprintf(out,
+                "torn tail: a start cuts %" PRIu64 " bytes from %s on, at byte %" PRIu64
+                ", none of which was known to be safe\n",
+                report->cut_bytes, report->cut_file, report->cut_place);
+    if (*report->note) fprintf(out, "note: %s\n", report->note);
 }

@@ -40,11 +40,7 @@ static int judge(struct dump *dump) {
     bool is_good = dump_recover(&dump->directory, dump->keys, engine, 0, &report, error);
     engine->vtable->close(engine);
     if (!is_good) return dump_fail("%s would not start: %s", dump->path, error);
-    if (report.cut_bytes)
-        printf("torn tail: a start cuts %" PRIu64 " bytes from %s on, at byte %" PRIu64
-               ", none of which was known to be safe\n",
-               report.cut_bytes, report.cut_file, report.cut_place);
-    if (*report.note) printf("note: %s\n", report.note);
+    dump_tell(&report, stdout);
     printf("good: %" PRIu64 " effects, %" PRIu64 " sessions alive, %" PRIu64 " kept dead, version %" PRIu64 ", %s\n",
            report.counts.effects, report.counts.sessions, report.counts.dead, report.counts.version,
            report.is_clean ? "ended in order" : "not ended in order");
