@@ -3,6 +3,7 @@
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
  * groups); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
+ * stage.c tells a journal what changes, as effects (effect.h), and apply.c and recover.c make an engine of them again;
  * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the
  * use of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all
  * of it is consistent.

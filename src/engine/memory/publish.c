@@ -7,7 +7,7 @@
 
 uint64_t version_take(struct context *context) {
     struct memory_engine *engine = context->engine;
-    stage_floor(context);
+    if (engine->journal) stage_floor(context);
     uint64_t floor = version_of_moment(context->now_ms), last = atomic_load(&engine->last_version), next;
     do {
         next = last + 1 > floor ? last + 1 : floor;

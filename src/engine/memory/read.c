@@ -64,7 +64,7 @@ static void session_touch(struct context *context, struct namespace *namespace, 
     sight_take(context, namespace, hash, id, true, false, sight);
     bool is_moved = sight->presence == PRESENCE_ALIVE && sight_touch(context, namespace, sight);
     shard_release(shard);
-    if (is_moved) stage_touch(context, hash, sight->version, sight->view.last_active_at);
+    if (is_moved && stage_is_wanted(context)) stage_touch(context, hash, sight->version, sight->view.last_active_at);
     if (sight->presence == PRESENCE_ALIVE)
         client_note_touch(context, namespace, sight->view.client, session_entry(&sight->view, hash),
                           sight->view.last_active_at < context->now_ms);

@@ -157,7 +157,7 @@ static enum step update_replace(struct context *context, struct update *update, 
     struct record *old = attempt->sight.record;
     struct record *fresh = record_new(context, update->namespace, &attempt->draft, old);
     if (!fresh) return update_fail(update, attempt, no_memory);
-    if (!stage_reserve(context, record_size(fresh))) {
+    if (stage_is_wanted(context) && !stage_reserve(context, record_size(fresh))) {
         record_free(context, fresh);
         return update_fail(update, attempt, no_memory);
     }
@@ -177,8 +177,10 @@ static enum step update_replace(struct context *context, struct update *update, 
         return update_fail(update, attempt, no_memory);
     }
     attempt_release(attempt);
-    stage_put(context, fresh);
-    clients_note_entered(context, update->namespace, places);
+    if (stage_is_wanted(context)) {
+        stage_put(context, fresh);
+        clients_note_entered(context, update->namespace, places);
+    }
     places_settle(update->namespace, places);
     bool enters_pool = places->pool_entry != NULL;
     /* As it enters: who waits may be handed it before the answer is written. */
@@ -215,7 +217,7 @@ static enum step update_remove(struct context *context, struct update *update, s
     shard_remove(context, attempt->shard, attempt->sight.slot, record);
     table_trim(&attempt->shard->table, context->loop->index);
     attempt_release(attempt);
-    stage_remove(context, update->namespace, version, update->id);
+    if (stage_is_wanted(context)) stage_remove(context, update->namespace, version, update->id);
     *update->session = attempt->sight.view;
     if (update->usage) session_add_usage(context, update->namespace, update->hash, update->session, update->usage);
     record_leave_groups(context, update->hash, record);
@@ -250,7 +252,8 @@ static enum step update_touch(struct context *context, struct update *update, st
         is_moved = sight_touch(context, update->namespace, sight);
     }
     update_keep(update, attempt);
-    if (is_moved) stage_touch(context, update->hash, sight->version, sight->view.last_active_at);
+    if (is_moved && stage_is_wanted(context))
+        stage_touch(context, update->hash, sight->version, sight->view.last_active_at);
     client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash),
                       sight->view.last_active_at < context->now_ms);
     return STEP_DONE;
