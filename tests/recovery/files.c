@@ -4,6 +4,8 @@
 #include "base/check.h"
 #include "base/hash.h"
 
+enum { NUMBERS_MAX = 200000 };
+
 /* ---------------------------------------------------------------- the engine */
 
 static bool list_apply(struct engine *self, struct bytes effects, const char **why) {
@@ -42,20 +44,18 @@ size_t list_engine_count(const struct list_engine *list) {
     return list->numbers.size / sizeof(uint64_t);
 }
 
-bool list_engine_has(const struct list_engine *list, uint64_t number) {
-    for (size_t at = 0; at < list->numbers.size; at += sizeof number)
-        if (memcmp(list->numbers.data + at, &number, sizeof number) == 0) return true;
-    return false;
-}
-
 int64_t list_engine_prefix(const struct list_engine *list) {
-    uint64_t number, highest = 0, distinct = 0;
-    for (size_t at = 0; at < list->numbers.size; at += sizeof number) {
+    static uint8_t is_there[NUMBERS_MAX + 1];
+    uint64_t highest = 0, distinct = 0;
+    memset(is_there, 0, sizeof is_there);
+    for (size_t at = 0; at < list->numbers.size; at += sizeof highest) {
+        uint64_t number;
         memcpy(&number, list->numbers.data + at, sizeof number);
+        if (number == 0 || number > NUMBERS_MAX) return -1;
+        distinct += !is_there[number];
+        is_there[number] = 1;
         if (number > highest) highest = number;
     }
-    if (highest > 100000) return -1;
-    for (number = 1; number <= highest; number++) distinct += list_engine_has(list, number);
     return distinct == highest ? (int64_t)highest : -1;
 }
 

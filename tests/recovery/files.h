@@ -23,7 +23,6 @@ struct list_engine {
 void list_engine_open(struct list_engine *list);
 void list_engine_close(struct list_engine *list);
 size_t list_engine_count(const struct list_engine *list);
-bool list_engine_has(const struct list_engine *list, uint64_t number);
 /* The n for which it holds 1 to n and nothing else, in any order and any number of times; -1: it has a hole. */
 int64_t list_engine_prefix(const struct list_engine *list);
 
