@@ -57,7 +57,7 @@ static void take_file(void *context, const char *name, uint64_t size) {
         return;
     }
     if (run->count == run->capacity) {
-        size_t capacity = run->capacity ? 2 * run->capacity : 16;
+        size_t capacity = 2 * run->capacity;
         struct found *files = realloc(run->files, capacity * sizeof *files);
         if (!files) {
             run->has_failed = true;
@@ -77,6 +77,10 @@ static int compare_files(const void *a, const void *b) {
 
 static bool find_files(struct recovery_run *run) {
     struct disk *disk = run->options->disk;
+    /* There is always a first place, so that the end of no files is an address too. */
+    run->capacity = 16;
+    run->files = malloc(run->capacity * sizeof *run->files);
+    if (!run->files) return recovery_refuse(run, "there is not enough memory to begin with");
     if (disk->list(disk->context, take_file, run) != DISK_OK)
         return recovery_refuse(run, "the data directory cannot be read: %s", disk->why(disk->context));
     if (run->has_failed || run->parts.is_failed)
