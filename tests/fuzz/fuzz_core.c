@@ -10,13 +10,16 @@
  *   c1         the rest of the input is given as it stands
  *   others     a MessagePack value, given to the connection that is in use; without an end, the rest of the input
  *
- * No request begins with the bytes of the first three rows, so requests can stand in a script as they are. */
+ * No request begins with the bytes of the first three rows, so requests can stand in a script as they are. An input of
+ * an odd size is played with a journal that is late: answers come in any order then, and at the end an engine that is
+ * made of what the journal was told is right in its books, too. */
 #include <string.h>
 
 #include "base/mp.h"
 #include "fuzz/target.h"
 #include "op/pool.h"
 #include "sessiond/server.h"
+#include "support/late.h"
 #include "wire/codec.h"
 
 #define START_MS INT64_C(1767225600000)
@@ -51,6 +54,8 @@ struct world {
     int64_t now_ms;
     unsigned cut, clock_steps;
     struct engine *engine;
+    bool is_late;
+    struct late late; /* the journal, with is_late */
     struct server *server;
     struct server_loop *loops[LOOPS];
     bool is_in_turn[LOOPS];
@@ -101,28 +106,41 @@ static void peer_open(struct world *world, struct peer *peer) {
     peer->state = CONN_READING;
 }
 
-static void world_open(struct world *world, const uint8_t limits[3]) {
-    static const uint32_t marks[] = {4096, 200, 65536, 1};
+static struct engine *engine_make(struct world *world, const uint8_t limits[3]) {
     static const uint64_t memories[] = {0, 1 << 20, 0, 300000};
+    struct engine_options options = {
+        .loop_count = LOOPS,
+        .shard_bits = 1 + limits[0] % 4,
+        .now_ms = world->now_ms,
+        .limits = {.max_memory = memories[limits[0] / 4 % 4], .max_namespaces = 1 + limits[0] / 16},
+        .env = &world->env,
+        .default_policy = &policy_defaults,
+        .policy_apply = policy_apply,
+        .policy_encode = codec_write_policy,
+        .policy_decode = codec_read_policy,
+        .pool_policy_encode = codec_write_pool_policy,
+        .pool_policy_decode = codec_read_pool_policy,
+        .journal = world->is_late ? &world->late.journal : NULL};
+    pool_engine_options(&options);
+    struct engine *engine = memory_engine_open(&options);
+    REQUIRE(engine);
+    return engine;
+}
+
+static void world_open(struct world *world, const uint8_t limits[3], bool is_late) {
+    static const uint32_t marks[] = {4096, 200, 65536, 1};
     world->env = (struct env){.context = world, .random = world_random, .wake = world_wake};
     world->chance = 1;
     world->now_ms = START_MS;
     world->cut = limits[2];
-    struct engine_options engine = {
-        .loop_count = LOOPS,
-        .shard_bits = 1 + limits[0] % 4,
-        .now_ms = START_MS,
-        .limits = {.max_memory = memories[limits[0] / 4 % 4], .max_namespaces = 1 + limits[0] / 16},
-        .env = &world->env,
-        .default_policy = &policy_defaults,
-        .policy_apply = policy_apply};
-    pool_engine_options(&engine);
-    world->engine = memory_engine_open(&engine);
-    REQUIRE(world->engine);
+    world->is_late = is_late;
+    late_open(&world->late, &world->env);
+    world->engine = world->late.engine = engine_make(world, limits);
     struct server_options options = {.loop_count = LOOPS,
                                      .now_ms = START_MS,
                                      .engine = world->engine,
                                      .env = &world->env,
+                                     .journal = is_late ? &world->late.journal : NULL,
                                      .limits = {.max_in_flight = 1 + limits[1] / 4,
                                                 .max_waiting = limits[2] % 8,
                                                 .output_mark = marks[limits[1] % 4],
@@ -188,9 +206,9 @@ static size_t take_answer(struct answer *answers, size_t from, size_t count, uin
 }
 
 /* All that a connection was given against all that it answered, once nothing is left to be read: each request has its
- * answer, in their order; only an acquire that waits is answered when it may be, or not yet. Of a connection that is to
- * be closed the last answer says why. */
-static void check_conversation(const struct peer *peer) {
+ * answer, in their order unless a journal is late; only an acquire that waits is answered when it may be, or not yet.
+ * Of a connection that is to be closed the last answer says why. */
+static void check_conversation(const struct peer *peer, bool is_late) {
     static struct answer answers[ANSWERS_MAX];
     size_t count = read_answers(peer, answers);
     bool is_closing = peer->state == CONN_CLOSING;
@@ -198,7 +216,8 @@ static void check_conversation(const struct peer *peer) {
         REQUIRE(count > 0 && !answers[count - 1].is_fine);
         count--;
     }
-    for (bool are_waiting = false;; are_waiting = true) {
+    /* Those that can only have failed first where there is no order, since several may have the same msgid. */
+    for (unsigned pass = 0; pass < 3; pass++) {
         struct bytes rest = buf_bytes(&peer->fed);
         struct frame frame;
         union op_args args;
@@ -207,12 +226,11 @@ static void check_conversation(const struct peer *peer) {
             enum decode_state state = codec_decode(rest, &frame, &args, &error);
             if (state == DECODE_INCOMPLETE || state == DECODE_BROKEN) break;
             bool may_wait = state == DECODE_OK && frame.op == OP_POOL_ACQUIRE && args.pool_acquire.wait_ms > 0;
-            if (frame.is_notification || may_wait != are_waiting) continue;
+            if (frame.is_notification || pass != (may_wait ? 2 : is_late && state == DECODE_REFUSED ? 0 : 1)) continue;
             size_t taken = take_answer(answers, next, count, frame.msgid, state == DECODE_REFUSED);
             REQUIRE(taken < count || may_wait || is_closing);
-            if (!may_wait) next = taken < count ? taken + 1 : count;
+            if (!may_wait && !is_late) next = taken < count ? taken + 1 : count;
         }
-        if (are_waiting) break;
     }
     for (size_t i = 0; i < count; i++) REQUIRE(answers[i].is_taken);
 }
@@ -230,14 +248,26 @@ static void resume(struct world *world, struct peer *peer) {
     peer->state = conn_resume(peer->conn, world->now_ms);
 }
 
+/* Lets a late journal catch up to the next version that is waited for. False: nobody waits. */
+static bool catch_up(struct world *world) {
+    for (unsigned i = 0; i < LOOPS; i++) leave(world, i);
+    if (!late_move(&world->late)) return false;
+    for (unsigned i = 0; i < LOOPS; i++) {
+        enter(world, i);
+        server_loop_advance(world->loops[i], world->now_ms, 1000);
+        leave(world, i);
+    }
+    return true;
+}
+
 /* Reads until nothing waits; what was paused goes on in between. */
 static void read_all(struct world *world, struct peer *peer) {
     do {
         keep_output(peer, SIZE_MAX);
         resume(world, peer);
-    } while (conn_output(peer->conn).size > 0);
+    } while ((world->is_late && catch_up(world)) || conn_output(peer->conn).size > 0);
     REQUIRE(peer->state != CONN_PAUSED);
-    if (peer->state == CONN_READING) REQUIRE(!conn_is_owed(peer->conn));
+    REQUIRE(conn_output_pending(peer->conn) == 0); /* an acquire may still wait */
 }
 
 static void fly(struct world *world, struct peer *peer) {
@@ -252,7 +282,7 @@ static void fly(struct world *world, struct peer *peer) {
 
 static void peer_close(struct world *world, struct peer *peer) {
     read_all(world, peer);
-    check_conversation(peer);
+    check_conversation(peer, world->is_late);
     enter(world, peer->loop);
     conn_close(peer->conn);
     buf_clear(&peer->fed);
@@ -340,7 +370,16 @@ static void play(struct world *world, const uint8_t *data, size_t size) {
 
 /* ---- the end */
 
-static void world_close(struct world *world) {
+/* Another engine in the place of this one, as after a restart. */
+static void world_recover(struct world *world, const uint8_t limits[3]) {
+    struct engine *fresh = engine_make(world, limits);
+    REQUIRE(!late_recover(&world->late, fresh, world->now_ms));
+    fresh->vtable->check(fresh);
+    world->engine->vtable->close(world->engine);
+    world->engine = fresh;
+}
+
+static void world_close(struct world *world, const uint8_t limits[3]) {
     for (unsigned i = 0; i < PEERS; i++) {
         peer_close(world, &world->peers[i]);
         buf_fini(&world->peers[i].fed);
@@ -352,6 +391,8 @@ static void world_close(struct world *world) {
     world->engine->vtable->check(world->engine);
     for (unsigned i = 0; i < LOOPS; i++) server_loop_close(world->loops[i]);
     server_close(world->server);
+    if (world->is_late) world_recover(world, limits);
+    late_close(&world->late);
     world->engine->vtable->close(world->engine);
 }
 
@@ -359,9 +400,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 3) return 0;
     struct world *world = calloc(1, sizeof *world);
     if (!world) abort();
-    world_open(world, data);
+    world_open(world, data, size % 2);
     play(world, data + 3, size - 3);
-    world_close(world);
+    world_close(world, data);
     free(world);
     return 0;
 }

@@ -7,10 +7,10 @@
 #define SCENARIO_PLAY_H
 
 #include "crypto/keyring.h"
-#include "late.h"
 #include "notices.h"
 #include "sessiond/engine.h"
 #include "sessiond/server.h"
+#include "support/late.h"
 #include "value.h"
 
 #define BASE_MS INT64_C(1767225600000)

@@ -1,5 +1,5 @@
 /* See late.h. */
-#include "late.h"
+#include "support/late.h"
 
 #include <assert.h>
 #include <string.h>

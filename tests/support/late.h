@@ -1,8 +1,8 @@
 /* A journal that is late: its mark stands still until somebody wants to see an answer, and moves then from one version
  * that a loop waits for to the next. So whatever is answered has waited in the server's gate first. It keeps what it is
  * given, and hands it to another engine. One thread. */
-#ifndef SCENARIO_LATE_H
-#define SCENARIO_LATE_H
+#ifndef TESTS_SUPPORT_LATE_H
+#define TESTS_SUPPORT_LATE_H
 
 #include "base/buf.h"
 #include "sessiond/engine.h"
