@@ -11,8 +11,8 @@
  * time; INT64_MAX: when options.signal says so). No lock is held while the disk is busy, so loops never wait for it.
  *
  * What goes wrong: a full disk makes the state FULL before anything is lost (the queue always fits into what is
- * allocated; see log.c), tried again each second. A write or a sync that fails makes it FAILED for ever: nothing of
- * the files is trusted, touched or removed any more. */
+ * allocated; see log_space.c), tried again each second. A write or a sync that fails makes it FAILED for ever: nothing
+ * of the files is trusted, touched or removed any more. */
 #ifndef LOG_LOG_H
 #define LOG_LOG_H
 
@@ -60,8 +60,8 @@ struct log *log_make(const struct log_options *options);
 struct journal *log_journal(struct log *log);
 void log_free(struct log *log);
 
-/* Makes the first segment, with the engine that recovery has filled. False: *why says what failed (valid until
- * log_free), and nothing can be written. */
+/* Makes the first segment, with the engine that recovery has filled. A full disk is no failure: the state is FULL then,
+ * until there is space. False: *why says what failed (valid until log_free), and nothing can be written. */
 bool log_open(struct log *log, struct engine *engine, const struct log_start *start, int64_t now_ms, const char **why);
 
 int64_t log_write(struct log *log, int64_t now_ms);
