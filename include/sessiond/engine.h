@@ -328,6 +328,7 @@ struct snapshot_cursor {
     uint32_t shard;
     uint64_t position;
     uint64_t version; /* the newest that anything told so far bears: the log has to be as far before this may count */
+    uint64_t covered; /* all that changed up to it will be in the snapshot */
     bool is_inside, is_done;
 };
 
@@ -415,7 +416,7 @@ struct engine_vtable {
     void (*preamble)(struct engine *self, struct buf *out);
 
     /* Recovery, before the first turn, on one thread: applies whole effects in any order (of two about the same thing
-     * the newer holds), then `recovered` once: what is out of date at now_ms goes, and everything that follows from the
+     * the newer holds), but those of a snapshot as they were told and before those of the log behind it; then `recovered` once: what is out of date at now_ms goes, and everything that follows from the
      * rest (groups, counts, deadlines, pools) is worked out. False: they are not of this engine or release, *why says
      * what is wrong with them. Memory that is lacking is said there too. */
     bool (*apply)(struct engine *self, struct bytes effects, const char **why);

@@ -134,7 +134,8 @@ enum effect_kind {
     EFFECT_POOL = 9,
     EFFECT_USAGE = 10,
     EFFECT_TOMBSTONE = 11,
-    EFFECT_END = 12 /* one past the last */
+    EFFECT_SNAPSHOT = 12,
+    EFFECT_END = 13 /* one past the last */
 };
 
 #define FIELD_BIT(field) (UINT64_C(1) << (field))

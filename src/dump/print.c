@@ -10,7 +10,7 @@ static const char *const kind_names[] = {
     [EFFECT_STORE] = "store", [EFFECT_NAMESPACE] = "namespace", [EFFECT_DROP] = "drop",
     [EFFECT_PUT] = "put",     [EFFECT_MOVE] = "move",           [EFFECT_REMOVE] = "remove",
     [EFFECT_TOUCH] = "touch", [EFFECT_CLIENT] = "client",       [EFFECT_POOL] = "pool",
-    [EFFECT_USAGE] = "usage", [EFFECT_TOMBSTONE] = "tombstone"};
+    [EFFECT_USAGE] = "usage", [EFFECT_TOMBSTONE] = "tombstone", [EFFECT_SNAPSHOT] = "snapshot"};
 _Static_assert(sizeof kind_names / sizeof *kind_names == EFFECT_END, "every kind of effect has its name here");
 
 static const char *const frame_names[] = {[FRAME_EFFECTS] = "effects", [FRAME_MARK] = "mark", [FRAME_END] = "end"};
@@ -95,6 +95,7 @@ static void print_effect(const struct effect *effect) {
         if (effect->kind == EFFECT_TOUCH) print_number("last_active_at", effect->mark.last_active_at);
         break;
     case EFFECT_CLIENT: print_client(&effect->client); break;
+    case EFFECT_SNAPSHOT: printf(" version=%" PRIu64, effect->gone.version); break;
     default: printf(" bytes=%zu", effect->body.size); break;
     }
     putchar('\n');

@@ -135,9 +135,11 @@ extern const struct contract_test life_tests[], group_tests[], namespace_tests[]
     scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[],
     ending_tests[];
 
-/* Random steps, and engines that are made from what was told of them, from a seed. */
 /* Reads that touch, while the journal takes no writes. */
 void contract_full_journal(void);
+/* A session that a snapshot has no trace of, and the log behind it does. */
+void contract_late_effects(void);
+/* Random steps, and engines that are made from what was told of them, from a seed. */
 void contract_recovery(uint64_t seed);
 /* When effects are told, and which are refused. */
 void contract_recovery_edges(void);

@@ -189,6 +189,43 @@ static void story_of_comparing(uint64_t seed) {
     recovery_end(&story.world, &story.kept);
 }
 
+/* One slice of a snapshot, as whoever makes one asks for it. */
+static void snapshot_slice(struct story *story, struct snapshot_cursor *cursor, struct buf *out) {
+    const struct engine_vtable *vtable = story->world.engine->vtable;
+    size_t before = out->size;
+    vtable->snapshot(story->world.engine, cursor, out, 1 + roll(story, 2000), story->world.now_ms);
+    CHECK(cursor->is_done || out->size > before);
+}
+
+/* While everything goes on, snapshots are made: each, with what was told since it began, is as good as all of it. What
+ * was told before is not needed any more, so it is forgotten for good. */
+static void story_of_snapshots(uint64_t seed) {
+    static struct story story;
+    story_begin(&story, seed);
+    for (unsigned round = 0; round < 8; round++) {
+        for (unsigned step = 0; step < 30; step++) story_step(&story);
+        size_t begin = story.kept.effects.size;
+        struct snapshot_cursor cursor = {0};
+        struct buf before = BUF_EMPTY, effects = BUF_EMPTY;
+        story.world.engine->vtable->preamble(story.world.engine, &effects);
+        while (!cursor.is_done) {
+            if (roll(&story, 3) == 0) story_step(&story);
+            snapshot_slice(&story, &cursor, &effects);
+        }
+        uint64_t told = story.newest;
+        for (unsigned step = (unsigned)roll(&story, 10); step > 0; step--) story_step(&story);
+        CHECK(cursor.version <= story.world.engine->vtable->appended(story.world.engine) && cursor.version >= told);
+        buf_append(&effects, story.kept.effects.data + begin, story.kept.effects.size - begin);
+        CHECK(!effects.is_failed);
+        buf_fini(&story.kept.effects);
+        story.kept.effects = effects;
+        recovery_describe(&story.world, &story.asked, false, &before);
+        story_compare(&story, story.kept.effects.size, &before, false, "from a snapshot");
+        buf_fini(&before);
+    }
+    recovery_end(&story.world, &story.kept);
+}
+
 /* The server crashes again and again, each time with what it told since the last appends lost, and goes on. */
 static void story_of_crashing(uint64_t seed) {
     static struct story story;
@@ -340,6 +377,7 @@ void contract_recovery_edges(void) {
 void contract_recovery(uint64_t seed) {
     story_of_comparing(seed);
     story_of_crashing(seed);
+    story_of_snapshots(seed);
 }
 
 void contract_full_journal(void) {
@@ -360,5 +398,45 @@ void contract_full_journal(void) {
     world.now_ms += 100000;
     contract_get_touch(&world, "web", "b");
     CHECK(kept.effects.size > size);
+    recovery_end(&world, &kept);
+}
+
+/* All of a snapshot that is made now. */
+static void snapshot_whole(struct world *world, struct buf *out) {
+    struct snapshot_cursor cursor = {0};
+    world->engine->vtable->preamble(world->engine, out);
+    while (!cursor.is_done) world->engine->vtable->snapshot(world->engine, &cursor, out, 1, world->now_ms);
+}
+
+/* One loop makes a session and is slow to tell; another one destroys it and tells that at once, before the snapshot. */
+void contract_late_effects(void) {
+    struct kept_journal kept;
+    struct recovery_counts counts;
+    struct world world = recovery_begin(&kept, 1);
+    const struct engine_vtable *vtable = world.engine->vtable;
+    struct put put = {.idle_timeout_ms = 1000000, .data = BYTES_LITERAL("\x80"), .must_be_new = true};
+    contract_configure(&world, "web", policy_set((struct policy_change){0}, POLICY_TOMBSTONE_MS, 0));
+    struct verb verb = verb_of(VERB_UPDATE, "web", "late");
+    enum submit_state state;
+    verb.update.rule = put_rule;
+    verb.update.arguments = &put;
+    vtable->enter(world.engine, 0);
+    vtable->submit(world.engine, 0, &verb, &state, 1, world.now_ms);
+    CHECK(state == SUBMIT_DONE && verb.outcome == OUTCOME_REPLACE);
+    world.loop = 1;
+    CHECK(contract_remove(&world, "web", "late").is_found);
+    struct buf effects = BUF_EMPTY;
+    size_t begin = kept.effects.size;
+    snapshot_whole(&world, &effects);
+    vtable->leave(world.engine, 0);
+    CHECK(kept.effects.size > begin); /* only now the session is told */
+    buf_append(&effects, kept.effects.data + begin, kept.effects.size - begin);
+    buf_fini(&kept.effects);
+    kept.effects = effects;
+    struct world after = world;
+    after.engine = recovery_open(&kept, kept.effects.size, NULL, 2, world.now_ms, NULL, &counts);
+    CHECK(!contract_get(&after, "web", "late", true).is_found);
+    CHECK(counts.version >= vtable->appended(world.engine));
+    contract_close(&after);
     recovery_end(&world, &kept);
 }

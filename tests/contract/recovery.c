@@ -58,14 +58,24 @@ static uint64_t below(struct prng *prng, uint64_t bound) {
     return prng_next(prng) % bound;
 }
 
-/* The first stays: it says how ids are hashed. */
-static void slices_shuffle(struct slices *slices, struct prng *prng) {
-    for (size_t i = slices->count; i-- > 2;) {
-        size_t j = 1 + below(prng, i);
-        struct bytes moved = slices->all[i];
-        slices->all[i] = slices->all[j];
-        slices->all[j] = moved;
+static void run_shuffle(struct bytes *run, size_t count, struct prng *prng) {
+    for (size_t i = count; i-- > 1;) {
+        size_t j = below(prng, i + 1);
+        struct bytes moved = run[i];
+        run[i] = run[j];
+        run[j] = moved;
     }
+}
+
+/* The first stays: it says how ids are hashed. So does the end of a snapshot, and what stands before it does so. */
+static void slices_shuffle(struct slices *slices, struct prng *prng) {
+    size_t begin = 1;
+    for (size_t i = 1; i < slices->count; i++) {
+        if (slices->all[i].data[0] != EFFECT_SNAPSHOT) continue;
+        run_shuffle(slices->all + begin, i - begin, prng);
+        begin = i + 1;
+    }
+    if (slices->count > begin) run_shuffle(slices->all + begin, slices->count - begin, prng);
 }
 
 struct engine *recovery_open(const struct kept_journal *kept, size_t size, struct prng *prng, unsigned shard_bits,

@@ -362,6 +362,26 @@ static bool apply_client(struct recovery *recovery, const struct effect *effect,
 
 /* ---- all of them */
 
+static bool apply_snapshot(struct recovery *recovery, const struct effect *effect, const char **why) {
+    (void)why;
+    recovery_note_version(recovery, effect->gone.version);
+    if (effect->gone.version > recovery->covered) recovery->covered = effect->gone.version;
+    return true;
+}
+
+/* Whether a snapshot that was read has all that this tells. */
+static bool effect_is_covered(const struct recovery *recovery, const struct effect *effect) {
+    if (!recovery->covered) return false;
+    switch (effect->kind) {
+    case EFFECT_PUT: return effect->put.session.version <= recovery->covered;
+    case EFFECT_MOVE: return effect->move.put.session.version <= recovery->covered;
+    case EFFECT_REMOVE: return effect->gone.version <= recovery->covered;
+    case EFFECT_NAMESPACE: return effect->namespace.version <= recovery->covered;
+    case EFFECT_CLIENT: return effect->client.version <= recovery->covered;
+    default: return false;
+    }
+}
+
 static bool apply_pool_fields(struct recovery *recovery, const struct effect *effect, const char **why) {
     return apply_pool(recovery, effect->body, why);
 }
@@ -374,7 +394,7 @@ static bool (*const appliers[EFFECT_END])(struct recovery *recovery, const struc
     [EFFECT_STORE] = apply_store,      [EFFECT_NAMESPACE] = apply_namespace, [EFFECT_DROP] = apply_drop,
     [EFFECT_PUT] = apply_put,          [EFFECT_MOVE] = apply_move,           [EFFECT_REMOVE] = apply_remove,
     [EFFECT_TOUCH] = apply_touch,      [EFFECT_CLIENT] = apply_client,       [EFFECT_POOL] = apply_pool_fields,
-    [EFFECT_USAGE] = apply_pool_usage, [EFFECT_TOMBSTONE] = apply_tombstone,
+    [EFFECT_USAGE] = apply_pool_usage, [EFFECT_TOMBSTONE] = apply_tombstone, [EFFECT_SNAPSHOT] = apply_snapshot,
 };
 
 /* Reads some effects and asks the processor for what they change. False: the one behind *count is none. */
@@ -401,6 +421,7 @@ bool memory_apply(struct engine *self, struct bytes effects, const char **why) {
         for (unsigned i = 0; i < count; i++) {
             if (!recovery->has_store && batch[i].kind != EFFECT_STORE)
                 return refuse(why, "there are effects before the one that says how ids are hashed");
+            if (effect_is_covered(recovery, &batch[i])) continue;
             if (!appliers[batch[i].kind](recovery, &batch[i], why)) return false;
         }
         recovery->effects += count;

@@ -38,6 +38,7 @@ struct recovery {
     struct context context; /* of loop 0, at the moment of the engine's opening; then of `recovered` */
     bool has_store;
     uint64_t version; /* the newest that was seen */
+    uint64_t covered; /* by a snapshot that was read to its end: see effect.h */
     uint64_t effects;
     /* By their keys: open addressing, all that an effect named. In the registry are none of them until are_added, then
      * those that are not dropped. */

@@ -167,6 +167,12 @@ void effect_write_tombstone(struct buf *out, uint64_t hash, uint64_t version) {
     effect_end(out, begin);
 }
 
+void effect_write_snapshot(struct buf *out, uint64_t version) {
+    size_t begin = effect_begin(out, EFFECT_SNAPSHOT);
+    effect_put_u64(out, version);
+    effect_end(out, begin);
+}
+
 /* ---- reading */
 
 struct bytes effect_take(struct effect_cursor *cursor, size_t size) {
@@ -389,9 +395,10 @@ static bool read_plain(struct effect_cursor *cursor, struct effect *out) {
         memcpy(out->store.secret, secret.data, secret.size);
         return true;
     }
+    case EFFECT_SNAPSHOT:
     case EFFECT_DROP:
     case EFFECT_REMOVE:
-        out->gone.namespace = effect_take_u64(cursor);
+        out->gone.namespace = out->kind == EFFECT_SNAPSHOT ? 0 : effect_take_u64(cursor);
         out->gone.version = effect_take_u64(cursor);
         out->gone.id = out->kind == EFFECT_REMOVE ? take_name(cursor) : BYTES_ABSENT;
         return effect_version_is_fine(out->gone.version);

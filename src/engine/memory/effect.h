@@ -19,6 +19,9 @@
  *     CLIENT     namespace u64, version u64, created_at i64, updated_at i64, has_last_active u8, born u64, hash u64,
  *                name text8
  *     TOMBSTONE  hash u64, version u64
+ *     SNAPSHOT   version u64: all that changed up to it stands before this effect, as it is or gone. Of what is read
+ *                later nothing up to that version counts any more but TOUCH and DROP: loops append in any order, so the
+ *                log behind a snapshot may tell of a session whose end stood in the log before it
  *     POOL and USAGE stand in pool_effect.h.
  *
  * A namespace is named by its key (namespace.h), a random number that no two ever share; a hash is that of an id in its
@@ -87,7 +90,7 @@ struct effect {
         struct {
             uint64_t namespace, version;
             struct bytes id; /* REMOVE */
-        } gone;              /* DROP, REMOVE */
+        } gone;              /* DROP, REMOVE, SNAPSHOT: without a namespace */
         struct {
             uint64_t hash, version;
             int64_t last_active_at; /* TOUCH */
@@ -119,6 +122,7 @@ void effect_write_remove(struct buf *out, uint64_t namespace, uint64_t version, 
 void effect_write_touch(struct buf *out, uint64_t hash, uint64_t version, int64_t last_active_at);
 void effect_write_client(struct buf *out, const struct effect_client *client);
 void effect_write_tombstone(struct buf *out, uint64_t hash, uint64_t version);
+void effect_write_snapshot(struct buf *out, uint64_t version);
 
 /* For writers of other kinds: begins an effect and answers what effect_end is to be given. */
 size_t effect_begin(struct buf *out, enum effect_kind kind);

@@ -6,6 +6,7 @@
 #include "engine/memory/apply.h"
 #include "engine/memory/ending.h"
 #include "engine/memory/pool_visit.h"
+#include "engine/memory/snapshot.h"
 #include "engine/memory/stage.h"
 
 #include <stdlib.h>
@@ -323,6 +324,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .preamble = memory_preamble,
                                                    .apply = memory_apply,
                                                    .recovered = memory_recovered,
+                                                   .snapshot = memory_snapshot,
                                                    .stats = memory_stats,
                                                    .set_limits = memory_set_limits,
                                                    .check = memory_check,

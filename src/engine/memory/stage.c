@@ -125,11 +125,9 @@ uint64_t stage_drop(struct context *context, const struct namespace *namespace) 
     return version;
 }
 
-void memory_preamble(struct engine *self, struct buf *out) {
-    struct memory_engine *engine = (struct memory_engine *)self;
+void namespaces_write(struct memory_engine *engine, struct buf *out) {
     struct buf encoded = BUF_EMPTY;
     struct effect_namespace effect;
-    effect_write_store(out, &engine->hash_key);
     env_point(engine->env);
     lock_take(&engine->registry.lock);
     for (struct namespace *namespace = engine->registry.first; namespace; namespace = namespace->next) {
@@ -143,19 +141,30 @@ void memory_preamble(struct engine *self, struct buf *out) {
     buf_fini(&encoded);
 }
 
+void memory_preamble(struct engine *self, struct buf *out) {
+    struct memory_engine *engine = (struct memory_engine *)self;
+    effect_write_store(out, &engine->hash_key);
+    namespaces_write(engine, out);
+}
+
 /* ---- clients */
 
+void client_effect(struct group *group, struct effect_client *out) {
+    const struct group_client *client = group_client(group);
+    *out = (struct effect_client){.namespace = group->namespace->key,
+                                  .version = client->version,
+                                  .created_at = client->created_at,
+                                  .updated_at = client->updated_at,
+                                  .has_last_active = client->has_last_active,
+                                  .last_born = client->last_active.born & ~GROUP_ENTRY_DEAD,
+                                  .last_hash = client->last_active.hash,
+                                  .name = bytes_of(group->name, group->name_size)};
+}
+
 void stage_client(struct context *context, struct group *group) {
+    struct effect_client effect;
     if (!stage_is_wanted(context)) return;
-    struct group_client *client = group_client(group);
-    client->version = version_take(context);
-    effect_write_client(stage_buf(context),
-                        &(struct effect_client){.namespace = group->namespace->key,
-                                                .version = client->version,
-                                                .created_at = client->created_at,
-                                                .updated_at = client->updated_at,
-                                                .has_last_active = client->has_last_active,
-                                                .last_born = client->last_active.born & ~GROUP_ENTRY_DEAD,
-                                                .last_hash = client->last_active.hash,
-                                                .name = bytes_of(group->name, group->name_size)});
+    group_client(group)->version = version_take(context);
+    client_effect(group, &effect);
+    effect_write_client(stage_buf(context), &effect);
 }

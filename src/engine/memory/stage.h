@@ -68,6 +68,10 @@ void stage_client(struct context *context, struct group *group);
 void namespace_effect(const struct memory_engine *engine, const struct namespace *namespace, struct buf *scratch,
                       struct effect_namespace *out);
 
+/* The effects of all namespaces that were told, and the fields of a client, whose table's lock is held. */
+void namespaces_write(struct memory_engine *engine, struct buf *out);
+void client_effect(struct group *group, struct effect_client *out);
+
 uint64_t memory_appended(struct engine *self);
 void memory_preamble(struct engine *self, struct buf *out);
 

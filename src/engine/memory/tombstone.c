@@ -148,6 +148,30 @@ bool tombstone_sweep(struct tombstones *set, uint64_t version, unsigned budget) 
     return true;
 }
 
+/* ---- looking at all */
+
+struct tombstone_look tombstone_look_at(const struct tombstones *set, uint64_t first, uint32_t homes) {
+    if (!set->count) return (struct tombstone_look){.first = first, .next = TOMBSTONE_POSITIONS};
+    uint32_t home = home_of(first, set->capacity);
+    struct tombstone_look look = {.first = first, .next = TOMBSTONE_POSITIONS, .place = home, .homes = homes};
+    uint64_t behind = (uint64_t)home + homes; /* the first home that is not looked at */
+    if (behind < set->capacity) look.next = ((behind << 32) + set->capacity - 1) / set->capacity;
+    return look;
+}
+
+bool tombstone_look_next(const struct tombstones *set, struct tombstone_look *look, struct tombstone_entry *entry) {
+    while (set->count && look->seen < set->capacity) {
+        *entry = set->entries[look->place];
+        uint64_t position = entry->hash & UINT32_MAX;
+        look->place = place_after(set, look->place);
+        look->seen++;
+        if (entry->version && position >= look->first && position < look->next) return true;
+        /* An empty place behind all of the homes: none of theirs was pushed further. */
+        if (!entry->version && look->seen >= look->homes) break;
+    }
+    return false;
+}
+
 size_t tombstone_bytes(const struct tombstones *set) {
     return set->capacity ? slab_size(set->capacity * sizeof *set->entries) : 0;
 }

@@ -53,6 +53,18 @@ bool tombstone_remove(struct tombstones *set, uint64_t hash);
  * meanwhile). False: call again. A set whose `oldest` is not below version has nothing to sweep. */
 bool tombstone_sweep(struct tombstones *set, uint64_t version, unsigned budget);
 
+/* Looking at all of them, some homes at a time, while the set changes in between. A position is the lower half of a
+ * hash, which stays what it is when the set grows: what stands before `next` and was there throughout has been seen. */
+#define TOMBSTONE_POSITIONS (UINT64_C(1) << 32)
+struct tombstone_look {
+    uint64_t first, next; /* positions: of this look, and where the next one begins; TOMBSTONE_POSITIONS: nowhere */
+    uint32_t place;       /* to look at next */
+    uint32_t homes, seen; /* places whose entries are looked for, and that were looked at */
+};
+struct tombstone_look tombstone_look_at(const struct tombstones *set, uint64_t first, uint32_t homes);
+/* The next one; false: there is none left. The set has not changed since the look began. */
+bool tombstone_look_next(const struct tombstones *set, struct tombstone_look *look, struct tombstone_entry *entry);
+
 /* Bytes of the set's block, as the slab counts them. */
 size_t tombstone_bytes(const struct tombstones *set);
 
