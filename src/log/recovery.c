@@ -157,7 +157,8 @@ struct end {
         END_FAILED   /* the disk or the engine refused, or memory is lacking: the error is written */
     } kind;
     uint64_t place;
-    bool is_ended; /* with FRAME_END */
+    uint64_t synced; /* the highest mark of its frames */
+    bool is_ended;   /* with FRAME_END */
     const char *why;
     struct file_rest rest; /* behind the place; not with END_STRANGE and END_FAILED */
 };
@@ -170,6 +171,7 @@ static void read_frames(struct recovery_run *run, struct file_reader *reader, st
     struct bytes payload;
     while ((state = file_reader_next(reader, &header, &payload)) == FRAME_READ) {
         saw_time(run, header.server_ms);
+        if (header.synced > end->synced) end->synced = header.synced;
         if (header.kind != FRAME_EFFECTS || engine->vtable->apply(engine, payload, &reader->why)) continue;
         reader->place = reader->frame_place;
         end->kind = END_FAILED;
@@ -301,6 +303,10 @@ static bool read_segment(struct recovery_run *run, struct found *file, bool *is_
     struct end end = read_file(run, file);
     if (end.kind == END_FAILED) return false;
     file->place = end.place;
+    file->synced = end.synced;
+    bool is_last = file + 1 == run->files + run->count;
+    if (!is_last && file[1].beginning == FILE_BEGUN && file[1].header.previous_synced > end.synced)
+        file->synced = file[1].header.previous_synced;
     const char *wrong = wrong_with(run, file, &end);
     run->report->is_clean = !wrong && end.is_ended;
     if (!wrong) return true;

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { SUFFIX_MAX = 12, COPY_BYTES = 1 << 20 };
+enum { SUFFIX_MAX = 12, PIECE_BYTES = 1 << 20 };
 
 static struct disk *disk_of(const struct recovery_run *run) {
     return run->options->disk;
@@ -32,15 +32,31 @@ static bool remove_name(struct recovery_run *run, const char *name) {
     return error == DISK_OK || error == DISK_MISSING || refuse(run, name, "removed");
 }
 
-/* Cuts a file to its frames, and has that last: also what needs no cut may not be synced, if the last server was killed
- * and the machine went on. */
-static bool settle_file(struct recovery_run *run, const char *name, uint64_t old_size, uint64_t size) {
+/* Writes bytes of a file to another one, or once more to the same. */
+static bool write_over(struct disk *disk, struct disk_file *from, struct disk_file *to, uint64_t place, uint64_t end) {
+    uint8_t *piece = malloc(PIECE_BYTES);
+    bool is_done = piece != NULL;
+    while (is_done && place < end) {
+        size_t size = end - place < PIECE_BYTES ? (size_t)(end - place) : PIECE_BYTES, got;
+        is_done = disk->read(from, place, piece, size, &got) == DISK_OK && got > 0 &&
+                  disk->write(to, place, bytes_of(piece, got)) == DISK_OK;
+        place += is_done ? got : 0;
+    }
+    free(piece);
+    return is_done && disk->sync(to) == DISK_OK;
+}
+
+/* Cuts a segment to its frames and has them last, the ones too that nobody says were synced. Those are written once
+ * more: where the last server ended with a sync that had failed, the system may think that they are on the disk, and a
+ * further sync would do nothing. */
+static bool settle_file(struct recovery_run *run, const struct found *file, const char *name) {
     struct disk *disk = disk_of(run);
-    struct disk_file *file;
-    if (disk->open(disk->context, name, DISK_WRITE, &file) != DISK_OK) return refuse(run, name, "opened for writing");
-    bool is_done = (old_size == size || disk->truncate(file, size) == DISK_OK) && disk->sync(file) == DISK_OK;
+    struct disk_file *out;
+    if (disk->open(disk->context, name, DISK_WRITE, &out) != DISK_OK) return refuse(run, name, "opened for writing");
+    bool is_done = (file->size == file->place || disk->truncate(out, file->place) == DISK_OK) &&
+                   write_over(disk, out, out, file->synced, file->place);
     if (!is_done) refuse(run, name, "cut and synced");
-    disk->close(file);
+    disk->close(out);
     return is_done;
 }
 
@@ -58,27 +74,14 @@ static bool damaged_name(struct recovery_run *run, const char *name, char out[DI
     return recovery_refuse(run, "there are a thousand damaged copies of %s already; move them away", name);
 }
 
-static bool copy_bytes(struct disk *disk, struct disk_file *from, struct disk_file *to) {
-    uint8_t *piece = malloc(COPY_BYTES);
-    uint64_t place = 0;
-    size_t got = 1;
-    bool is_done = piece != NULL;
-    while (is_done && got > 0) {
-        is_done = disk->read(from, place, piece, COPY_BYTES, &got) == DISK_OK &&
-                  (got == 0 || disk->write(to, place, bytes_of(piece, got)) == DISK_OK);
-        place += got;
-    }
-    free(piece);
-    return is_done && disk->sync(to) == DISK_OK;
-}
-
-static bool keep_copy(struct recovery_run *run, const char *name) {
+static bool keep_copy(struct recovery_run *run, const struct found *file, const char *name) {
     struct disk *disk = disk_of(run);
     struct disk_file *from = NULL, *to = NULL;
     char copy[DISK_NAME_MAX + SUFFIX_MAX];
     if (!damaged_name(run, name, copy)) return false;
     bool is_done = disk->open(disk->context, name, DISK_READ, &from) == DISK_OK &&
-                   disk->open(disk->context, copy, DISK_MAKE, &to) == DISK_OK && copy_bytes(disk, from, to);
+                   disk->open(disk->context, copy, DISK_MAKE, &to) == DISK_OK &&
+                   write_over(disk, from, to, 0, file->size);
     if (!is_done) refuse(run, copy, "made");
     if (to) disk->close(to);
     if (from) disk->close(from);
@@ -132,7 +135,7 @@ static bool write_repaired(struct recovery_run *run, const char *name, uint64_t 
 static bool repair(struct recovery_run *run, struct found *file, const char *name) {
     struct file_reader reader;
     struct buf end = BUF_EMPTY;
-    if (!keep_copy(run, name) || !sync_names(run)) return false;
+    if (!keep_copy(run, file, name) || !sync_names(run)) return false;
     file_reader_open(&reader, disk_of(run), file->kind, file->number, run->options->keys);
     bool is_done = file->place == 0 || read_up_to(&reader, file->place);
     /* What stood behind an end is gone with the cut; a second end would be behind it again. */
@@ -152,7 +155,7 @@ static bool fix_file(struct recovery_run *run, struct found *file) {
     char name[DISK_NAME_MAX + 1], other[DISK_NAME_MAX + SUFFIX_MAX];
     file_name_write(file->kind, file->number, name);
     switch (file->fate) {
-    case FATE_KEEP: return file->kind == FILE_SNAPSHOT || settle_file(run, name, file->size, file->place);
+    case FATE_KEEP: return file->kind == FILE_SNAPSHOT || settle_file(run, file, name);
     case FATE_REMOVE: return remove_name(run, name);
     case FATE_REPAIR: return repair(run, file, name);
     case FATE_PUT_AWAY:

@@ -18,7 +18,8 @@ struct found {
         FATE_REPAIR,  /* copied, and ended at `place` */
         FATE_PUT_AWAY /* renamed to ".damaged": a snapshot that was passed over */
     } fate;
-    uint64_t place; /* where its frames end */
+    uint64_t place;  /* where its frames end */
+    uint64_t synced; /* bytes of it that whole frames and headers say are synced */
 };
 
 struct recovery_run {

@@ -208,6 +208,43 @@ Test(recovery_fix, what_was_recovered_is_safe_also_where_the_last_server_had_not
     }
 }
 
+/* A segment of nine numbers, of which three are synced, and the sync of the rest has failed. */
+static void put_forsaken(void) {
+    struct disk *disk = sim_disk_of(sim);
+    struct file_writer writer;
+    struct disk_file *out;
+    segment(&writer, 1, 1, 3);
+    size_t synced = writer.bytes.size;
+    file_writer_synced(&writer);
+    for (uint64_t i = 4; i <= 9; i++) file_writer_effects(&writer, i, i);
+    cr_assert_eq(disk->open(disk->context, ONE, DISK_MAKE, &out), DISK_OK);
+    cr_assert_eq(disk->write(out, 0, bytes_of(writer.bytes.data, synced)), DISK_OK);
+    cr_assert_eq(disk->sync(out), DISK_OK);
+    cr_assert_eq(disk->sync_directory(disk->context), DISK_OK);
+    struct bytes rest = bytes_of(writer.bytes.data + synced, writer.bytes.size - synced);
+    cr_assert_eq(disk->write(out, synced, rest), DISK_OK);
+    sim_disk_fail(sim, SIM_SYNC, 1, false, DISK_FAILED);
+    cr_assert_eq(disk->sync(out), DISK_FAILED);
+    disk->close(out);
+    buf_fini(&writer.bytes);
+}
+
+/* A system that could not write something may think of it as written from then on: a reader still finds it, and a
+ * further sync has nothing to do. */
+Test(recovery_fix, what_a_failed_sync_has_left_in_memory_alone_is_written_once_more) {
+    for (uint64_t seed = 0; seed < 20; seed++) {
+        struct prng prng = prng_of(seed);
+        end();
+        begin();
+        put_forsaken();
+        sim_disk_kill(sim);
+        expect_good(attempt(), 9);
+        sim_disk_crash(sim, &prng);
+        sim_disk_set_wall_ms(sim, NOW);
+        expect_good(attempt(), 9);
+    }
+}
+
 /* A directory where there is something to cut, to remove, to put away and to repair. */
 static void put_everything(void) {
     struct file_writer writer;
