@@ -97,7 +97,6 @@ static bool snapshot_is_due(const struct log *log, int64_t now_ms, int64_t *next
 
 /* Has the log go over to the segment that the snapshot is named after. */
 static int64_t snapshot_begin(struct log *log, int64_t now_ms) {
-    if (!log->engine->vtable->snapshot) return INT64_MAX; /* an engine that cannot; the log then only grows */
     int64_t next;
     lock_take(&log->lock);
     bool is_due = snapshot_is_due(log, now_ms, &next);

@@ -258,6 +258,86 @@ class Kill(DurabilityTest):
             self.assertFalse(self.recovery(client)["ended_in_order"])
 
 
+class Snapshot(DurabilityTest):
+    def snapshot(self, process, client):
+        """Asks for one as an operator does, and answers its number once it is whole."""
+        command = os.path.join(os.path.dirname(server.BINARY), "sessiond-cli")
+        done = subprocess.run([command, "-u", f"sessiond://127.0.0.1:{process.port}", "snapshot"], capture_output=True,
+                              text=True, timeout=server.PATIENCE)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        number = int(done.stdout.split()[1])
+        self.assertEqual(client.call("server.stats")["snapshot_number"], number)
+        return number
+
+    def fill(self, client, prefix, count=60):
+        for number in range(count):
+            self.patiently(client, "session.set", "web", f"{prefix}{number}", {"n": number, "text": "x" * 10_000})
+
+    def assert_holds(self, client, prefix, count=60):
+        for number in range(count):
+            self.assertEqual(client.call("session.get", "web", f"{prefix}{number}")["data"]["n"], number)
+
+    def numbers(self, kind):
+        return [int(name.rsplit("-", 1)[1]) for name in self.files(kind)]
+
+    def test_by_command_covers_the_log_which_is_removed(self):
+        process, client = self.kept("--segment-size=128K")
+        self.fill(client, "a")
+        client.call("session.destroy", "web", "a0")
+        self.assertGreater(len(self.files("log")), 3)
+        number = self.snapshot(process, client)
+        self.assertEqual(self.numbers("snapshot"), [number])
+        wait_for(lambda: min(self.numbers("log")) >= number, "what it covers is removed")
+        self.fill(client, "b")
+        client.call("session.destroy", "web", "a1")
+        process.process.kill()
+        process.process.wait()
+        process, client = self.kept()
+        self.assertEqual(self.recovery(client)["snapshot"], number)
+        self.assert_holds(client, "b")
+        self.assertEqual(client.call("session.get", "web", "a2")["data"]["n"], 2)
+        for name in ("a0", "a1"):
+            with self.assertRaises(Refused) as refusal:
+                client.call("session.set", "web", name, 0)
+            self.assertEqual(refusal.exception.code, "GONE")
+        later = self.snapshot(process, client)
+        self.assertGreater(later, number)
+        wait_for(lambda: self.numbers("snapshot") == [later], "the one before is removed")
+        process.wait_for_log("event=snapshot_made")
+        self.assert_ends_well(process)
+        process, client = self.kept()
+        self.assertEqual(client.call("session.count", "web", {}), 118)
+        self.assert_ends_well(process)
+
+    def test_by_the_log_s_size_while_others_write(self):
+        process, client = self.kept("--segment-size=128K", "--snapshot-log-size=512K", "--threads=2")
+        crowd = Crowd(process.port, "w", 2)
+        wait_for(lambda: client.call("server.stats")["snapshots_total"] >= 3, "the log has grown")
+        process.process.kill()
+        process.process.wait()
+        crowd.join()
+        process, client = self.kept()
+        self.assertGreater(self.recovery(client)["snapshot"], 0)
+        for kept, gone in zip(crowd.kept, crowd.gone):
+            for name, number in kept.items():
+                self.assertEqual(client.call("session.get", "web", name)["data"], {"n": number})
+            for name in gone:
+                self.assertIsNone(client.call("session.get", "web", name))
+
+    def test_is_encrypted_too(self):
+        key = os.path.join(self.folder, "key")
+        with open(os.open(key, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
+            file.write(os.urandom(32).hex())
+        process, client = self.kept(f"--encryption-key-file={key}")
+        client.call("session.set", "web", "a", {"mark": Encryption.MARK}, {"user": Encryption.MARK})
+        self.snapshot(process, client)
+        for name, content in self.contents().items():
+            self.assertNotIn(Encryption.MARK.encode(), content, name)
+        self.assert_ends_well(process)
+        process, client = self.kept(f"--encryption-key-file={key}")
+        self.assertEqual(client.call("session.get", "web", "a")["data"], {"mark": Encryption.MARK})
+
+
 class Directory(DurabilityTest):
     def test_is_one_servers(self):
         process, client = self.kept()
