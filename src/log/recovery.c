@@ -218,7 +218,8 @@ static bool damage(struct recovery_run *run, struct found *file, uint64_t place,
     file->fate = FATE_REPAIR;
     file->place = place;
     run->report->damaged_bytes += file->size - place;
-    note(run, "%s was damaged at byte %" PRIu64 " of %" PRIu64 " (%s): what stood behind is given up.",
+    note(run,
+         "%s was damaged at byte %" PRIu64 " of %" PRIu64 " (%s): what stood behind is given up, ends of sessions too.",
          name_of(file).text, place, file->size, why);
     return true;
 }

@@ -56,7 +56,7 @@ def check_later(build, directory, key_file):
                  f"--encryption-key-file={key_file}")
     assert server.returncode == 1 and "newer release" in server.stderr, server.stdout + server.stderr
     for command in ("verify", "export", "print"):
-        done = run(build / "sessiond-dump", command, directory)
+        done = run(build / "sessiond-dump", "--encryption-key-file", key_file, command, directory)
         assert done.returncode == 1 and "newer release" in done.stdout + done.stderr, done.stdout + done.stderr
     assert state(directory) == before, f"{directory.name} of a later format was changed"
 
