@@ -1,10 +1,13 @@
 /* Pools, played at random by two engines at once: the one under test and the scenarios' naive one, which knows the
  * model alone. Every answer, every grant to who waits, all counts and each session's usage have to be the
  * same. Strategies that pick by chance are left out; fences and the numbers of hand-outs are compared by whether they
- * are given, not by their values: how many were taken back unseen is nobody's business.
+ * are given, not by their values: how many were taken back unseen is nobody's business. In two of three runs the engine
+ * ends now and then, and another one goes on that was made from what it told its journal, also after a while: nobody
+ * may notice.
  *
  *     pool_pair [seeds [first [tell]]]    tell: what came of each step */
 #include "base/prng.h"
+#include "pair/restart.h"
 #include "pair/tell.h"
 #include "scenario/naive_engine.h"
 #include "wire/codec.h"
@@ -35,9 +38,11 @@ struct side {
 static struct side sides[2];
 static struct prng prng;
 static int64_t now_ms;
-static uint64_t waiting_count, usable_count;
+static uint64_t waiting_count, usable_count, held_count;
 static unsigned wait_count, step;
-static uint64_t seed, acquired, granted, compared;
+static uint64_t seed, acquired, granted, compared, restarts;
+static struct kept_journal kept; /* of the engine under test */
+static struct prng restart_prng;
 static bool nobody_is_there; /* to take an answer */
 static bool tells, is_looking;
 /* At a free choice the engines go different ways, and nothing can be compared from there on. */
@@ -122,25 +127,41 @@ static bool on_done(void *context, unsigned loop, struct verb *verb) {
     return true;
 }
 
-static void open_sides(void) {
+static void open_side(unsigned i, struct journal *journal) {
     struct engine *(*const opens[2])(const struct engine_options *options) = {memory_engine_open, naive_engine_open};
-    for (unsigned i = 0; i < 2; i++) {
-        struct engine_options options = {.loop_count = 1,
-                                         .shard_bits = i ? 0 : 1 + (unsigned)(seed % 3),
-                                         .now_ms = START,
-                                         .limits = {.max_namespaces = 16},
-                                         .default_policy = &policy_defaults,
-                                         .default_pool_policy = &pool_policy_defaults,
-                                         .env = &env,
-                                         .policy_apply = policy_apply,
-                                         .pool_policy_apply = pool_policy_apply,
-                                         .pool_session_make = make_id,
-                                         .pool_session_begin = begin_session,
-                                         .pool_context = &sides[i]};
-        sides[i] = (struct side){.engine = opens[i](&options)};
-        if (!sides[i].engine) abort();
-        sides[i].engine->vtable->set_done(sides[i].engine, on_done, &sides[i]);
-    }
+    struct engine_options options = {.loop_count = 1,
+                                     .shard_bits = i ? 0 : 1 + (unsigned)((seed + restarts) % 3),
+                                     .now_ms = now_ms,
+                                     .limits = {.max_namespaces = 16},
+                                     .default_policy = &policy_defaults,
+                                     .default_pool_policy = &pool_policy_defaults,
+                                     .env = &env,
+                                     .policy_apply = policy_apply,
+                                     .policy_encode = codec_write_policy,
+                                     .policy_decode = codec_read_policy,
+                                     .pool_policy_apply = pool_policy_apply,
+                                     .pool_policy_encode = codec_write_pool_policy,
+                                     .pool_policy_decode = codec_read_pool_policy,
+                                     .pool_session_make = make_id,
+                                     .pool_session_begin = begin_session,
+                                     .pool_context = &sides[i],
+                                     .journal = journal};
+    sides[i].engine = opens[i](&options);
+    if (!sides[i].engine) abort();
+    sides[i].engine->vtable->set_done(sides[i].engine, on_done, &sides[i]);
+}
+
+static bool is_restarting(void) {
+    return seed % 3 != 0;
+}
+
+static void open_sides(void) {
+    sides[0] = sides[1] = (struct side){0};
+    kept_init(&kept);
+    restart_prng = prng_of(seed);
+    open_side(0, is_restarting() ? &kept.journal : NULL);
+    open_side(1, NULL);
+    if (is_restarting()) kept_begin(&kept, sides[0].engine);
 }
 
 /* Runs one verb on both; their turns stay open, so that answers can be compared. */
@@ -252,6 +273,8 @@ static void step_acquire(void) {
     verb.acquire.has_strategy = true;
     verb.acquire.strategy = (enum pool_strategy)(1 + prng_below(&prng, 4));
     verb.acquire.create = (enum pool_create)prng_below(&prng, 3);
+    if (seed % 3 == 1 && verb.acquire.create == POOL_CREATE_ASK) /* while a place is held it cannot end */
+        verb.acquire.create = POOL_CREATE_AUTO;
     if (prng_happens(&prng, 1, 2)) verb.acquire.create = POOL_CREATE_NEVER;
     verb.acquire.lease_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 60) : 0;
     if (!verb.id.data && prng_happens(&prng, 1, 2)) verb.acquire.wait_ms = prng_between(&prng, 1, 60);
@@ -490,6 +513,25 @@ static void pass_time(void) {
     }
 }
 
+/* The engine ends, and goes on after a while, in which the naive one goes on alone. */
+static void restart(void) {
+    int64_t until_ms = now_ms + prng_between(&restart_prng, 0, prng_happens(&restart_prng, 1, 10) ? 1000 : 60);
+    struct engine *engine = sides[0].engine, *naive = sides[1].engine;
+    engine->vtable->leave(engine, 0);
+    engine->vtable->close(engine);
+    while (now_ms < until_ms) {
+        now_ms++;
+        naive->vtable->leave(naive, 0);
+        naive->vtable->enter(naive, 0);
+        naive->vtable->advance(naive, 0, now_ms, 1000);
+    }
+    restarts++;
+    if (tells) printf("%u at %lld: restart\n", step, (long long)(now_ms - START));
+    open_side(0, &kept.journal);
+    kept_recover(&kept, sides[0].engine, &restart_prng, now_ms);
+    sides[0].engine->vtable->enter(sides[0].engine, 0);
+}
+
 static void compare_pools(void) {
     struct verb verbs[2], verb = verb_of(VERB_CONFIGURE, NULL);
     enum submit_state states[2];
@@ -515,6 +557,7 @@ static void compare_pools(void) {
     SAME(a->exists, b->exists);
     waiting_count = a->waiting_count;
     usable_count = a->usable_count;
+    held_count = a->held_count;
     if (!a->exists) return;
     SAME(a->usable_count, b->usable_count);
     SAME(a->retired_count, b->retired_count);
@@ -538,7 +581,7 @@ static void compare_session(const char *id) {
 static void run(void) {
     now_ms = START;
     wait_count = out_count = orderless_count = 0;
-    waiting_count = usable_count = 0;
+    waiting_count = usable_count = held_count = 0;
     prng = prng_of(seed);
     open_sides();
     for (unsigned i = 0; i < 2; i++) sides[i].engine->vtable->enter(sides[i].engine, 0);
@@ -565,6 +608,10 @@ static void run(void) {
         if (!is_parted) advance();
         if (is_parted) break;
         compare_pools();
+        if (is_restarting() && !waiting_count && !held_count && prng_happens(&restart_prng, 1, 12)) {
+            restart();
+            compare_pools();
+        }
         char id[24];
         snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
         compare_session(id);
@@ -577,14 +624,16 @@ static void run(void) {
         if (i == 0) engine->vtable->check(engine);
         engine->vtable->close(engine);
     }
+    kept_fini(&kept);
 }
 
 int main(int argc, char **argv) {
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     tells = argc > 3;
     for (seed = first; seed < first + seeds; seed++) run();
-    printf("%llu seeds: %llu hand-outs, %llu grants to who waited, %llu comparisons; %u ended at a free choice\n",
+    printf("%llu seeds: %llu hand-outs, %llu grants to who waited, %llu comparisons, %llu restarts; %u ended at a free "
+           "choice\n",
            (unsigned long long)seeds, (unsigned long long)acquired, (unsigned long long)granted,
-           (unsigned long long)compared, parted_count);
+           (unsigned long long)compared, (unsigned long long)restarts, parted_count);
     return parted_count > 2 + seeds / 1000; /* it is rare, or something else parts them */
 }

@@ -1,6 +1,6 @@
 /* See apply.h. */
 #include "engine/memory/apply.h"
-#include "engine/memory/pool_effect.h"
+#include "engine/memory/pool_recover.h"
 
 #include <stdlib.h>
 
@@ -48,8 +48,7 @@ void recovery_close(struct memory_engine *engine) {
 
 #define SLOTS_MIN 64
 
-/* A table of pointers twice as large; false where memory is lacking. `hash_of` answers an element's hash. */
-static bool slots_grow(void ***slots, uint32_t *capacity, uint64_t (*hash_of)(const void *element)) {
+bool recovery_slots_grow(void ***slots, uint32_t *capacity, uint64_t (*hash_of)(const void *element)) {
     uint32_t larger = *capacity ? *capacity * 2 : SLOTS_MIN;
     void **fresh = calloc(larger, sizeof(*fresh));
     if (!fresh) return false;
@@ -83,7 +82,7 @@ static struct recovered_namespace *known_new(struct recovery *recovery, uint64_t
 struct recovered_namespace *recovery_known(struct recovery *recovery, uint64_t key) {
     if (recovery->recent && recovery->recent->namespace->key == key) return recovery->recent;
     if ((recovery->namespace_count + 1) * 2 > recovery->namespace_capacity &&
-        !slots_grow((void ***)&recovery->namespaces, &recovery->namespace_capacity, namespace_slot_hash))
+        !recovery_slots_grow((void ***)&recovery->namespaces, &recovery->namespace_capacity, namespace_slot_hash))
         return NULL;
     uint32_t mask = recovery->namespace_capacity - 1;
     uint64_t at = hash_mix(key);
@@ -338,7 +337,7 @@ static bool apply_client(struct recovery *recovery, const struct effect *effect,
     const struct effect_client *told = &effect->client;
     uint64_t hash = hash_bytes(&recovery->engine->hash_key, told->name) ^ hash_mix(told->namespace);
     if ((recovery->client_count + 1) * 2 > recovery->client_capacity &&
-        !slots_grow((void ***)&recovery->clients, &recovery->client_capacity, client_slot_hash))
+        !recovery_slots_grow((void ***)&recovery->clients, &recovery->client_capacity, client_slot_hash))
         return refuse(why, recovery_lacks_memory);
     recovery_note_version(recovery, told->version);
     uint32_t mask = recovery->client_capacity - 1;

@@ -33,6 +33,23 @@ struct recovered_client {
     uint8_t name[UINT8_MAX];
 };
 
+/* The newest fields of a pool. */
+struct recovered_pool {
+    uint64_t hash; /* of namespace and name */
+    uint64_t namespace, version;
+    struct pool_policy policy;
+    uint8_t name_size;
+    uint8_t name[];
+};
+
+/* The newest usage of one life of a session in a pool. */
+struct recovered_usage {
+    uint64_t hash; /* of its id */
+    uint64_t life, version;
+    size_t size; /* of the effect's body */
+    uint8_t body[];
+};
+
 struct recovery {
     struct memory_engine *engine;
     struct context context; /* of loop 0, at the moment of the engine's opening; then of `recovered` */
@@ -48,6 +65,10 @@ struct recovery {
     struct recovered_namespace *recent;
     struct recovered_client **clients; /* the same */
     uint32_t client_capacity, client_count;
+    struct recovered_pool **pools; /* the same */
+    uint32_t pool_capacity, pool_count;
+    struct recovered_usage **usages; /* the same */
+    uint32_t usage_capacity, usage_count;
     struct pending_touch *touches;
     size_t touch_count, touch_capacity;
 };
@@ -71,6 +92,9 @@ struct recovered_namespace *recovery_known(struct recovery *recovery, uint64_t k
 static inline void recovery_note_version(struct recovery *recovery, uint64_t version) {
     if (version > recovery->version) recovery->version = version;
 }
+
+/* Makes a table of pointers twice as large; false where memory is lacking. `hash_of` answers an element's hash. */
+bool recovery_slots_grow(void ***slots, uint32_t *capacity, uint64_t (*hash_of)(const void *element));
 
 /* The record under that hash, whatever its id; NULL: none. */
 struct record *recovery_record(struct memory_engine *engine, uint64_t hash, _Atomic uint64_t **slot);

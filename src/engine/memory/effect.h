@@ -107,6 +107,13 @@ struct effect {
  * alone. False: *why says what is wrong. */
 bool effect_read(struct bytes *effects, struct effect *out, const char **why);
 
+/* Bytes of the first of effects that were written here. */
+static inline size_t effect_size(struct bytes effects) {
+    uint32_t size;
+    memcpy(&size, effects.data + 1, sizeof(size));
+    return EFFECT_HEAD_BYTES + size;
+}
+
 /* Reads the body of a PUT. */
 bool effect_read_put(struct bytes body, struct effect_put *out, const char **why);
 

@@ -185,6 +185,11 @@ static inline const struct terms *record_terms(const struct memory_engine *engin
  * hold effects of it. */
 uint64_t version_take(struct context *context);
 
+/* The newest version: what an answer depends on that may depend on anything. 0 without a journal. */
+static inline uint64_t version_newest(const struct context *context) {
+    return context->engine->journal ? atomic_load(&context->engine->last_version) : 0;
+}
+
 /* Sees to it that versions from now on are above this one. */
 void version_pass(struct memory_engine *engine, uint64_t version);
 
@@ -490,16 +495,17 @@ void pool_unenter(struct context *context, struct places *places);
 static inline void pool_begin_life(struct places *places, uint64_t version) {
     if (places->pool_entry) atomic_store(&places->pool_entry->version, version);
 }
-/* After it was published. */
+/* After it was published. A journal is told, before it is told of the record. */
 void pool_confirm(struct context *context, struct places *places);
 /* The record of that version has gone. */
 void pool_leave(struct context *context, struct namespace *namespace, struct bytes name, uint64_t hash,
                 uint64_t version);
 /* Another record of the session was published. */
 void pool_note(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *record);
-/* Points session->usage to a copy in *usage, if it is in a pool; else it is NULL. */
-void session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
-                       struct usage *usage);
+/* Points session->usage to a copy in *usage, if it is in a pool; else it is NULL. Answers the version with which a
+ * journal was told of it last, on which an answer with it depends. */
+uint64_t session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
+                           struct usage *usage);
 /* The policy of a pool, or the defaults. */
 void pool_policy_read(struct context *context, struct namespace *namespace, struct bytes name,
                       struct pool_policy *policy);

@@ -36,11 +36,13 @@ static enum step move_fail(struct move *move, struct error error) {
 static enum step move_keep(struct context *context, struct move *move) {
     bool is_found = move->old.presence == PRESENCE_ALIVE || move->old.presence == PRESENCE_DEAD;
     move->verb->is_found = is_found && move->verb->outcome != OUTCOME_ERROR;
+    move->verb->depends_on = move->old.version;
     if (move->verb->is_found) {
         move->verb->session = move->old.view;
-        session_add_usage(context, move->namespace, move->old_hash, &move->verb->session, &move->verb->usage);
+        uint64_t told =
+            session_add_usage(context, move->namespace, move->old_hash, &move->verb->session, &move->verb->usage);
+        if (told > move->verb->depends_on) move->verb->depends_on = told;
     }
-    move->verb->depends_on = move->old.version;
     return STEP_DONE;
 }
 
@@ -182,10 +184,10 @@ static enum commit move_commit(struct context *context, struct move *move, struc
 /* `active` is the record's word as it was published: the answer knows nothing of a touch after that. */
 static void move_finish(struct context *context, struct move *move, uint64_t active) {
     struct verb *verb = move->verb;
+    pool_confirm(context, &move->places);
     stage_move(context, move->record, move->alias, verb->id);
     clients_note_entered(context, move->namespace, &move->places);
     places_settle(move->namespace, &move->places);
-    pool_confirm(context, &move->places);
     if (move->leaves[1].data && bytes_equal(move->leaves[1], move->draft.client))
         client_note_move(context, move->namespace, move->draft.client, record_entry(move->old.record, move->old_hash),
                          session_entry(&move->draft, move->new_hash));
@@ -197,9 +199,9 @@ static void move_finish(struct context *context, struct move *move, uint64_t act
     }
     record_view_life(move->record, record_terms(context->engine, move->record), active, &verb->session);
     record_view_bytes(move->record, &verb->session);
-    session_add_usage(context, move->namespace, move->new_hash, &verb->session, &verb->usage);
+    uint64_t told = session_add_usage(context, move->namespace, move->new_hash, &verb->session, &verb->usage);
     verb->is_found = true;
-    verb->depends_on = move->record->version;
+    verb->depends_on = told > move->record->version ? told : move->record->version;
 }
 
 static enum step move_replace(struct context *context, struct move *move) {

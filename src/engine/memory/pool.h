@@ -64,6 +64,7 @@ struct pool_entry {
     struct list lane_link;              /* of its lane's entries */
     uint64_t hash;                      /* of the id */
     _Atomic uint64_t version;           /* with which its life began; 0: not published yet */
+    uint64_t told;                      /* version with which a journal was told of it last; 0: never */
     uint64_t turn;                      /* when it was handed out last, as a place in the order of hand-outs */
     uint64_t placed_turn, placed_usage; /* turn and usage_count by which it stands in the lanes */
     struct usage usage;
@@ -93,6 +94,7 @@ struct pool {
     uint64_t hash;
     struct pool_policy policy;
     bool has_policy; /* it was configured, so it stays without sessions too */
+    uint64_t told;   /* version with which a journal was told of that; 0: never */
     bool is_dropped; /* its namespace is; nothing of that may be looked at */
     uint8_t name_size;
     /* entries */
@@ -148,6 +150,7 @@ enum pool_choice { CHOICE_ENTRY, CHOICE_CREATE, CHOICE_ASK, CHOICE_NONE, CHOICE_
 struct pool_pick {
     uint64_t hash, version; /* of the entry */
     uint64_t use, fence;
+    uint64_t told;      /* the entry's, after it */
     struct usage usage; /* as it is handed out */
     uint64_t turn, turn_before;
     int64_t last_used_before, ready_before;

@@ -29,13 +29,10 @@ static void set_aside(struct acquire *acquire, struct visit *visit, bool is_asid
 }
 
 static void hand_out(struct acquire *acquire, struct visit *visit, struct pool_entry *entry, struct record *record) {
-    struct context *context = visit->context;
     struct pool_item *item = &acquire->items[acquire->item_count++];
-    int64_t lease_ms = acquire->want.lease_ms;
     *item = (struct pool_item){.record = record};
     entry->is_aside = acquire->count > 1;
-    entry_hand_out(visit_memory(visit), visit->pool, entry, lease_ms, lease_ms > 0 ? version_take(context) : 0,
-                   context->now_ms, visit_retention_ms(visit), &item->pick);
+    visit_hand_out(visit, entry, acquire->want.lease_ms, &item->pick);
 }
 
 void acquire_take(struct acquire *acquire, struct visit *visit) {
@@ -83,6 +80,7 @@ static void item_give_back(struct acquire *acquire, const struct pool_item *item
     if (entry) {
         if (!item->record) visit_look(&visit, entry);
         entry_take_back(visit.pool, entry, &item->pick, acquire->context->now_ms, visit_retention_ms(&visit));
+        stage_usage(acquire->context, entry, 0);
     }
     visit_end(&visit);
 }
@@ -261,6 +259,11 @@ static struct error choice_error(const struct acquire *acquire) {
                                        "max_pool_size.");
 }
 
+static void verb_depends_on(struct verb *verb, const struct pool_item *item) {
+    if (item->session.version > verb->depends_on) verb->depends_on = item->session.version;
+    if (item->pick.told > verb->depends_on) verb->depends_on = item->pick.told;
+}
+
 /* The ones after the first. */
 static void answer_more(struct acquire *acquire, struct verb *verb) {
     struct context *context = acquire->context;
@@ -280,7 +283,7 @@ static void answer_more(struct acquire *acquire, struct verb *verb) {
         *out = (struct hand_out){
             .session = item->session, .usage = item->pick.usage, .use = item->pick.use, .fence = item->pick.fence};
         out->session.usage = &out->usage;
-        if (item->session.version > verb->depends_on) verb->depends_on = item->session.version;
+        verb_depends_on(verb, item);
     }
     verb->more_count = count;
 }
@@ -294,6 +297,7 @@ void acquire_answer(struct acquire *acquire, struct verb *verb) {
     verb->more_count = 0;
     if (!verb->is_found) {
         verb->error = acquire->error.code ? acquire->error : choice_error(acquire);
+        verb->depends_on = version_newest(acquire->context); /* on how all others are */
         return;
     }
     const struct pool_item *first = &acquire->items[0];
@@ -302,7 +306,7 @@ void acquire_answer(struct acquire *acquire, struct verb *verb) {
     verb->session.usage = &verb->usage;
     verb->use = first->pick.use;
     verb->fence = first->pick.fence;
-    verb->depends_on = first->session.version;
+    verb_depends_on(verb, first);
     counter_add(&acquire->context->loop->counters.acquired, acquire->item_count);
     if (acquire->item_count > 1) answer_more(acquire, verb);
 }

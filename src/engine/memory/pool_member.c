@@ -6,12 +6,7 @@
  * of two tellers in any order the last one has seen what is there. A touch need not be told: it only moves a deadline
  * back, and the pool looks again when the old one comes. */
 #include "engine/memory/pool_visit.h"
-
-static struct usage usage_of_policy(const struct pool_policy *policy) {
-    return (struct usage){.max_usage_count = policy->max_usage_count,
-                          .max_error_score = policy->max_error_score,
-                          .error_score_decrement = policy->error_score_decrement};
-}
+#include "engine/memory/stage.h"
 
 /* ---- entering */
 
@@ -117,10 +112,10 @@ void pool_confirm(struct context *context, struct places *places) {
         visit_settle(&visit, entry);
     }
     if (claim && !visit.pool->is_dropped) { /* its maker gets it, before anybody else can */
-        entry_hand_out(visit_memory(&visit), visit.pool, entry, claim->lease_ms,
-                       claim->lease_ms > 0 ? version_take(context) : 0, context->now_ms, visit_retention_ms(&visit),
-                       &claim->pick);
+        visit_hand_out(&visit, entry, claim->lease_ms, &claim->pick);
         claim->is_done = true;
+    } else {
+        stage_usage(context, entry, 0);
     }
     if (has_left) pool_remove(visit_memory(&visit), visit.pool, entry);
     visit_end(&visit);
@@ -161,19 +156,22 @@ static uint64_t hash_of_record(struct context *context, struct namespace *namesp
     return id_hash(context->engine, namespace, view.replaced_by);
 }
 
-void session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
-                       struct usage *usage) {
+uint64_t session_add_usage(struct context *context, struct namespace *namespace, uint64_t hash, struct session *session,
+                           struct usage *usage) {
     struct visit visit;
+    uint64_t told = 0;
     session->usage = NULL;
-    if (!session->pool.data) return;
+    if (!session->pool.data) return 0;
     hash = hash_of_record(context, namespace, hash, session->id);
-    if (!visit_begin(&visit, context, namespace, session->pool, false)) return;
+    if (!visit_begin(&visit, context, namespace, session->pool, false)) return 0;
     const struct pool_entry *entry = pool_entry_of(visit.pool, hash, session->version);
     if (entry) {
         *usage = entry->usage;
         session->usage = usage;
+        told = entry->told;
     }
     visit_end(&visit);
+    return told;
 }
 
 void pool_reset_holds(struct context *context, struct namespace *namespace, struct bytes name) {

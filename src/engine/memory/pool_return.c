@@ -1,5 +1,6 @@
 /* RETURN (mark, release, renew) and CONFIGURE of a pool: see pool_visit.h. */
 #include "engine/memory/pool_visit.h"
+#include "engine/memory/stage.h"
 
 /* ---- returning */
 
@@ -11,6 +12,10 @@ static struct error use_error(void) {
 static struct error fence_error(void) {
     return error_make(ERROR_CONFLICT, "The session has been leased again since this fence, or never was; acquire it "
                                       "anew.");
+}
+
+static struct error lacking_error(void) {
+    return error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
 }
 
 static struct error lease_error(void) {
@@ -26,6 +31,15 @@ static bool entry_renew(struct verb *verb, struct pool_entry *entry, int64_t now
     }
     entry->usage.lease_expires_at = now_ms + verb->pool_return.lease_ms;
     return true;
+}
+
+/* A mark with a status code that blocks nobody changes nothing: a journal need not be told. */
+static bool return_changes(const struct pool *pool, const struct verb *verb) {
+    const struct mark_outcome *outcome = &verb->pool_return.outcome;
+    const struct status_codes *extra = verb->pool_return.extra_codes;
+    return verb->pool_return.kind != RETURN_MARK || outcome->kind != MARK_STATUS_CODE ||
+           status_codes_have(&pool->policy.blocked_status_codes, outcome->status_code) ||
+           (extra && status_codes_have(extra, outcome->status_code));
 }
 
 /* What the verb does to the entry. */
@@ -48,6 +62,7 @@ static void entry_return(struct visit *visit, struct verb *verb, struct pool_ent
         break;
     }
     if (was_retired) visit_note_retired(visit, entry);
+    if (return_changes(visit->pool, verb)) stage_usage(visit->context, entry, 0);
     verb->is_found = true;
     verb->usage = entry->usage;
     visit_settle(visit, entry);
@@ -72,18 +87,23 @@ static struct record *record_seen(struct context *context, struct namespace *nam
 }
 
 void verb_return(struct context *context, struct verb *verb, struct namespace *namespace) {
-    verb->error = error_make(ERROR_NONE, NULL);
+    verb->error = stage_reserve(context, 0) ? error_make(ERROR_NONE, NULL) : lacking_error();
     verb->is_found = false;
     verb->depends_on = 0;
+    if (verb->error.code) return;
     uint64_t hash = namespace ? id_hash(context->engine, namespace, verb->id) : 0;
     struct record *record = record_seen(context, namespace, hash, verb->id);
     struct bytes name = record ? record_group(record, GROUP_POOL) : BYTES_ABSENT;
     struct visit visit;
-    if (!name.data || !visit_begin(&visit, context, namespace, name, false)) return;
+    if (!name.data || !visit_begin(&visit, context, namespace, name, false)) {
+        verb->depends_on = version_newest(context);
+        return;
+    }
     struct pool_entry *entry = pool_entry_of(visit.pool, hash, record->version);
     if (entry && !entry->is_reserved && !entry->is_forgotten && !visit.pool->is_dropped)
         entry_return(&visit, verb, entry);
-    verb->depends_on = record->version;
+    verb->depends_on = verb->is_found || verb->error.code ? record->version : version_newest(context);
+    if (entry && entry->told > verb->depends_on) verb->depends_on = entry->told;
     visit_end(&visit);
 }
 
@@ -107,6 +127,7 @@ static void change_policy(struct visit *visit, const struct pool_policy_change *
     assert(visit->context->engine->pool_policy_apply);
     visit->context->engine->pool_policy_apply(&pool->policy, change);
     pool->has_policy = true;
+    stage_pool(visit->context, pool);
     for (uint32_t i = 0; i < pool->chain_count; i++)
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(visit, entry);
 }
@@ -122,15 +143,20 @@ static bool configure_begin(struct visit *visit, struct context *context, struct
 /* Changes the policy. False: the namespace was dropped meanwhile. */
 static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct visit visit;
+    if (!stage_reserve(context, 0)) {
+        verb->error = lacking_error();
+        return true;
+    }
     if (!configure_begin(&visit, context, namespace, verb->configure.group_name)) {
         if (namespace_is_dropped(namespace)) return false;
-        verb->error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");
+        verb->error = lacking_error();
         return true;
     }
     bool is_dropped = visit.pool->is_dropped;
     if (!is_dropped) {
         change_policy(&visit, verb->configure.pool_change);
         answer_state(verb, visit.pool);
+        verb->depends_on = version_newest(context);
     }
     visit_end(&visit);
     return !is_dropped;
@@ -141,9 +167,11 @@ void verb_configure_pool(struct context *context, struct verb *verb, struct name
     verb->pool_state = (struct pool_state){0};
     if (!verb->configure.pool_change) {
         struct visit visit;
-        if (!namespace || !visit_begin(&visit, context, namespace, verb->configure.group_name, false)) return;
-        if (!visit.pool->is_dropped) answer_state(verb, visit.pool);
-        visit_end(&visit);
+        if (namespace && visit_begin(&visit, context, namespace, verb->configure.group_name, false)) {
+            if (!visit.pool->is_dropped) answer_state(verb, visit.pool);
+            visit_end(&visit);
+        }
+        verb->depends_on = version_newest(context); /* on how all its sessions are */
         return;
     }
     do {

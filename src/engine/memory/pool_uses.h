@@ -37,4 +37,16 @@ uint64_t uses_last_open(const struct uses *uses);
 
 void uses_fini(struct uses *uses, struct slab *slab);
 
+/* ---- for the log: what stands in the window */
+
+/* Whether any is open or without a mark. If not, the window need not be kept. */
+bool uses_are_of_interest(const struct uses *uses);
+uint32_t uses_words(const struct uses *uses);
+uint64_t *uses_open_words(const struct uses *uses);
+uint64_t *uses_unmarked_words(const struct uses *uses);
+/* Fills uses that are all zero: with that last number, and a window that begins behind `first` of so many words of open
+ * ones and as many of unmarked ones (a power of two; 0: none of either). False where memory is lacking. */
+bool uses_restore(struct uses *uses, struct slab *slab, unsigned arena, uint64_t handed, uint64_t first, uint32_t words,
+                  const void *bits);
+
 #endif

@@ -1,6 +1,7 @@
 /* See pool_visit.h; and what is due in pools, which loop 0 works off in time. */
 #include "engine/memory/pool_visit.h"
 #include "base/check.h"
+#include "engine/memory/stage.h"
 
 #define CHAINS_MIN 4
 
@@ -55,6 +56,12 @@ static struct pool *table_put(struct context *context, struct pool_table *table,
     table->count++;
     atomic_fetch_add(&engine->pool_count, 1);
     return pool;
+}
+
+struct pool *pool_make(struct context *context, const struct group_key *key) {
+    struct pool_table *table = &shard_of(context->engine, key->hash)->pools;
+    struct pool *pool = table_get(table, key);
+    return pool ? pool : table_put(context, table, key);
 }
 
 /* Frees the pool if nothing is left of it. */
@@ -151,6 +158,15 @@ struct record *visit_look(struct visit *visit, struct pool_entry *entry) {
     return entry->is_alive ? record : NULL;
 }
 
+void visit_hand_out(struct visit *visit, struct pool_entry *entry, int64_t lease_ms, struct pool_pick *pick) {
+    struct context *context = visit->context;
+    uint64_t version = lease_ms > 0 || stage_is_wanted(context) ? version_take(context) : 0;
+    entry_hand_out(visit_memory(visit), visit->pool, entry, lease_ms, version, context->now_ms,
+                   visit_retention_ms(visit), pick);
+    stage_usage(context, entry, version);
+    pick->told = entry->told;
+}
+
 void visit_note_retired(struct visit *visit, const struct pool_entry *entry) {
     struct record *record = entry_record(visit->context->engine, visit->pool, entry);
     counter_add(&visit->context->loop->counters.retired, 1);
@@ -159,6 +175,7 @@ void visit_note_retired(struct visit *visit, const struct pool_entry *entry) {
 
 void visit_note_forgotten(struct visit *visit, struct pool_entry *entry) {
     entry->is_forgotten = true;
+    stage_usage(visit->context, entry, 0);
     visit->forgotten[visit->forgotten_count++] =
         (struct visit_note){entry->hash, atomic_load(&entry->version), entry->usage.retired_at};
 }
@@ -169,17 +186,23 @@ static bool entry_is_forgotten(struct visit *visit, const struct pool_entry *ent
     return retired_at && entry->is_alive && forgotten_at <= visit->context->now_ms && forgotten_at < entry->deadline;
 }
 
-/* All that is due for one entry. A deadline behind the end of its retention does not come any more, however late
- * somebody looks. */
+/* Ends the entry's lease if its time is over, and was before that moment. A journal is told, although it follows from
+ * the time: what the pool's policy says at that moment goes into it. */
+static void visit_end_lease(struct visit *visit, struct pool_entry *entry, int64_t before) {
+    int64_t ended_at = entry->usage.lease_expires_at;
+    if (!ended_at || ended_at > visit->context->now_ms || ended_at >= before) return;
+    counter_add(&visit->context->loop->counters.lease_expired, 1);
+    if (entry_end_lease(visit->pool, entry, ended_at)) visit_note_retired(visit, entry);
+    if (stage_takes_touches(visit->context)) stage_usage(visit->context, entry, 0);
+}
+
+/* All that is due for one entry, in the order of its moments. A deadline behind the end of its retention does not come
+ * any more, however late somebody looks. */
 static void visit_due(struct visit *visit, struct pool_entry *entry) {
-    struct usage *usage = &entry->usage;
-    int64_t now_ms = visit->context->now_ms;
-    if (entry->is_kept && entry->deadline <= now_ms && !entry_is_forgotten(visit, entry)) visit_look(visit, entry);
-    if (entry_is_leased(entry) && usage->lease_expires_at <= now_ms) {
-        int64_t ended_at = usage->lease_expires_at;
-        counter_add(&visit->context->loop->counters.lease_expired, 1);
-        if (entry_end_lease(visit->pool, entry, ended_at)) visit_note_retired(visit, entry);
-    }
+    visit_end_lease(visit, entry, entry->is_kept ? entry->deadline : INT64_MAX);
+    if (entry->is_kept && entry->deadline <= visit->context->now_ms && !entry_is_forgotten(visit, entry))
+        visit_look(visit, entry);
+    visit_end_lease(visit, entry, INT64_MAX);
     if (entry_is_forgotten(visit, entry)) visit_note_forgotten(visit, entry);
     visit_settle(visit, entry);
 }
@@ -335,6 +358,7 @@ static bool table_work(struct context *context, struct pool_table *table, int64_
         visit_work(&visit);
         *budget -= VISIT_BATCH;
         visit_end(&visit);
+        if (!context->engine->recovery) stage_relieve(context->engine, context->loop);
     }
     return false;
 }

@@ -39,16 +39,29 @@ static inline struct pool_memory visit_memory(const struct visit *visit) {
     return (struct pool_memory){&visit->context->engine->slab, visit->context->loop->index};
 }
 
+/* The pool of that name, made if there is none; NULL where memory is lacking. Under its table's lock, or in recovery.
+ */
+struct pool *pool_make(struct context *context, const struct group_key *key);
+
 int64_t visit_retention_ms(const struct visit *visit);
 /* entry_settle at the visit's moment. */
 void visit_settle(struct visit *visit, struct pool_entry *entry);
 /* Looks at the entry's record, and notes whether it is alive and when to look again. NULL: there is none, or it is
  * dead. The record is valid until the turn ends. */
 struct record *visit_look(struct visit *visit, struct pool_entry *entry);
+/* Hands the entry out (entry_hand_out); a journal is told. */
+void visit_hand_out(struct visit *visit, struct pool_entry *entry, int64_t lease_ms, struct pool_pick *pick);
 /* The session was retired: that is told. */
 void visit_note_retired(struct visit *visit, const struct pool_entry *entry);
 /* Marks the entry as one whose record has to be taken out. */
 void visit_note_forgotten(struct visit *visit, struct pool_entry *entry);
+
+/* What a session starts with that comes with no usage of its own. */
+static inline struct usage usage_of_policy(const struct pool_policy *policy) {
+    return (struct usage){.max_usage_count = policy->max_usage_count,
+                          .max_error_score = policy->max_error_score,
+                          .error_score_decrement = policy->error_score_decrement};
+}
 
 /* ---- pool_wait.c */
 

@@ -4,6 +4,12 @@
  * under the shard's lock, because a store without it would be lost to a set that publishes its copy at that moment. */
 #include "engine/memory/stage.h"
 
+/* The usage of what was read, where it is in a pool; the answer depends on it too. */
+static void verb_add_usage(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
+    uint64_t told = session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
+    if (told > verb->depends_on) verb->depends_on = told;
+}
+
 static void verb_answer(struct verb *verb, bool is_found, uint64_t depends_on) {
     verb->is_found = is_found;
     verb->depends_on = depends_on;
@@ -77,9 +83,8 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     }
     if (!verb->get.is_touch) {
         bool is_found = session_read(context, namespace, hash, verb->id, verb->get.include_dead, &verb->session);
-        if (is_found && verb->session.pool.data)
-            session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
         verb_answer(verb, is_found, is_found ? verb->session.version : 0);
+        if (is_found && verb->session.pool.data) verb_add_usage(context, verb, namespace, hash);
         return;
     }
     bool include_dead = verb->get.include_dead;
@@ -90,8 +95,8 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     /* An alias may be read, not written: its target is not touched through it. */
     if (sight.record && sight.judged == JUDGED_ALIAS)
         is_found = alias_view(context, namespace, sight.record, &verb->session);
-    if (is_found && verb->session.pool.data) session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
     verb_answer(verb, is_found, is_found ? verb->session.version : sight.version);
+    if (is_found && verb->session.pool.data) verb_add_usage(context, verb, namespace, hash);
 }
 
 void verb_touch(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
@@ -105,7 +110,7 @@ void verb_touch(struct context *context, struct verb *verb, struct namespace *na
     case PRESENCE_ALIVE:
         verb->is_found = true;
         verb->session = sight.view;
-        session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
+        verb_add_usage(context, verb, namespace, hash);
         return;
     case PRESENCE_DEAD:
         verb->error = error_make(ERROR_GONE, "The session is no longer alive and a touch cannot bring it back; make a "

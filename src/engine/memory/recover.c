@@ -1,9 +1,10 @@
 /* The end of recovery: from records alone to an engine that is as if it had never been closed. See apply.h.
  *
- * One walk over all tables: what is out of date goes, the rest is counted, armed and entered into its groups. Nothing
- * is told to the journal or to watchers: all of it follows from what was told before, and from the time. */
+ * One walk over all tables: what is out of date goes, the rest is counted, armed and entered into its groups and its
+ * pool. Nothing is told to the journal or to watchers: all of it follows from what was told before, and from the time.
+ * Only what is due in pools is worked off as ever, once everything stands, and told with the first turn. */
 #include "engine/memory/apply.h"
-#include "engine/memory/pool_effect.h"
+#include "engine/memory/pool_recover.h"
 
 static bool refuse(const char **why, const char *what) {
     *why = what;
@@ -219,6 +220,22 @@ static enum judged raise_judge(struct raising *raising, const struct record *rec
     return judged;
 }
 
+/* The same, and before it what the session's pool has to say: a retired one is forgotten after its retention. */
+static enum judged raise_judge_pooled(struct raising *raising, const struct record *record, int64_t *now_ms,
+                                      struct session *view, uint64_t *tombstone) {
+    struct memory_engine *engine = raising->recovery->engine;
+    const struct terms *terms = record_terms(engine, record);
+    int64_t retired_at;
+    record_view_life(record, terms, record_active(record), view);
+    switch (pool_judge(raising->recovery, record, id_hash(engine, terms->namespace, record_id(record)), view,
+                       &retired_at)) {
+    case POOL_JUDGED_GONE: *tombstone = version_of_moment(retired_at); return JUDGED_FORGOTTEN;
+    case POOL_JUDGED_DUE: return JUDGED_ALIVE;
+    case POOL_JUDGED_NOTHING: break;
+    }
+    return raise_judge(raising, record, now_ms, view, tombstone);
+}
+
 /* Judges one record. *due_at is lowered to when it is due again. False where memory is lacking. */
 static bool raise_record(struct raising *raising, struct record *record, _Atomic uint64_t *slot, int64_t *due_at) {
     struct memory_engine *engine = raising->recovery->engine;
@@ -230,7 +247,8 @@ static bool raise_record(struct raising *raising, struct record *record, _Atomic
         raise_away(raising, record, slot);
         return true;
     }
-    enum judged judged = raise_judge(raising, record, &now_ms, &view, &tombstone);
+    bool is_pooled = record_more(record) & RECORD_MORE_POOL && !record_is_alias(record);
+    enum judged judged = (is_pooled ? raise_judge_pooled : raise_judge)(raising, record, &now_ms, &view, &tombstone);
     if (judged == JUDGED_FORGOTTEN) return raise_forgotten(raising, record, slot, tombstone);
     if (judged == JUDGED_DEAD && status_is_living(view.status)) raise_expired(raising, record, &view);
     raising->counts->sessions += judged == JUDGED_ALIVE;
@@ -238,7 +256,9 @@ static bool raise_record(struct raising *raising, struct record *record, _Atomic
     record_count_in(&raising->recovery->context, record);
     int64_t record_due_at = record_due(engine, record, judged, &view, now_ms);
     if (record_due_at < *due_at) *due_at = record_due_at;
-    return !record_has_groups(record) || enter_groups(raising, namespace, record);
+    if (record_has_groups(record) && !enter_groups(raising, namespace, record)) return false;
+    return !is_pooled || pool_restore_entry(raising->recovery, record, id_hash(engine, namespace, record_id(record)),
+                                            judged == JUDGED_ALIVE, record_due_at, raising->counts);
 }
 
 static void records_prefetch(const struct shard *shard, uint32_t bucket) {
@@ -286,19 +306,21 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     recovery->context.now_ms = now_ms;
     engine_set_clock(engine, now_ms);
     for (size_t i = 0; i < recovery->touch_count; i++) recovery_touch(engine, &recovery->touches[i]);
+    /* Nobody is to be woken: in the end each loop looks at once what it has to wait for. */
+    for (unsigned i = 0; i < engine->loop_count; i++) atomic_store(&engine->loops[i].wake_at, INT64_MIN);
     if (!namespaces_add(recovery, now_ms)) return refuse(why, recovery_lacks_memory);
+    if (!pools_restore(recovery)) return refuse(why, recovery_lacks_memory);
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         raising.shard = &engine->shards[i];
         if (!raise_shard(&raising)) return refuse(why, recovery_lacks_memory);
     }
     clients_restore(recovery, counts);
-    if (!pools_recovered(recovery, counts)) return refuse(why, recovery_lacks_memory);
     version_pass(engine, recovery->version);
+    pools_recovered(recovery, counts);
     counts->effects = recovery->effects;
     counts->namespaces = atomic_load(&engine->registry.count);
     counts->version = recovery->version;
     recovery_close(engine);
-    /* Each loop looks at once what it has to wait for. */
     for (unsigned i = 0; i < engine->loop_count; i++) atomic_store(&engine->loops[i].wake_at, now_ms);
     reclaim_poll(&engine->reclaim, 0);
     return true;

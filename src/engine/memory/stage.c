@@ -1,5 +1,6 @@
 /* See stage.h. */
 #include "engine/memory/stage.h"
+#include "engine/memory/pool_effect.h"
 
 bool stage_reserve(struct context *context, size_t bytes) {
     if (!stage_is_wanted(context)) return true;
@@ -29,6 +30,17 @@ uint64_t memory_appended(struct engine *self) {
     return appended;
 }
 
+/* Takes whole effects off the front, as many as one append may have; there are some. */
+static struct bytes stage_next(struct bytes *effects) {
+    size_t size = effects->size;
+    if (size > 2 * JOURNAL_APPEND_BYTES)
+        for (size = 0; size < JOURNAL_APPEND_BYTES && size < effects->size;)
+            size += effect_size(bytes_of(effects->data + size, effects->size - size));
+    struct bytes next = bytes_of(effects->data, size);
+    *effects = bytes_of(effects->data + size, effects->size - size);
+    return next;
+}
+
 void stage_append(struct memory_engine *engine, struct loop *loop) {
     struct journal *journal = engine->journal;
     struct buf *staged = &loop->staged;
@@ -38,7 +50,8 @@ void stage_append(struct memory_engine *engine, struct loop *loop) {
         return;
     }
     if (staged->size) {
-        journal->append(journal, loop->index, buf_bytes(staged));
+        struct bytes effects = buf_bytes(staged);
+        while (effects.size) journal->append(journal, loop->index, stage_next(&effects));
         buf_clear(staged);
         if (staged->capacity > 4 * JOURNAL_APPEND_BYTES) buf_fini(staged);
     }
@@ -167,4 +180,25 @@ void stage_client(struct context *context, struct group *group) {
     group_client(group)->version = version_take(context);
     client_effect(group, &effect);
     effect_write_client(stage_buf(context), &effect);
+}
+
+/* ---- pools */
+
+void stage_pool(struct context *context, struct pool *pool) {
+    if (!stage_is_wanted(context)) return;
+    struct buf encoded = BUF_EMPTY;
+    context->engine->pool_policy_encode(&encoded, &pool->policy);
+    if (encoded.is_failed) stage_buf(context)->is_failed = true;
+    pool->told = version_take(context);
+    effect_write_pool(stage_buf(context), &(struct effect_pool){.namespace = pool->namespace->key,
+                                                                .version = pool->told,
+                                                                .name = pool_name(pool),
+                                                                .policy = buf_bytes(&encoded)});
+    buf_fini(&encoded);
+}
+
+void stage_usage(struct context *context, struct pool_entry *entry, uint64_t version) {
+    if (!stage_is_wanted(context)) return;
+    entry->told = version ? version : version_take(context);
+    effect_write_usage(stage_buf(context), entry);
 }

@@ -55,6 +55,7 @@ static inline bool stage_takes_touches(const struct context *context) {
     const struct journal *journal = context->engine->journal;
     return journal && atomic_load_explicit(&((struct journal *)journal)->state, memory_order_relaxed) == JOURNAL_OPEN;
 }
+
 /* Of the record of that version; its last_active_at is what the touch made of it. */
 void stage_touch(struct context *context, uint64_t hash, uint64_t version, int64_t last_active_at);
 /* A namespace as it is, under the registry's lock, with the version of the change; 0: takes one. */
@@ -63,6 +64,11 @@ void stage_namespace(struct context *context, struct namespace *namespace, uint6
 uint64_t stage_drop(struct context *context, const struct namespace *namespace);
 /* A client as it is, with a version of its own, under its table's lock. */
 void stage_client(struct context *context, struct group *group);
+/* A pool's own fields, and one of its entries, as they are, with a version of their own, under its table's lock. The
+ * entry that begins a life is told before the session that it belongs to. `version`: one that was just taken; 0: takes
+ * one. */
+void stage_pool(struct context *context, struct pool *pool);
+void stage_usage(struct context *context, struct pool_entry *entry, uint64_t version);
 
 /* What stage_namespace and the preamble write; the registry's lock. `scratch` takes the encoded policy. */
 void namespace_effect(const struct memory_engine *engine, const struct namespace *namespace, struct buf *scratch,

@@ -177,20 +177,19 @@ static enum step update_replace(struct context *context, struct update *update, 
         return update_fail(update, attempt, no_memory);
     }
     attempt_release(attempt);
-    if (stage_is_wanted(context)) {
-        stage_put(context, fresh);
-        clients_note_entered(context, update->namespace, places);
-    }
-    places_settle(update->namespace, places);
     bool enters_pool = places->pool_entry != NULL;
     /* As it enters: who waits may be handed it before the answer is written. */
     if (enters_pool && update->usage && attempt->draft.usage) {
         *update->usage = *attempt->draft.usage;
         update->has_usage = true;
     }
-    if (enters_pool)
-        pool_confirm(context, places);
-    else if (record_more(fresh) & RECORD_MORE_POOL)
+    if (enters_pool) pool_confirm(context, places);
+    if (stage_is_wanted(context)) {
+        stage_put(context, fresh);
+        clients_note_entered(context, update->namespace, places);
+    }
+    places_settle(update->namespace, places);
+    if (!enters_pool && record_more(fresh) & RECORD_MORE_POOL)
         pool_note(context, update->namespace, update->hash, fresh);
     if (old) {
         if (record_has_groups(old)) groups_leave(context, update->namespace, update->hash, old, leaves);
@@ -219,11 +218,13 @@ static enum step update_remove(struct context *context, struct update *update, s
     attempt_release(attempt);
     if (stage_is_wanted(context)) stage_remove(context, update->namespace, version, update->id);
     *update->session = attempt->sight.view;
-    if (update->usage) session_add_usage(context, update->namespace, update->hash, update->session, update->usage);
+    uint64_t told = 0;
+    if (update->usage)
+        told = session_add_usage(context, update->namespace, update->hash, update->session, update->usage);
     record_leave_groups(context, update->hash, record);
     record_retire(context, record);
     update->is_found = true;
-    update->depends_on = version;
+    update->depends_on = told > version ? told : version;
     return STEP_DONE;
 }
 
@@ -336,6 +337,7 @@ void verb_update(struct context *context, struct verb *verb, struct namespace *n
                             .usage = &verb->usage,
                             .session = &verb->session};
     struct pool_policy pool_policy;
+    uint64_t told = 0;
     if (verb->update.pool.data && context->engine->pool_session_make) {
         pool_policy_read(context, namespace, verb->update.pool, &pool_policy);
         context->pool_policy = &pool_policy;
@@ -345,11 +347,11 @@ void verb_update(struct context *context, struct verb *verb, struct namespace *n
     if (update.has_usage)
         update.session->usage = update.usage;
     else if (update.is_found && update.outcome != OUTCOME_REMOVE && update.session->pool.data)
-        session_add_usage(context, update.namespace, update.hash, update.session, update.usage);
+        told = session_add_usage(context, update.namespace, update.hash, update.session, update.usage);
     verb->error = update.error;
     verb->outcome = update.outcome;
     verb->is_found = update.is_found;
-    verb->depends_on = update.depends_on;
+    verb->depends_on = told > update.depends_on ? told : update.depends_on;
 }
 
 /* ---- ending one of a group */
