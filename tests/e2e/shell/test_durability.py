@@ -101,6 +101,28 @@ class Restart(DurabilityTest):
         process.wait_for_log("event=recovered sessions=4")
         self.assert_ends_well(process)
 
+    def test_keeps_pools_with_their_usage_leases_and_policies(self):
+        process, client = self.kept()
+        client.call("pool.configure", "web", "proxies", {"max_pool_size": 2, "max_usage_count": 50})
+        one = client.call("pool.acquire", "web", "proxies", {"lease_ms": 3_600_000})
+        client.call("pool.mark", "web", one["id"], "good", {"use": one["use"]})
+        client.call("pool.acquire", "web", "proxies", {"lease_ms": 3_600_000})
+        before = client.call("pool.state", "web", "proxies")
+        info = client.call("pool.info", "web", "proxies")
+        for end in (self.assert_ends_well, lambda process: process.process.kill() or process.process.wait()):
+            end(process)
+            process, client = self.kept()
+            self.assertEqual(client.call("pool.state", "web", "proxies"), before)
+            self.assertEqual(client.call("pool.info", "web", "proxies"), info)
+            with self.assertRaises(Refused) as refusal:
+                client.call("pool.acquire", "web", "proxies", {})
+            self.assertEqual(refusal.exception.code, "EXHAUSTED")
+        client.call("pool.renew", "web", one["id"], {"fence": one["fence"], "lease_ms": 10_000})
+        client.call("pool.release", "web", one["id"], {"use": one["use"]})
+        two = client.call("pool.acquire", "web", "proxies", {})
+        self.assertEqual(two["id"], one["id"])
+        self.assertGreater(two["use"], one["use"])
+
     def test_goes_on_over_many_restarts_and_kills(self):
         for number in range(6):
             process, client = self.kept(level=LEVELS[number % 2])
