@@ -86,7 +86,7 @@ static struct reading reading_of(struct play *play, const char *text) {
 
 /* Watches, acquires that wait, remembered answers, a connection's namespace and the server's counters. */
 static bool ends_with_process(const char *text) {
-    static const char *const words[] = {"watch.start", "wait_ms", "op_id", "server.", "pool"};
+    static const char *const words[] = {"watch.start", "wait_ms", "op_id", "server.", "\"ask\""};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
         if (strstr(text, words[i])) return true;
     return false;
