@@ -2,8 +2,8 @@
  * model alone. Every answer, every grant to who waits, all counts and each session's usage have to be the
  * same. Strategies that pick by chance are left out; fences and the numbers of hand-outs are compared by whether they
  * are given, not by their values: how many were taken back unseen is nobody's business. In two of three runs the engine
- * ends now and then, and another one goes on that was made from what it told its journal, also after a while: nobody
- * may notice.
+ * ends now and then, and another one goes on that was made from what it told its journal, or from a snapshot that was
+ * made between the steps and what it told since, also after a while: nobody may notice.
  *
  *     pool_pair [seeds [first [tell]]]    tell: what came of each step */
 #include "base/prng.h"
@@ -40,7 +40,7 @@ static struct prng prng;
 static int64_t now_ms;
 static uint64_t waiting_count, usable_count, held_count;
 static unsigned wait_count, step;
-static uint64_t seed, acquired, granted, compared, restarts;
+static uint64_t seed, acquired, granted, compared, restarts, snapshots;
 static struct kept_journal kept; /* of the engine under test */
 static struct prng restart_prng;
 static bool nobody_is_there; /* to take an answer */
@@ -532,6 +532,14 @@ static void restart(void) {
     sides[0].engine->vtable->enter(sides[0].engine, 0);
 }
 
+static void walk(void) {
+    struct engine *engine = sides[0].engine;
+    engine->vtable->leave(engine, 0);
+    kept_walk(&kept, engine, &restart_prng, now_ms);
+    engine->vtable->enter(engine, 0);
+    snapshots += kept.cursor.is_done;
+}
+
 static void compare_pools(void) {
     struct verb verbs[2], verb = verb_of(VERB_CONFIGURE, NULL);
     enum submit_state states[2];
@@ -608,6 +616,7 @@ static void run(void) {
         if (!is_parted) advance();
         if (is_parted) break;
         compare_pools();
+        if (is_restarting() && prng_happens(&restart_prng, 1, 3)) walk();
         if (is_restarting() && !waiting_count && !held_count && prng_happens(&restart_prng, 1, 12)) {
             restart();
             compare_pools();
@@ -631,9 +640,9 @@ int main(int argc, char **argv) {
     uint64_t seeds = argc > 1 ? strtoull(argv[1], NULL, 10) : 200, first = argc > 2 ? strtoull(argv[2], NULL, 10) : 1;
     tells = argc > 3;
     for (seed = first; seed < first + seeds; seed++) run();
-    printf("%llu seeds: %llu hand-outs, %llu grants to who waited, %llu comparisons, %llu restarts; %u ended at a free "
-           "choice\n",
+    printf("%llu seeds: %llu hand-outs, %llu grants to who waited, %llu comparisons, %llu restarts, %llu snapshots; "
+           "%u ended at a free choice\n",
            (unsigned long long)seeds, (unsigned long long)acquired, (unsigned long long)granted,
-           (unsigned long long)compared, (unsigned long long)restarts, parted_count);
+           (unsigned long long)compared, (unsigned long long)restarts, (unsigned long long)snapshots, parted_count);
     return parted_count > 2 + seeds / 1000; /* it is rare, or something else parts them */
 }

@@ -20,8 +20,8 @@
  *                name text8
  *     TOMBSTONE  hash u64, version u64
  *     SNAPSHOT   version u64: all that changed up to it stands before this effect, as it is or gone. Of what is read
- *                later nothing up to that version counts any more but TOUCH and DROP: loops append in any order, so the
- *                log behind a snapshot may tell of a session whose end stood in the log before it
+ *                later nothing up to that version counts any more but TOUCH, DROP, POOL and USAGE: loops append in
+ *                any order, so the log behind a snapshot may tell of a session whose end stood in the log before it
  *     POOL and USAGE stand in pool_effect.h.
  *
  * A namespace is named by its key (namespace.h), a random number that no two ever share; a hash is that of an id in its

@@ -1,8 +1,6 @@
 /* See pool_effect.h. */
 #include "engine/memory/pool_effect.h"
 
-#include <math.h>
-
 enum {
     USAGE_SPENT = 1 << 0,
     USAGE_FORGOTTEN = 1 << 1,
@@ -28,6 +26,7 @@ _Static_assert(sizeof(struct usage_head) == 81, "the head of a USAGE as pool_eff
 
 #define TURN_MAX  (UINT64_C(1) << 63)
 #define COUNT_MAX (UINT64_C(1) << 62) /* of uses and marks: far from where they would overflow */
+#define SCORE_MAX 0x1p62
 
 /* ---- writing */
 
@@ -108,7 +107,7 @@ static double take_f64(struct effect_cursor *cursor) {
     uint64_t bits = effect_take_u64(cursor);
     double value;
     memcpy(&value, &bits, sizeof(value));
-    if (!isfinite(value) || value < 0) cursor->is_short = true;
+    if (!(value >= 0 && value <= SCORE_MAX)) cursor->is_short = true; /* NaN too */
     return value;
 }
 

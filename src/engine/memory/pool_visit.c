@@ -31,7 +31,7 @@ static bool table_grow(struct pool_memory memory, struct pool_table *table) {
     return true;
 }
 
-static struct pool *table_get(const struct pool_table *table, const struct group_key *key) {
+struct pool *pool_find(const struct pool_table *table, const struct group_key *key) {
     if (!table->capacity) return NULL;
     struct pool *pool = table->chains[chain_at(table, key->hash)];
     while (pool &&
@@ -60,7 +60,7 @@ static struct pool *table_put(struct context *context, struct pool_table *table,
 
 struct pool *pool_make(struct context *context, const struct group_key *key) {
     struct pool_table *table = &shard_of(context->engine, key->hash)->pools;
-    struct pool *pool = table_get(table, key);
+    struct pool *pool = pool_find(table, key);
     return pool ? pool : table_put(context, table, key);
 }
 
@@ -254,7 +254,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
     struct shard *shard = shard_of(engine, note->hash);
     for (;;) {
         table_take(context, table);
-        struct pool *pool = table_get(table, key);
+        struct pool *pool = pool_find(table, key);
         struct pool_entry *entry = pool ? pool_entry_of(pool, note->hash, note->version) : NULL;
         struct record *record = entry && entry->is_forgotten ? entry_record(engine, pool, entry) : NULL;
         lock_release(&table->lock);
@@ -300,7 +300,7 @@ bool visit_begin(struct visit *visit, struct context *context, struct namespace 
     struct pool_table *table = &shard_of(context->engine, key.hash)->pools;
     for (;;) {
         table_take(context, table);
-        struct pool *pool = table_get(table, &key);
+        struct pool *pool = pool_find(table, &key);
         bool is_lacking = false;
         /* Under the lock: who drops the namespace takes its pools out afterwards. */
         if (!pool && makes && !namespace_is_dropped(namespace)) {

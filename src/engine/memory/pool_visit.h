@@ -39,6 +39,12 @@ static inline struct pool_memory visit_memory(const struct visit *visit) {
     return (struct pool_memory){&visit->context->engine->slab, visit->context->loop->index};
 }
 
+/* The pool of that name; NULL: there is none. And a chain of the table: that of all whose hash, mixed, ends with these
+ * bits. Under the table's lock. */
+struct pool *pool_find(const struct pool_table *table, const struct group_key *key);
+static inline const struct pool *pool_chain(const struct pool_table *table, uint32_t bits) {
+    return table->capacity ? table->chains[bits & (table->capacity - 1)] : NULL;
+}
 /* The pool of that name, made if there is none; NULL where memory is lacking. Under its table's lock, or in recovery.
  */
 struct pool *pool_make(struct context *context, const struct group_key *key);

@@ -1,15 +1,18 @@
 /* The walk of a snapshot: all that the engine holds as effects, a part with each call. See engine.h.
  *
  * It runs beside the loops, as a reader of its own. Records are read without a lock, some hundred in a turn, so that
- * what it keeps from being freed is little; tombstones and clients are copied under the lock of their set, some dozen
- * at a time. Between two turns tables grow and shrink, so a place in them is a place in the order of hashes: all that
- * stands before it was told. What is told twice is told the same, or newer.
+ * what it keeps from being freed is little; tombstones, clients and pools are copied under the lock of their set, some
+ * dozen at a time, and the usage of a pool's session under its pool's, along with its record. Between two turns tables
+ * grow and shrink, so a place in them is a place in the order of hashes: all that stands before it was told. What is
+ * told twice is told the same, or newer.
  *
  * A change takes its version and is made under one lock. The walk looks up the newest version first and passes each
  * lock after that, so it meets all changes up to that version, and what they took away is not there: it says so at its
  * end (EFFECT_SNAPSHOT). What changes afterwards is told to the journal after that, by whoever changes it, so it does
  * not matter whether the walk meets it. */
 #include "engine/memory/snapshot.h"
+#include "engine/memory/pool_effect.h"
+#include "engine/memory/pool_visit.h"
 #include "engine/memory/stage.h"
 
 #define TURN_RECORDS     256 /* records and buckets that one turn looks at */
@@ -17,7 +20,7 @@
 #define POSITIONS_END    (UINT64_C(1) << 32) /* of clients: of hashes read backwards */
 #define PREFETCHED_BYTES 256
 
-enum part { PART_NAMESPACES, PART_RECORDS, PART_TOMBSTONES, PART_CLIENTS, PART_COUNT };
+enum part { PART_NAMESPACES, PART_RECORDS, PART_TOMBSTONES, PART_CLIENTS, PART_POOLS, PART_COUNT };
 
 struct walk {
     struct memory_engine *engine;
@@ -32,6 +35,20 @@ static bool walk_is_full(const struct walk *walk) {
 
 /* ---- records */
 
+/* A session's usage in its pool stands before it. One that nobody was told of is about to be told to the journal. */
+static void usage_write(struct walk *walk, const struct record *record, struct namespace *namespace) {
+    struct memory_engine *engine = walk->engine;
+    struct group_key key = group_key_of(engine, namespace, GROUP_POOL, record_group(record, GROUP_POOL));
+    struct pool_table *table = &shard_of(engine, key.hash)->pools;
+    uint64_t hash = id_hash(engine, namespace, record_id(record));
+    env_point(engine->env);
+    lock_take(&table->lock);
+    const struct pool *pool = pool_find(table, &key);
+    const struct pool_entry *entry = pool ? pool_entry_of(pool, hash, record->version) : NULL;
+    if (entry && entry->told) effect_write_usage(walk->out, entry);
+    lock_release(&table->lock);
+}
+
 /* All of one bucket; answers how many. */
 static unsigned bucket_write(struct walk *walk, struct table_walk *at) {
     struct memory_engine *engine = walk->engine;
@@ -41,7 +58,9 @@ static unsigned bucket_write(struct walk *walk, struct table_walk *at) {
         for (size_t offset = 0; offset < PREFETCHED_BYTES; offset += 64) __builtin_prefetch(record + offset);
     for (struct record *record; (record = table_walk_next(at)); count++) {
         const struct terms *terms = record_terms(engine, record);
-        if (!namespace_is_dropped(terms->namespace)) effect_write_put(walk->out, terms->namespace->key, record, terms);
+        if (namespace_is_dropped(terms->namespace)) continue;
+        if (record_more(record) & RECORD_MORE_POOL) usage_write(walk, record, terms->namespace);
+        effect_write_put(walk->out, terms->namespace->key, record, terms);
     }
     return count;
 }
@@ -112,14 +131,39 @@ static bool clients_write(struct walk *walk, struct shard *shard) {
     return position >= POSITIONS_END;
 }
 
+/* ---- pools */
+
+static void pool_write(struct walk *walk, const struct pool *pool) {
+    struct buf encoded = BUF_EMPTY;
+    if (pool->is_dropped || !pool->told) return;
+    pool_effect_write(walk->engine, pool, &encoded, walk->out);
+    buf_fini(&encoded);
+}
+
+static bool pools_write(struct walk *walk, struct shard *shard) {
+    struct pool_table *table = &shard->pools;
+    uint64_t position = walk->cursor->is_inside ? walk->cursor->position : 0;
+    env_point(walk->engine->env);
+    lock_take(&table->lock);
+    uint64_t run = table->capacity ? POSITIONS_END / table->capacity : POSITIONS_END;
+    for (unsigned i = 0; i < LOCKED_HOMES && position < POSITIONS_END; i++, position = (position / run + 1) * run)
+        for (const struct pool *pool = pool_chain(table, bits_reversed((uint32_t)position)); pool; pool = pool->next)
+            pool_write(walk, pool);
+    lock_release(&table->lock);
+    walk->cursor->position = position;
+    return position >= POSITIONS_END;
+}
+
 /* ---- all of it */
 
 typedef bool (*part_write)(struct walk *walk, struct shard *shard);
 
 /* One turn. */
 static void walk_turn(struct walk *walk) {
-    static const part_write writers[PART_COUNT] = {
-        [PART_RECORDS] = records_write, [PART_TOMBSTONES] = tombstones_write, [PART_CLIENTS] = clients_write};
+    static const part_write writers[PART_COUNT] = {[PART_RECORDS] = records_write,
+                                                   [PART_TOMBSTONES] = tombstones_write,
+                                                   [PART_CLIENTS] = clients_write,
+                                                   [PART_POOLS] = pools_write};
     struct snapshot_cursor *cursor = walk->cursor;
     if (cursor->part == PART_NAMESPACES) {
         cursor->covered = atomic_load(&walk->engine->last_version);

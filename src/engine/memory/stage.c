@@ -184,16 +184,22 @@ void stage_client(struct context *context, struct group *group) {
 
 /* ---- pools */
 
+void pool_effect_write(const struct memory_engine *engine, const struct pool *pool, struct buf *scratch,
+                       struct buf *out) {
+    buf_clear(scratch);
+    engine->pool_policy_encode(scratch, &pool->policy);
+    if (scratch->is_failed) out->is_failed = true;
+    effect_write_pool(out, &(struct effect_pool){.namespace = pool->namespace->key,
+                                                 .version = pool->told,
+                                                 .name = pool_name(pool),
+                                                 .policy = buf_bytes(scratch)});
+}
+
 void stage_pool(struct context *context, struct pool *pool) {
     if (!stage_is_wanted(context)) return;
     struct buf encoded = BUF_EMPTY;
-    context->engine->pool_policy_encode(&encoded, &pool->policy);
-    if (encoded.is_failed) stage_buf(context)->is_failed = true;
     pool->told = version_take(context);
-    effect_write_pool(stage_buf(context), &(struct effect_pool){.namespace = pool->namespace->key,
-                                                                .version = pool->told,
-                                                                .name = pool_name(pool),
-                                                                .policy = buf_bytes(&encoded)});
+    pool_effect_write(context->engine, pool, &encoded, stage_buf(context));
     buf_fini(&encoded);
 }
 

@@ -78,6 +78,11 @@ void namespace_effect(const struct memory_engine *engine, const struct namespace
 void namespaces_write(struct memory_engine *engine, struct buf *out);
 void client_effect(struct group *group, struct effect_client *out);
 
+/* Appends the effect of a pool's own fields, with the version that it was told with; its table's lock. `scratch` takes
+ * the encoded policy. */
+void pool_effect_write(const struct memory_engine *engine, const struct pool *pool, struct buf *scratch,
+                       struct buf *out);
+
 uint64_t memory_appended(struct engine *self);
 void memory_preamble(struct engine *self, struct buf *out);
 
