@@ -25,6 +25,8 @@ static void on_interrupt(int signal_number) {
 static const char *const store_cells =
     AT_THREE_DEPTHS("get") "," AT_THREE_DEPTHS("get_touch") "," AT_THREE_DEPTHS("set") "," AT_THREE_DEPTHS("mix");
 static const char *const auth_cells = AT_THREE_DEPTHS("auth") ",validate:16,rotate:16,login:16";
+/* What has to be kept, alone and with reads between. */
+static const char *const kept_cells = "set:1,set:16,mix:16,get:16";
 /* A pool of one size against one a hundred times as large: what a hand-out costs must not tell them apart. */
 static const char *const pool_cells = AT_THREE_DEPTHS("scrape@1000") ",scrape@100000:16,acquire@1000:16,"
                                                                      "acquire@100000:16,mark@1000:16,mark@100000:16";
@@ -35,7 +37,7 @@ static const char *cells_of(const struct options *options, char *text, size_t si
     if (options->cells) return options->cells;
     if (strcmp(options->workload, "auth") == 0) return auth_cells;
     if (strcmp(options->workload, "scrape") == 0) return pool_cells;
-    if (!options->only) return store_cells;
+    if (!options->only) return strcmp(options->durability, "none") == 0 ? store_cells : kept_cells;
     const struct workload *workload = workload_find(options->only);
     const char *name = options->only;
     if (workload->family == FAMILY_POOL)
@@ -100,16 +102,27 @@ const char *cell_title(const struct cell *cell) {
 
 /* ---- servers */
 
-static bool start_contender(struct comparison *comparison, const char *name) {
+static void name_contender(struct contender *contender, const struct server_recipe *recipe) {
+    *contender = (struct contender){.server = recipe->name, .level = recipe->level};
+    bool is_none = recipe->level == LEVEL_NONE;
+    snprintf(contender->name, sizeof contender->name, "%s%s%s", recipe->name, is_none ? "" : "/",
+             is_none ? "" : level_names[recipe->level]);
+}
+
+static bool start_contender(struct comparison *comparison, const char *name, enum level level) {
     struct contender *contender = &comparison->contenders[comparison->contender_count];
     struct server_recipe recipe;
     char problem[PROBLEM_BYTES];
     const struct options *options = comparison->options;
-    if (comparison->contender_count == CONTENDERS_MAX || !recipe_find(&recipe, name, options)) {
+    if (comparison->contender_count == CONTENDERS_MAX || !recipe_find(&recipe, name, level, options)) {
         fprintf(stderr, "sessiond-bench: --servers takes sessiond, redis, memcached and ceiling, not '%s'\n", name);
         return false;
     }
-    *contender = (struct contender){.name = recipe.name};
+    name_contender(contender, &recipe);
+    if (!recipe.is_level_possible) {
+        fprintf(stderr, "sessiond-bench: %s is left out at %s: it keeps nothing on disk\n", name, level_names[level]);
+        return true;
+    }
     if (!program_exists(recipe.path)) {
         fprintf(stderr, "sessiond-bench: %s is left out: there is no program %s\n", name, recipe.path);
         return true;
@@ -125,11 +138,24 @@ static bool start_contender(struct comparison *comparison, const char *name) {
                        contender->process.pid, options, false);
 }
 
-static bool start_contenders(struct comparison *comparison) {
+static bool start_at(struct comparison *comparison, enum level level) {
     char list[256];
     snprintf(list, sizeof list, "%s", comparison->options->servers);
     for (char *rest = list, *name; (name = strsep(&rest, ","));)
-        if (!start_contender(comparison, name)) return false;
+        if (!start_contender(comparison, name, level)) return false;
+    return true;
+}
+
+static bool start_contenders(struct comparison *comparison) {
+    char list[64];
+    const struct options *options = comparison->options;
+    enum level level = LEVEL_NONE;
+    snprintf(list, sizeof list, "%s", options->durability);
+    for (char *rest = list, *name; (name = strsep(&rest, ","));)
+        if (!level_find(name, &level) || !start_at(comparison, level)) return false;
+    if (strcmp(options->durability, "none") != 0 && scratch_is_memory(options->scratch))
+        fprintf(stderr, "sessiond-bench: %s is memory, where a sync costs nothing; --scratch names another directory\n",
+                options->scratch);
     return comparison->contender_count > 0;
 }
 
@@ -160,7 +186,7 @@ static bool load_sessions(struct comparison *comparison, struct contender *conte
         contender->load_cpu_ns = run_cpu_per_operation_ns(&result);
     }
     if (is_fine && !(comparison->options->is_quiet && workload->family == FAMILY_POOL))
-        fprintf(stderr, "%-10s %s: %llu sessions loaded in %.1f s\n", contender->name, contender->process.version,
+        fprintf(stderr, "%-17s %s: %llu sessions loaded in %.1f s\n", contender->name, contender->process.version,
                 (unsigned long long)count, (double)result.tally.elapsed_ns / 1e9);
     if (!is_fine) fprintf(stderr, "sessiond-bench: loading %s failed: %s\n", contender->name, result.problem);
     run_result_fini(&result);
@@ -187,7 +213,7 @@ static bool load_contender(struct comparison *comparison, struct contender *cont
     uint64_t count = comparison->plan.session_count;
     if (is_ceiling(contender)) return true;
     if ((auth && !can_play(comparison, contender, auth)) || (pool && !can_play(comparison, contender, pool)))
-        fprintf(stderr, "%-10s is left out where tokens or pools are measured: it has no such operations\n",
+        fprintf(stderr, "%-17s is left out where tokens or pools are measured: it has no such operations\n",
                 contender->name);
     if (store && !load_sessions(comparison, contender, store, count)) return false;
     if (!auth || !can_play(comparison, contender, auth)) return true;

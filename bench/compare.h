@@ -6,10 +6,12 @@
 #include "report.h"
 #include "spawn.h"
 
-enum { CELLS_MAX = 64, ROUNDS_MAX = 64, CONTENDERS_MAX = SERVER_NAMES_MAX };
+enum { CELLS_MAX = 64, ROUNDS_MAX = 64, CONTENDERS_MAX = SERVER_NAMES_MAX * LEVEL_COUNT };
 
 struct contender {
-    const char *name;
+    char name[32];      /* of the server, and its level where that is not none: "redis/everysec" */
+    const char *server; /* its name alone */
+    enum level level;
     bool is_running;
     struct server_process process;
     struct target target;
@@ -64,6 +66,10 @@ bool summarize_cell(const struct comparison *comparison, const struct cell *cell
 /* How many times as much CPU time one contender takes as another in a cell: the median of the rounds' own ratios, since
  * what was measured one after the other shares the machine's mood. 0 where no round has both. */
 double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other);
+/* The same of operations a second. */
+double compare_rates(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other);
+/* Whether the two are told of together: all of one level, and a server with itself at none. */
+bool are_compared(const struct comparison *comparison, unsigned contender, unsigned other);
 
 /* "workload, depth D, C connections", with the pool's size where there is one; valid until the next call. */
 const char *cell_title(const struct cell *cell);

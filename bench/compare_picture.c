@@ -12,7 +12,7 @@ static const char *colour_of(const char *name) {
         const char *name, *colour;
     } colours[] = {{"sessiond", "#1668b8"}, {"redis", "#c0492b"}, {"memcached", "#1a8a5a"}, {"ceiling", "#9a9a9a"}};
     for (unsigned i = 0; i < sizeof colours / sizeof *colours; i++)
-        if (strcmp(colours[i].name, name) == 0) return colours[i].colour;
+        if (strncmp(colours[i].name, name, strlen(colours[i].name)) == 0) return colours[i].colour;
     return "#8a5fb0";
 }
 

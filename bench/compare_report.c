@@ -64,22 +64,39 @@ bool summarize_cell(const struct comparison *comparison, const struct cell *cell
     return true;
 }
 
+/* The rounds' own ratios of the member at `place`. */
 static struct column pair_ratios(const struct comparison *comparison, const struct sample *left,
-                                 const struct sample *right, bool is_quiet_only) {
+                                 const struct sample *right, size_t place, bool is_quiet_only) {
     struct column column = {.count = 0};
     for (unsigned i = 0; i < comparison->rounds; i++) {
-        bool is_usable = left[i].is_taken && right[i].is_taken && right[i].cpu_ns > 0;
+        bool is_usable = left[i].is_taken && right[i].is_taken;
         if (is_quiet_only && (left[i].is_disturbed || right[i].is_disturbed)) is_usable = false;
-        if (is_usable) column.values[column.count++] = left[i].cpu_ns / right[i].cpu_ns;
+        double over = *(const double *)((const char *)&left[i] + place);
+        double under = *(const double *)((const char *)&right[i] + place);
+        if (is_usable && under > 0) column.values[column.count++] = over / under;
     }
     return column;
 }
 
-double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other) {
-    const struct sample *left = cell->samples[contender], *right = cell->samples[other];
-    struct column ratios = pair_ratios(comparison, left, right, true);
-    if (ratios.count == 0) ratios = pair_ratios(comparison, left, right, false);
+static double median_ratio(const struct comparison *comparison, const struct sample *left, const struct sample *right,
+                           size_t place) {
+    struct column ratios = pair_ratios(comparison, left, right, place, true);
+    if (ratios.count == 0) ratios = pair_ratios(comparison, left, right, place, false);
     return ratios.count ? median(&ratios) : 0;
+}
+
+double compare_pair(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other) {
+    return median_ratio(comparison, cell->samples[contender], cell->samples[other], offsetof(struct sample, cpu_ns));
+}
+
+double compare_rates(const struct comparison *comparison, const struct cell *cell, unsigned contender, unsigned other) {
+    return median_ratio(comparison, cell->samples[contender], cell->samples[other], offsetof(struct sample, rate));
+}
+
+bool are_compared(const struct comparison *comparison, unsigned contender, unsigned other) {
+    const struct contender *left = &comparison->contenders[contender], *right = &comparison->contenders[other];
+    bool is_less_kept = strcmp(left->server, right->server) == 0 && right->level == LEVEL_NONE;
+    return contender != other && (left->level == right->level || is_less_kept);
 }
 
 static void text_line(const struct comparison *comparison, const struct cell *cell, unsigned contender, FILE *out) {
@@ -87,12 +104,15 @@ static void text_line(const struct comparison *comparison, const struct cell *ce
     if (!summarize_cell(comparison, cell, contender, &summary)) return;
     char spread[40];
     snprintf(spread, sizeof spread, "%.0f-%.0f", summary.cpu_min_ns, summary.cpu_max_ns);
-    fprintf(out, "  %-10s %8.0f ns  %-13s %9.0f/s %9.1f %9.1f %6.0f %6.0f ", comparison->contenders[contender].name,
+    fprintf(out, "  %-17s %8.0f ns  %-13s %9.0f/s %9.1f %9.1f %6.0f %6.0f ", comparison->contenders[contender].name,
             summary.cpu_ns, spread, summary.rate, summary.p50_us, summary.p99_us, 100 * summary.server_share,
             100 * summary.generator_share);
     for (unsigned i = 0; i < comparison->contender_count; i++) {
-        double ratio = i == contender ? 0 : compare_pair(comparison, cell, contender, i);
-        if (ratio > 0) fprintf(out, " %.2f x %s", ratio, comparison->contenders[i].name);
+        double ratio = are_compared(comparison, contender, i) ? compare_pair(comparison, cell, contender, i) : 0;
+        if (ratio <= 0) continue;
+        fprintf(out, " %.2f x %s", ratio, comparison->contenders[i].name);
+        if (comparison->contenders[i].level != LEVEL_NONE)
+            fprintf(out, " (rate %.2f x)", compare_rates(comparison, cell, contender, i));
     }
     if (summary.disturbed) fprintf(out, "  (%u of %u rounds disturbed)", summary.disturbed, summary.rounds);
     fputc('\n', out);
@@ -101,10 +121,8 @@ static void text_line(const struct comparison *comparison, const struct cell *ce
 /* How many times as much a contender takes in one cell as in another: the median of the rounds' own ratios. */
 static double compare_cells(const struct comparison *comparison, unsigned contender, const struct cell *cell,
                             const struct cell *other) {
-    const struct sample *left = cell->samples[contender], *right = other->samples[contender];
-    struct column ratios = pair_ratios(comparison, left, right, true);
-    if (ratios.count == 0) ratios = pair_ratios(comparison, left, right, false);
-    return ratios.count ? median(&ratios) : 0;
+    return median_ratio(comparison, cell->samples[contender], other->samples[contender],
+                        offsetof(struct sample, cpu_ns));
 }
 
 static bool is_larger_pool(const struct cell *cell, const struct cell *other) {
@@ -140,7 +158,7 @@ static void text_memory(const struct comparison *comparison, FILE *out) {
     for (unsigned i = 0; i < comparison->contender_count; i++) {
         const struct contender *contender = &comparison->contenders[i];
         if (!contender->memory.is_known) continue;
-        fprintf(out, "  %-10s %8.1f bytes   (%.1f MiB empty, %.1f MiB loaded)  %.0f ns\n", contender->name,
+        fprintf(out, "  %-17s %8.1f bytes   (%.1f MiB empty, %.1f MiB loaded)  %.0f ns\n", contender->name,
                 contender->memory.overhead_bytes, (double)contender->memory.empty_bytes / 1048576,
                 (double)contender->memory.loaded_bytes / 1048576, contender->load_cpu_ns);
     }
@@ -148,11 +166,11 @@ static void text_memory(const struct comparison *comparison, FILE *out) {
 
 void comparison_text(const struct comparison *comparison, FILE *out) {
     for (unsigned i = 0; i < comparison->contender_count; i++)
-        fprintf(out, "%-10s %s\n", comparison->contenders[i].name, comparison->contenders[i].process.version);
+        fprintf(out, "%-17s %s\n", comparison->contenders[i].name, comparison->contenders[i].process.version);
     fprintf(out, "%llu sessions of %llu bytes, %u rounds; CPU of the server per operation: median, extremes\n",
             (unsigned long long)comparison->plan.session_count, (unsigned long long)comparison->options->value_bytes,
             comparison->rounds);
-    fprintf(out, "  %-10s %11s  %-13s %11s %9s %9s %6s %6s  %s\n", "", "CPU", "extremes", "rate", "p50 us", "p99 us",
+    fprintf(out, "  %-17s %11s  %-13s %11s %9s %9s %6s %6s  %s\n", "", "CPU", "extremes", "rate", "p50 us", "p99 us",
             "srv %", "gen %", "CPU against the others");
     for (unsigned i = 0; i < comparison->cell_count; i++) {
         const struct cell *cell = &comparison->cells[i];
@@ -185,6 +203,17 @@ static void json_sample(struct json *json, const struct sample *sample) {
     json_close(json, '}');
 }
 
+static void json_ratios(struct json *json, const struct comparison *comparison, const struct cell *cell,
+                        unsigned contender, const char *name,
+                        double (*compare)(const struct comparison *, const struct cell *, unsigned, unsigned)) {
+    json_object(json, name);
+    for (unsigned i = 0; i < comparison->contender_count; i++) {
+        double ratio = are_compared(comparison, contender, i) ? compare(comparison, cell, contender, i) : 0;
+        if (ratio > 0) json_number(json, comparison->contenders[i].name, ratio);
+    }
+    json_close(json, '}');
+}
+
 static void json_server(struct json *json, const struct comparison *comparison, const struct cell *cell,
                         unsigned contender) {
     struct summary summary;
@@ -198,12 +227,8 @@ static void json_server(struct json *json, const struct comparison *comparison, 
     json_number(json, "p99.9_us", summary.p999_us);
     json_count(json, "rounds", summary.rounds);
     json_count(json, "rounds_disturbed", summary.disturbed);
-    json_object(json, "cpu_against");
-    for (unsigned i = 0; i < comparison->contender_count; i++) {
-        double ratio = i == contender ? 0 : compare_pair(comparison, cell, contender, i);
-        if (ratio > 0) json_number(json, comparison->contenders[i].name, ratio);
-    }
-    json_close(json, '}');
+    json_ratios(json, comparison, cell, contender, "cpu_against", compare_pair);
+    json_ratios(json, comparison, cell, contender, "rate_against", compare_rates);
     json_array(json, "samples");
     for (unsigned i = 0; i < comparison->rounds; i++)
         if (cell->samples[contender][i].is_taken) json_sample(json, &cell->samples[contender][i]);
@@ -233,6 +258,8 @@ void comparison_json(const void *context, FILE *out) {
     json_count(&json, "rounds", comparison->rounds);
     json_number(&json, "duration_s", (double)comparison->plan.duration_ns / 1e9);
     json_bool(&json, "pinned", comparison->is_pinned);
+    json_text(&json, "durability", comparison->options->durability);
+    json_bool(&json, "compaction", comparison->options->compacts);
     json_contenders(&json, comparison);
     json_array(&json, "cells");
     for (unsigned i = 0; i < comparison->cell_count; i++) {

@@ -110,7 +110,11 @@ static int run_spawned(const struct options *options, const struct driver *drive
     struct server_recipe recipe;
     char problem[PROBLEM_BYTES];
     bool is_pinned = core_count() > 1;
-    recipe_find(&recipe, driver == &driver_echo ? "ceiling" : driver->name, options);
+    recipe_find(&recipe, driver == &driver_echo ? "ceiling" : driver->name, options_level(options), options);
+    if (!recipe.is_level_possible) {
+        fprintf(stderr, "sessiond-bench: %s keeps nothing on disk; it takes --durability none only\n", driver->name);
+        return 2;
+    }
     if (!server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
         fprintf(stderr, "sessiond-bench: %s\n", problem);
         return 1;

@@ -6,7 +6,8 @@
 #include <stdint.h>
 
 struct process_sample {
-    uint64_t cpu_ns;  /* user and system time of all its living threads, from the scheduler's own clock */
+    uint64_t cpu_ns;  /* user and system time of all its living threads, from the scheduler's own clock, and of its
+                         children, those that ended as coarse ticks */
     uint64_t wait_ns; /* that they could have run but had no core */
     uint64_t user_ticks, system_ticks; /* the same time as coarse ticks, to tell user from system */
     uint64_t rss_bytes;

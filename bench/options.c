@@ -80,6 +80,13 @@ static const struct option_row rows[] = {
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
      "compare: workload:depth or workload:depth:connections, with commas; workload@N for a pool of N sessions"},
     {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST", "compare: which of sessiond,redis,memcached,ceiling"},
+    {"durability", OPTION_TEXT, PLACE(durability), 0, 0, "LIST",
+     "none, everysec or always, of servers that are started (default none); compare takes several, with commas, and "
+     "starts each server once for each"},
+    {"scratch", OPTION_TEXT, PLACE(scratch), 0, 0, "DIR",
+     "where servers that keep their data get a directory, which is removed at the end (default /var/tmp)"},
+    {"compaction", OPTION_FLAG, PLACE(compacts), 0, 0, NULL,
+     "let them write all anew when their logs have grown, as they do by default; else logs only grow"},
     {"retries", OPTION_COUNT, PLACE(retries), 0, 100, "N",
      "compare: how often a disturbed measurement is repeated (default 2)"},
     {"server-core", OPTION_COUNT, PLACE(server_core), 0, 1023, "N",
@@ -103,6 +110,8 @@ static const struct options defaults = {
     .max_usage_count = 50,
     .watchers = 100,
     .servers = "sessiond,redis,memcached,ceiling",
+    .durability = "none",
+    .scratch = "/var/tmp",
     .redis = "redis-server",
     .memcached = "memcached",
     .connections = 50,
@@ -166,10 +175,29 @@ static const char *check_only(const struct options *options) {
     return "--only is validate, rotate or login with --workload auth, acquire or mark with --workload scrape";
 }
 
+static const char *check_durability(const struct options *options) {
+    char list[64];
+    enum level level;
+    const char *problem = "--durability is none, everysec or always, or several of them with commas";
+    if ((size_t)snprintf(list, sizeof list, "%s", options->durability) >= sizeof list) return problem;
+    for (char *rest = list, *name; (name = strsep(&rest, ","));)
+        if (!level_find(name, &level)) return problem;
+    return NULL;
+}
+
+enum level options_level(const struct options *options) {
+    char first[16];
+    enum level level = LEVEL_NONE;
+    snprintf(first, sizeof first, "%.*s", (int)strcspn(options->durability, ","), options->durability);
+    level_find(first, &level);
+    return level;
+}
+
 static bool check_together(const struct options *options, FILE *err) {
     static const char *const strategies[] = {"random",     "round_robin",       "least_recent",
                                              "least_used", "use_until_failure", NULL};
     const char *problem = check_only(options);
+    if (!problem) problem = check_durability(options);
     if (!is_one_of(options->strategy, strategies))
         problem = "--strategy is random, round_robin, least_recent, least_used or use_until_failure";
     if (options->check_every & (options->check_every - 1)) problem = "--check-every must be a power of two, or 0";

@@ -2,8 +2,8 @@
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "spawn.h"
+
 #include <stdio.h>
 
 struct options {
@@ -11,16 +11,21 @@ struct options {
     const char *server, *address, *workload, *keys, *window, *namespace_name;
     const char *json, *hgrm, *svg, *html;
     const char *only, *strategy; /* workload auth or scrape */
+    const char *durability, *scratch;
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
     uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms, watchers;
     double duration_s, warmup_s, rate, expire_in_s, observe_s;
     bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
+    bool compacts;
 };
 
 /* Fills in the defaults and then what argv says, from argv[1] on. False with a sentence on `err` for what is no option
  * or has an impossible value. */
 bool options_parse(struct options *options, int argc, char **argv, FILE *err);
+
+/* The first of the levels in --durability. */
+enum level options_level(const struct options *options);
 
 void options_help(FILE *out);
 

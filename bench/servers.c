@@ -1,9 +1,10 @@
-/* How each server is started to be measured: one thread, nothing on disk, loopback, enough memory that nothing is
- * evicted. Everything else is left as its makers set it. See spawn.h. */
+/* How each server is started to be measured: one thread, loopback, enough memory that nothing is evicted, and on disk
+ * what the level asks for. Everything else is left as its makers set it. See spawn.h. */
 #define _GNU_SOURCE
 #include "options.h"
 #include "spawn.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,16 +12,72 @@
 /* Connections above what the largest cell opens. */
 #define CONNECTIONS "20000"
 
-static const char *const sessiond_arguments[] = {
-    "--bind", "127.0.0.1",         "--port",    "0", "--threads", "1", "--durability",
-    "none",   "--max-connections", CONNECTIONS, NULL};
-static const char *const redis_arguments[] = {
-    "--port", "PORT",        "--bind", "127.0.0.1",    "--save",    "",  "--appendonly", "no", "--io-threads",
-    "1",      "--daemonize", "no",     "--maxclients", CONNECTIONS, NULL};
+const char *const level_names[LEVEL_COUNT] = {"none", "everysec", "always"};
+
+bool level_find(const char *name, enum level *level) {
+    for (unsigned i = 0; i < LEVEL_COUNT; i++) {
+        if (strcmp(level_names[i], name) != 0) continue;
+        *level = (enum level)i;
+        return true;
+    }
+    return false;
+}
+
+/* A part of a command line, ending with NULL. */
+typedef const char *const part[];
+
+static part sessiond_parts = {"--bind",    "127.0.0.1",    "--port", "0", "--threads", "1", "--max-connections",
+                              CONNECTIONS, "--durability", NULL};
+static part redis_parts = {"--port", "PORT",        "--bind", "127.0.0.1",    "--save",    "",  "--io-threads",
+                           "1",      "--daemonize", "no",     "--maxclients", CONNECTIONS, NULL};
 /* memcached refuses to run as root without being told who to be; anyone else ignores -u. */
-static const char *const memcached_arguments[] = {"-p", "PORT", "-l", "127.0.0.1", "-U", "0",    "-t", "1",
-                                                  "-m", "4096", "-c", CONNECTIONS, "-u", "root", NULL};
-static const char *const ceiling_arguments[] = {NULL};
+static part memcached_parts = {"-p", "PORT", "-l", "127.0.0.1", "-U", "0",    "-t", "1",
+                               "-m", "4096", "-c", CONNECTIONS, "-u", "root", NULL};
+
+static part sessiond_kept = {"--data-dir", "DIRECTORY", NULL};
+static part redis_lost = {"--appendonly", "no", NULL};
+static part redis_kept = {"--dir", "DIRECTORY", "--appendonly", "yes", "--appendfsync", NULL};
+/* Each goes on with its log: what writing everything anew costs is measured by itself. */
+static part sessiond_uncompacted = {"--snapshot-interval", "0", "--snapshot-log-size", "0", NULL};
+static part redis_uncompacted = {"--auto-aof-rewrite-percentage", "0", NULL};
+
+void recipe_add(struct server_recipe *recipe, const char *argument) {
+    unsigned count = 0;
+    while (recipe->arguments[count]) count++;
+    assert(count + 1 < ARGUMENTS_MAX);
+    recipe->arguments[count] = argument;
+}
+
+static void recipe_add_all(struct server_recipe *recipe, const char *const *arguments) {
+    while (*arguments) recipe_add(recipe, *arguments++);
+}
+
+static void add_sessiond(struct server_recipe *recipe, bool compacts) {
+    recipe->is_level_possible = true;
+    recipe_add_all(recipe, sessiond_parts);
+    recipe_add(recipe, level_names[recipe->level]);
+    if (recipe->level == LEVEL_NONE) return;
+    recipe_add_all(recipe, sessiond_kept);
+    if (!compacts) recipe_add_all(recipe, sessiond_uncompacted);
+}
+
+static void add_redis(struct server_recipe *recipe, bool compacts) {
+    recipe->is_level_possible = true;
+    recipe_add_all(recipe, redis_parts);
+    recipe_add_all(recipe, recipe->level == LEVEL_NONE ? redis_lost : redis_kept);
+    if (recipe->level == LEVEL_NONE) return;
+    recipe_add(recipe, level_names[recipe->level]);
+    if (!compacts) recipe_add_all(recipe, redis_uncompacted);
+}
+
+static void add_memcached(struct server_recipe *recipe, bool compacts) {
+    (void)compacts;
+    recipe_add_all(recipe, memcached_parts);
+}
+
+static void add_nothing(struct server_recipe *recipe, bool compacts) {
+    (void)recipe, (void)compacts;
+}
 
 /* The program of that name in the directory of this one. */
 static const char *beside(const char *name, char *path, size_t size) {
@@ -32,21 +89,30 @@ static const char *beside(const char *name, char *path, size_t size) {
     return path;
 }
 
-bool recipe_find(struct server_recipe *recipe, const char *name, const struct options *options) {
+bool recipe_find(struct server_recipe *recipe, const char *name, enum level level, const struct options *options) {
     static char sessiond_path[4096], ceiling_path[4096];
     const char *sessiond =
         options->sessiond ? options->sessiond : beside("sessiond", sessiond_path, sizeof sessiond_path);
     const char *ceiling =
         options->ceiling ? options->ceiling : beside("sessiond-ceiling", ceiling_path, sizeof ceiling_path);
-    const struct server_recipe recipes[] = {
-        {"sessiond", "sessiond", sessiond, true, sessiond_arguments},
-        {"redis", "redis", options->redis, false, redis_arguments},
-        {"memcached", "memcached", options->memcached, false, memcached_arguments},
-        {"ceiling", "echo", ceiling, true, ceiling_arguments},
-    };
-    for (unsigned i = 0; i < sizeof recipes / sizeof *recipes; i++) {
-        if (strcmp(recipes[i].name, name) != 0) continue;
-        *recipe = recipes[i];
+    const struct {
+        const char *name, *driver, *path;
+        bool says_ready;
+        void (*add)(struct server_recipe *recipe, bool compacts);
+    } servers[] = {{"sessiond", "sessiond", sessiond, true, add_sessiond},
+                   {"redis", "redis", options->redis, false, add_redis},
+                   {"memcached", "memcached", options->memcached, false, add_memcached},
+                   {"ceiling", "echo", ceiling, true, add_nothing}};
+    for (unsigned i = 0; i < sizeof servers / sizeof *servers; i++) {
+        if (strcmp(servers[i].name, name) != 0) continue;
+        *recipe = (struct server_recipe){.name = servers[i].name,
+                                         .driver = servers[i].driver,
+                                         .path = servers[i].path,
+                                         .says_ready = servers[i].says_ready,
+                                         .is_level_possible = level == LEVEL_NONE,
+                                         .level = level,
+                                         .scratch = options->scratch};
+        servers[i].add(recipe, options->compacts);
         return true;
     }
     return false;

@@ -18,8 +18,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { ARGUMENTS_MAX = 32, SAID_BYTES_MAX = 4096 };
-static const uint64_t start_patience_ns = 10000000000u, end_patience_ns = 2000000000u;
+enum { SAID_BYTES_MAX = 4096 };
+static const uint64_t start_patience_ns = 30000000000u, end_patience_ns = 10000000000u;
 
 static void nap_ms(int ms) {
     poll(NULL, 0, ms);
@@ -114,8 +114,10 @@ static void make_arguments(struct server_process *process, const struct server_r
                            char *arguments[ARGUMENTS_MAX]) {
     int count = 0;
     arguments[count++] = (char *)(uintptr_t)recipe->path;
-    for (const char *const *at = recipe->arguments; *at && count + 1 < ARGUMENTS_MAX; at++)
-        arguments[count++] = strcmp(*at, "PORT") == 0 ? port : (char *)(uintptr_t)*at;
+    for (const char *const *at = recipe->arguments; *at && count + 1 < ARGUMENTS_MAX; at++) {
+        bool is_port = strcmp(*at, "PORT") == 0, is_directory = strcmp(*at, "DIRECTORY") == 0;
+        arguments[count++] = is_port ? port : is_directory ? process->directory : (char *)(uintptr_t)*at;
+    }
     arguments[count] = NULL;
     snprintf(process->address, sizeof process->address, "127.0.0.1:%s", port);
 }
@@ -133,10 +135,11 @@ static void ask_version(struct server_process *process, const struct server_reci
     if (fd >= 0) close(fd);
 }
 
-bool server_start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
+/* Everything but the name and the directory, which are set. */
+static bool start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
                   size_t problem_size) {
     char *arguments[ARGUMENTS_MAX], port[16];
-    *process = (struct server_process){.name = recipe->name, .said_fd = memfd_create(recipe->name, MFD_CLOEXEC)};
+    process->said_fd = memfd_create(recipe->name, MFD_CLOEXEC);
     snprintf(port, sizeof port, "%d", free_port());
     make_arguments(process, recipe, port, arguments);
     if (strcmp(recipe->name, "ceiling") != 0) ask_version(process, recipe);
@@ -154,6 +157,21 @@ bool server_start(struct server_process *process, const struct server_recipe *re
     return false;
 }
 
+bool server_start_in(struct server_process *process, const struct server_recipe *recipe, const char *directory,
+                     int core, char *problem, size_t problem_size) {
+    *process = (struct server_process){.name = recipe->name, .said_fd = -1, .is_directory_kept = true};
+    snprintf(process->directory, sizeof process->directory, "%s", directory);
+    return start(process, recipe, core, problem, problem_size);
+}
+
+bool server_start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
+                  size_t problem_size) {
+    *process = (struct server_process){.name = recipe->name, .said_fd = -1};
+    if (recipe->level != LEVEL_NONE && !scratch_make(recipe->scratch, process->directory, problem, problem_size))
+        return false;
+    return start(process, recipe, core, problem, problem_size);
+}
+
 void server_end(struct server_process *process) {
     if (process->pid > 0) {
         uint64_t until_ns = monotonic_ns() + end_patience_ns;
@@ -166,4 +184,6 @@ void server_end(struct server_process *process) {
     }
     if (process->said_fd >= 0) close(process->said_fd);
     process->said_fd = -1;
+    if (!process->is_directory_kept) scratch_remove(process->directory);
+    process->directory[0] = '\0';
 }

@@ -161,7 +161,7 @@ int watch_main(const struct options *options) {
     if (own.depth == 1) own.depth = DEPTH_DEFAULT;
     run.rounds = own.rounds < WATCH_ROUNDS_MAX ? (unsigned)own.rounds : WATCH_ROUNDS_MAX;
     describe_cases(&run);
-    if (!plan_from_options(&run.plan, &own) || !recipe_find(&recipe, "sessiond", &own)) return 2;
+    if (!plan_from_options(&run.plan, &own) || !recipe_find(&recipe, "sessiond", options_level(&own), &own)) return 2;
     if (!server_start(&server, &recipe, is_pinned ? (int)own.server_core : -1, problem, sizeof problem)) {
         fprintf(stderr, "sessiond-bench: %s\n", problem);
         return 1;

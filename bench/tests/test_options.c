@@ -4,6 +4,8 @@
 
 #include <criterion/criterion.h>
 #include <netinet/in.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static bool parse(struct options *options, const char *first, const char *second) {
     char *arguments[] = {(char[]){"sessiond-bench"}, (char *)(uintptr_t)first, (char *)(uintptr_t)second, NULL};
@@ -30,6 +32,57 @@ Test(options, take_thousands_and_millions_and_refuse_the_rest) {
     cr_expect_not(parse(&options, "--strategy", "best"));
     cr_expect(parse(&options, "--strategy", "least_used"));
     cr_expect_not(parse(&options, "--only", "validate"), "the workload is get");
+    cr_expect(parse(&options, NULL, NULL) && options_level(&options) == LEVEL_NONE);
+    cr_expect(parse(&options, "--durability", "always,everysec") && options_level(&options) == LEVEL_ALWAYS);
+    cr_expect_not(parse(&options, "--durability", "sometimes"));
+    cr_expect_not(parse(&options, "--durability", "none,"));
+}
+
+static void read_recipe(struct server_recipe *recipe, const char *name, enum level level, char *line, size_t size) {
+    struct options options;
+    cr_assert(parse(&options, NULL, NULL) && recipe_find(recipe, name, level, &options));
+    line[0] = '\0';
+    for (const char *const *at = recipe->arguments; *at; at++)
+        snprintf(line + strlen(line), size - strlen(line), "%s ", *at);
+}
+
+Test(recipe, keeps_what_the_level_says_and_in_its_own_directory) {
+    struct server_recipe recipe;
+    char line[1024];
+    read_recipe(&recipe, "redis", LEVEL_ALWAYS, line, sizeof line);
+    cr_expect(recipe.is_level_possible && strstr(line, "--dir DIRECTORY --appendonly yes --appendfsync always "));
+    read_recipe(&recipe, "redis", LEVEL_NONE, line, sizeof line);
+    cr_expect(strstr(line, "--appendonly no ") && !strstr(line, "DIRECTORY"));
+    read_recipe(&recipe, "sessiond", LEVEL_EVERYSEC, line, sizeof line);
+    cr_expect(strstr(line, "--durability everysec --data-dir DIRECTORY "));
+    read_recipe(&recipe, "sessiond", LEVEL_NONE, line, sizeof line);
+    cr_expect(strstr(line, "--durability none ") && !strstr(line, "DIRECTORY"));
+    read_recipe(&recipe, "memcached", LEVEL_EVERYSEC, line, sizeof line);
+    cr_expect_not(recipe.is_level_possible);
+    cr_expect_not(recipe_find(&recipe, "nothing", LEVEL_NONE, &(struct options){0}));
+}
+
+static void touch_file(const char *directory, const char *name) {
+    char path[SCRATCH_PATH_MAX + 64];
+    snprintf(path, sizeof path, "%s/%s", directory, name);
+    FILE *file = fopen(path, "w");
+    cr_assert(file);
+    fclose(file);
+}
+
+Test(scratch, is_gone_with_all_in_it) {
+    char path[SCRATCH_PATH_MAX], below[SCRATCH_PATH_MAX + 64], problem[300] = "";
+    cr_assert(scratch_make(".", path, problem, sizeof problem), "%s", problem);
+    snprintf(below, sizeof below, "%s/below", path);
+    cr_assert_eq(mkdir(below, 0700), 0);
+    touch_file(path, "log-1");
+    touch_file(below, "aof");
+    scratch_remove(path);
+    cr_expect_neq(access(path, F_OK), 0);
+    cr_expect_not(scratch_make("./no such directory", path, problem, sizeof problem));
+    cr_expect(path[0] == '\0' && strstr(problem, "--scratch"));
+    scratch_remove(path);
+    cr_expect_eq(access(".", F_OK), 0);
 }
 
 Test(endpoint, reads_addresses_and_paths) {
