@@ -189,6 +189,40 @@ static void story_of_comparing(uint64_t seed) {
     recovery_end(&story.world, &story.kept);
 }
 
+/* One answer, and the same from an engine that lost all that is newer than what it depends on. */
+static void story_ask(struct story *story, enum question question, const char *namespace) {
+    bool is_group = question == ASK_LIST || question == ASK_COUNT;
+    const char *name = any(story, question == ASK_CLIENT ? clients : is_group ? users : ids);
+    struct buf expected = BUF_EMPTY, actual = BUF_EMPTY;
+    struct kept_journal cut;
+    struct recovery_counts counts;
+    struct world world = story->world;
+    char what[128];
+    uint64_t depends_on = recovery_ask(&story->world, question, namespace, name, &expected);
+    CHECK(depends_on <= story->world.engine->vtable->appended(story->world.engine));
+    snprintf(what, sizeof(what), "question %d, %s/%s, depends on %" PRIu64, question, namespace, name, depends_on);
+    recovery_cut(&story->kept, depends_on, &cut);
+    world.engine = recovery_open(&cut, cut.effects.size, NULL, 1, world.now_ms, NULL, &counts);
+    recovery_ask(&world, question, namespace, name, &actual);
+    recovery_compare(&expected, &actual, what);
+    contract_close(&world);
+    buf_fini(&cut.effects);
+    buf_fini(&expected);
+    buf_fini(&actual);
+}
+
+static void story_of_depending(uint64_t seed) {
+    static struct story story;
+    story_begin(&story, seed);
+    for (unsigned step = 0; step < 150; step++) {
+        story_step(&story);
+        if (roll(&story, 3) == 0) contract_advance(&story.world);
+        for (unsigned i = 0; i < 3; i++)
+            story_ask(&story, (enum question)roll(&story, QUESTION_COUNT), any(&story, namespaces));
+    }
+    recovery_end(&story.world, &story.kept);
+}
+
 /* One slice of a snapshot, as whoever makes one asks for it. */
 static void snapshot_slice(struct story *story, struct snapshot_cursor *cursor, struct buf *out) {
     const struct engine_vtable *vtable = story->world.engine->vtable;
@@ -378,6 +412,7 @@ void contract_recovery(uint64_t seed) {
     story_of_comparing(seed);
     story_of_crashing(seed);
     story_of_snapshots(seed);
+    story_of_depending(seed);
 }
 
 void contract_full_journal(void) {

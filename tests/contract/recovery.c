@@ -153,7 +153,7 @@ static void say_id(struct world *world, const char *namespace, const char *id, s
     contract_submit(world, &look);
     struct verb get = contract_get(world, namespace, id, true);
     if (presence == PRESENCE_NONE && !get.is_found) return;
-    say(out, "%s/%s: %d v%" PRIu64, namespace, id, presence, look.depends_on);
+    say(out, "%s/%s: %d", namespace, id, presence);
     if (get.is_found)
         say_session(out, &get.session, world->now_ms);
     else
@@ -220,6 +220,135 @@ void recovery_describe(struct world *world, const struct asked *asked, bool with
             say_client(world, *namespace, *client, asked->is_thinned, out);
         }
     }
+}
+
+/* ---- single questions */
+
+static enum outcome refuse_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    (void)draft;
+    *error = error_make(ERROR_CONFLICT, "no");
+    error->version = input->old ? input->old->version : 0;
+    error->limit = (int64_t)input->presence + 10 * input->policy->touch_after_ms;
+    return OUTCOME_ERROR;
+}
+
+static uint64_t ask_get(struct world *world, const char *namespace, const char *id, bool include_dead,
+                        struct buf *out) {
+    struct verb get = contract_get(world, namespace, id, include_dead);
+    if (get.is_found) say_session(out, &get.session, world->now_ms);
+    return get.depends_on;
+}
+
+static uint64_t ask_rule(struct world *world, const char *namespace, const char *id, bool refuses, struct buf *out) {
+    enum presence presence = PRESENCE_NONE;
+    struct verb verb = verb_of(VERB_UPDATE, namespace, id);
+    verb.update.rule = refuses ? refuse_rule : look_rule;
+    verb.update.arguments = &presence;
+    contract_submit(world, &verb);
+    if (refuses)
+        say(out, "refused v%" PRIu64 " %" PRId64 "\n", verb.error.version, verb.error.limit);
+    else
+        say(out, "presence %d\n", presence);
+    if (verb.is_found) say_session(out, &verb.session, world->now_ms);
+    return verb.depends_on;
+}
+
+/* Only of what is not alive: else the question would change the answer. */
+static uint64_t ask_touch(struct world *world, const char *namespace, const char *id, struct buf *out) {
+    struct verb get = contract_get(world, namespace, id, false);
+    if (get.is_found && bytes_equal(get.session.id, bytes_of_string(id))) return get.depends_on;
+    struct verb verb = contract_touch(world, namespace, id);
+    say(out, "found %d error %d v%" PRIu64 " %d\n", verb.is_found, verb.error.code, verb.error.version,
+        verb.error.status);
+    return verb.depends_on > get.depends_on ? verb.depends_on : get.depends_on;
+}
+
+static bool say_one(void *context, const struct session *session) {
+    if (session)
+        say_session(context, session, 0);
+    else
+        say(context, "none\n");
+    return true;
+}
+
+static uint64_t ask_many(struct world *world, const char *namespace, const char *id, struct buf *out) {
+    uint8_t ids[300] = {0x92, 0xa2, 'n', 'o', 0xd9, (uint8_t)strlen(id)};
+    memcpy(ids + 6, id, strlen(id));
+    struct verb verb = verb_of(VERB_SCAN, namespace, NULL);
+    verb.scan.ids = bytes_of(ids, 6 + strlen(id));
+    verb.scan.limit = 2;
+    verb.scan.each = say_one;
+    verb.scan.context = out;
+    contract_submit(world, &verb);
+    return verb.depends_on;
+}
+
+static uint64_t ask_group(struct world *world, const char *namespace, const char *user, bool lists, struct buf *out) {
+    struct verb verb = verb_of(VERB_SCAN, namespace, NULL);
+    verb.scan.group = GROUP_USER;
+    verb.scan.group_name = bytes_of_string(user);
+    verb.scan.statuses = UINT64_MAX;
+    verb.scan.limit = lists ? 5 : 0;
+    verb.scan.each = lists ? say_one : NULL;
+    verb.scan.context = out;
+    contract_submit(world, &verb);
+    say(out, "total %" PRIu64 "\n", verb.scan_result.total);
+    return verb.depends_on;
+}
+
+static uint64_t ask_client(struct world *world, const char *namespace, const char *client, struct buf *out) {
+    struct verb verb = verb_of(VERB_CONFIGURE, namespace, NULL);
+    verb.configure.group = GROUP_CLIENT;
+    verb.configure.group_name = bytes_of_string(client);
+    contract_submit(world, &verb);
+    say_client(world, namespace, client, true, out);
+    return verb.depends_on;
+}
+
+static uint64_t ask_namespace(struct world *world, const char *namespace, bool lists, struct buf *out) {
+    struct verb verb = verb_of(VERB_CONFIGURE, lists ? NULL : namespace, NULL);
+    verb.configure.each = lists ? say_name : NULL;
+    verb.configure.context = out;
+    contract_submit(world, &verb);
+    if (lists || !verb.is_found) return verb.depends_on;
+    struct buf policy = BUF_EMPTY;
+    codec_write_policy(&policy, verb.namespace_state.policy);
+    say_bytes(out, "policy", buf_bytes(&policy));
+    say(out, " every %" PRId64 "\n", verb.namespace_state.purge_interval_ms);
+    buf_fini(&policy);
+    return verb.depends_on;
+}
+
+uint64_t recovery_ask(struct world *world, enum question question, const char *namespace, const char *name,
+                      struct buf *out) {
+    switch (question) {
+    case ASK_GET: return ask_get(world, namespace, name, false, out);
+    case ASK_GET_DEAD: return ask_get(world, namespace, name, true, out);
+    case ASK_MANY: return ask_many(world, namespace, name, out);
+    case ASK_KEEP: return ask_rule(world, namespace, name, false, out);
+    case ASK_REFUSE: return ask_rule(world, namespace, name, true, out);
+    case ASK_TOUCH_DEAD: return ask_touch(world, namespace, name, out);
+    case ASK_LIST: return ask_group(world, namespace, name, true, out);
+    case ASK_COUNT: return ask_group(world, namespace, name, false, out);
+    case ASK_CLIENT: return ask_client(world, namespace, name, out);
+    case ASK_POLICY: return ask_namespace(world, namespace, false, out);
+    case ASK_NAMES: return ask_namespace(world, namespace, true, out);
+    case QUESTION_COUNT: break;
+    }
+    return 0;
+}
+
+void recovery_cut(const struct kept_journal *kept, uint64_t version, struct kept_journal *out) {
+    struct slices slices = slices_of(buf_bytes(&kept->effects));
+    kept_init(out);
+    for (size_t i = 0; i < slices.count; i++) {
+        uint64_t told = 0;
+        bool is_move = slices.all[i].data[0] == EFFECT_MOVE;
+        if (slices.all[i].data[0] != EFFECT_STORE)
+            memcpy(&told, slices.all[i].data + 5 + (is_move ? 4 : 0) + 8, sizeof(told));
+        if (told <= version) buf_append(&out->effects, slices.all[i].data, slices.all[i].size);
+    }
+    free(slices.all);
 }
 
 void recovery_compare(const struct buf *expected, const struct buf *actual, const char *what) {

@@ -30,6 +30,27 @@ struct asked {
 };
 void recovery_describe(struct world *world, const struct asked *asked, bool with_counts, struct buf *out);
 
+/* Questions about one id of a namespace, one of its users or clients, or itself. */
+enum question {
+    ASK_GET,
+    ASK_GET_DEAD,
+    ASK_MANY,
+    ASK_KEEP,   /* a rule that changes nothing */
+    ASK_REFUSE, /* a rule that refuses */
+    ASK_TOUCH_DEAD,
+    ASK_LIST,
+    ASK_COUNT,
+    ASK_CLIENT,
+    ASK_POLICY,
+    ASK_NAMES,
+    QUESTION_COUNT
+};
+/* Writes the answer as text, and answers which version it depends on. `name`: of the id, user or client. */
+uint64_t recovery_ask(struct world *world, enum question question, const char *namespace, const char *name,
+                      struct buf *out);
+/* Of the effects those that are not newer than `version`. */
+void recovery_cut(const struct kept_journal *kept, uint64_t version, struct kept_journal *out);
+
 /* Fails the test and shows the first line that differs. */
 void recovery_compare(const struct buf *expected, const struct buf *actual, const char *what);
 

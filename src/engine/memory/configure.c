@@ -74,6 +74,8 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
     lock_take(&engine->registry.lock);
     bool is_there = !namespace->is_dropped;
     int64_t retention_ms = namespace_policy(namespace)->retention_ms;
+    /* Until it is told, the floor (stage.h) holds back who waits for this version; then its own takes the place. */
+    if (is_there && stage_is_wanted(context)) atomic_store(&namespace->changed, version_take(context));
     bool is_done = is_there &&
                    (!verb->configure.change || change_policy(context, namespace, verb->configure.change, &verb->error));
     if (is_done && (verb->configure.sets_purging || verb->configure.purge_interval_ms))

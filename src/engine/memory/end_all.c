@@ -26,6 +26,7 @@ static void end_clear(struct context *context, struct verb *verb, struct namespa
     if (!namespace->is_dropped) {
         atomic_fetch_or(&namespace->epoch, EPOCH_RISING);
         uint64_t version = version_take(context);
+        atomic_store(&namespace->changed, version);
         verb->scan_result.total = living_count(namespace);
         for (unsigned status = 0; status < STATUS_END; status++)
             atomic_store(&namespace->pending[status], atomic_load(&namespace->count[status]));
@@ -47,8 +48,9 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
     verb->is_found = !namespace->is_dropped;
     if (verb->is_found) {
         verb->scan_result.total = living_count(namespace);
-        registry_unlink(&engine->registry, namespace);
         verb->depends_on = stage_drop(context, namespace);
+        atomic_store(&engine->registry.dropped, verb->depends_on);
+        registry_unlink(&engine->registry, namespace);
         sweep_request(context, namespace); /* also when it is empty: a write may be on its way into it */
     }
     lock_release(&engine->registry.lock);
@@ -60,6 +62,7 @@ static void end_drop(struct context *context, struct verb *verb, struct namespac
 static uint64_t purge_locked(struct context *context, struct namespace *namespace, uint64_t *count) {
     uint64_t version = version_take(context);
     *count = 0;
+    atomic_store(&namespace->changed, version);
     namespace_note_purge(namespace, version, context->now_ms, context->now_ms);
     stage_namespace(context, namespace, version);
     for (unsigned status = STATUS_NONE + 1; status < STATUS_END; status++) {

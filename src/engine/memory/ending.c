@@ -312,7 +312,7 @@ static void ending_answer(struct context *context, struct ending *ending) {
     verb.is_found = true;
     verb.scan_result.total = ending->total;
     verb.scan_result.is_total_known = true;
-    verb.depends_on = ending->depends_on;
+    verb.depends_on = context->engine->journal ? atomic_load(&context->engine->last_version) : ending->depends_on;
     verb.private[0] = ending->ticket;
     if (context->engine->done) context->engine->done(context->engine->done_context, context->loop->index, &verb);
 }

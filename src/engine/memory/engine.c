@@ -117,12 +117,32 @@ static enum submit_state verb_execute(struct context *context, struct recent *re
     return SUBMIT_DONE;
 }
 
-/* The tombstone of what died by a deadline is dated by that, and bears no version that anybody took: whoever waited for
- * it would wait for the next write. What the answer depends on was taken before it was given. */
+/* Whether an answer depends on more than the sessions in it: on groups, counts, policies, or what a pool has not. */
+static bool verb_is_broad(const struct verb *verb) {
+    if (verb->error.code == ERROR_LIMIT || verb->error.code == ERROR_NO_MEMORY) return true;
+    switch (verb->kind) {
+    case VERB_SCAN: return !verb->scan.ids.data;
+    case VERB_MOVE:
+        if (verb->outcome == OUTCOME_ERROR) return true; /* of the new id perhaps */
+        break;
+    case VERB_GET:
+    case VERB_TOUCH:
+    case VERB_ACQUIRE: /* which know it by themselves */
+    case VERB_RETURN: return false;
+    case VERB_UPDATE: break;
+    default: return true;
+    }
+    return verb->is_found && verb->session.client.data; /* its client was told of it after it */
+}
+
+/* Of what is broad, all that was done so far, and so of what claims more. And the tombstone of what died by a deadline
+ * is dated by that, and bears no version that anybody took: whoever waited for it would wait for the next write. */
 static void verb_depend(struct memory_engine *engine, struct verb *verb) {
-    if (!engine->journal || verb->depends_on <= journal_mark(engine->journal)) return;
+    if (!engine->journal) return;
+    bool is_broad = verb_is_broad(verb);
+    if (!is_broad && verb->depends_on <= journal_mark(engine->journal)) return;
     uint64_t last = atomic_load(&engine->last_version);
-    if (verb->depends_on > last) verb->depends_on = last;
+    if (is_broad || verb->depends_on > last) verb->depends_on = last;
 }
 
 static void memory_submit(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,

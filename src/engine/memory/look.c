@@ -85,6 +85,25 @@ bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64
     return version > atomic_load_explicit(&((struct namespace *)namespace)->tombstone_floor, memory_order_acquire);
 }
 
+uint64_t missing_depends(const struct memory_engine *engine, const struct namespace *namespace, uint64_t hash) {
+    if (!engine->journal) return 0;
+    uint64_t newest = atomic_load_explicit(&((struct memory_engine *)engine)->registry.dropped, memory_order_acquire);
+    if (!namespace) return newest;
+    struct shard *shard = shard_of((struct memory_engine *)engine, hash);
+    depend_on(&newest, atomic_load_explicit(&shard->removed, memory_order_acquire));
+    depend_on(&newest, atomic_load_explicit(&((struct namespace *)namespace)->changed, memory_order_acquire));
+    return newest;
+}
+
+uint64_t sight_depends(const struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
+                       const struct sight *sight) {
+    uint64_t newest = sight->version;
+    if (sight->presence == PRESENCE_ALIVE) return newest;
+    if (sight->record) depend_on(&newest, sight->record->version);
+    depend_on(&newest, missing_depends(engine, namespace, hash));
+    return newest;
+}
+
 /* Judges the record that was found, or looks for a tombstone (under the lock). */
 static void sight_judge(struct context *context, struct namespace *namespace, uint64_t hash, bool is_locked,
                         struct sight *sight) {

@@ -43,6 +43,8 @@ struct shard {
     /* How many tombstones the set has (low half) and how often one was put into it (high half): what a look without the
      * lock at an id that is missing has to know. */
     _Atomic uint64_t tombstone_stamp;
+    /* The newest version of anything that was taken out of the table: what an answer depends on that finds nothing. */
+    _Atomic uint64_t removed;
     struct tombstones tombstones;
     struct group_table groups __attribute__((aligned(64)));
     struct pool_table pools __attribute__((aligned(64)));
@@ -160,6 +162,10 @@ static inline unsigned shard_owner(const struct memory_engine *engine, const str
     return shard->index % engine->loop_count;
 }
 
+static inline void depend_on(uint64_t *depends_on, uint64_t version) {
+    if (version > *depends_on) *depends_on = version;
+}
+
 static inline void shard_take(struct memory_engine *engine, struct shard *shard) {
     env_point(engine->env);
     lock_take(&shard->lock);
@@ -229,6 +235,11 @@ int64_t record_due(const struct memory_engine *engine, const struct record *reco
 struct record *record_find(struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
                            struct bytes id, _Atomic uint64_t **slot);
 
+/* The newest version that decides about what is not there, or not alive, under an id of that hash: of removals in its
+ * shard, of what ends or changes the namespace (NULL: none of that name), and of namespaces that were dropped. 0
+ * without a journal. To be asked after the look. */
+uint64_t missing_depends(const struct memory_engine *engine, const struct namespace *namespace, uint64_t hash);
+
 /* Whether a tombstone of that version still counts. */
 bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms);
 
@@ -242,6 +253,10 @@ struct sight {
     int64_t now_ms;      /* at which it was judged */
     struct session view; /* whole for ALIVE and DEAD */
 };
+
+/* The newest version that what was seen depends on. */
+uint64_t sight_depends(const struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
+                       const struct sight *sight);
 
 /* Looks. Without the lock an id that is found missing is looked at once more under it, unless the shard has no
  * tombstones, had none meanwhile, and is_sure is not asked for. */
@@ -276,6 +291,12 @@ bool shard_place(struct context *context, struct shard *shard, uint64_t hash, co
                  struct record *fresh);
 bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
                    struct record *fresh);
+
+/* Notes the version of a removal before it can be seen. */
+static inline void shard_note_removed(struct shard *shard, uint64_t version) {
+    if (version > atomic_load_explicit(&shard->removed, memory_order_relaxed))
+        atomic_store_explicit(&shard->removed, version, memory_order_release);
+}
 
 /* Takes a record out of its slot, with its counts. Then it leaves its groups, without the lock, and is retired. */
 void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record);
@@ -454,9 +475,9 @@ enum outcome rule_run(struct context *context, const struct namespace *namespace
  * is kept in *birth for further runs. */
 void draft_normalise(struct context *context, const struct sight *old, struct session *draft, struct birth *birth);
 
-/* Reads one without a lock; fills all of `out` if true. */
+/* Reads one without a lock; fills all of `out` if true. *depends_on is raised to what that depends on. */
 bool session_read(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
-                  bool include_dead, struct session *out);
+                  bool include_dead, struct session *out, uint64_t *depends_on);
 
 /* Takes out the entries of a record that was replaced. No lock may be held. */
 void groups_leave(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *old,

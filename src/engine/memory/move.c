@@ -36,12 +36,12 @@ static enum step move_fail(struct move *move, struct error error) {
 static enum step move_keep(struct context *context, struct move *move) {
     bool is_found = move->old.presence == PRESENCE_ALIVE || move->old.presence == PRESENCE_DEAD;
     move->verb->is_found = is_found && move->verb->outcome != OUTCOME_ERROR;
-    move->verb->depends_on = move->old.version;
+    move->verb->depends_on = sight_depends(context->engine, move->namespace, move->old_hash, &move->old);
     if (move->verb->is_found) {
         move->verb->session = move->old.view;
         uint64_t told =
             session_add_usage(context, move->namespace, move->old_hash, &move->verb->session, &move->verb->usage);
-        if (told > move->verb->depends_on) move->verb->depends_on = told;
+        depend_on(&move->verb->depends_on, told);
     }
     return STEP_DONE;
 }
@@ -173,6 +173,7 @@ static enum commit move_commit(struct context *context, struct move *move, struc
         move->alias->version = version;
         shard_place(context, old_shard, move->old_hash, &move->old, move->alias);
     } else {
+        shard_note_removed(old_shard, version);
         shard_bury(context, move->namespace, old_shard, move->old_hash, version);
         shard_remove(context, old_shard, move->old.slot, move->old.record);
         table_trim(&old_shard->table, context->loop->index);

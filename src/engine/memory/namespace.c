@@ -170,13 +170,15 @@ struct namespace *namespace_make(struct context *context, struct bytes name, boo
         *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for another namespace; try again later.");
         return NULL;
     }
-    stage_floor(context); /* before others can find it: what they write into it is not safe before it is told */
+    /* Before others can find it: what they write into it is newer, and not safe before it is told. */
+    uint64_t version = stage_is_wanted(context) ? version_take(context) : 0;
     namespace = registry_make_hashed(registry, context->loop->index, name, hash_ids,
                                      atomic_load(&engine->max_namespaces), error);
     if (!namespace || !stage_is_wanted(context)) return namespace;
     env_point(engine->env);
     lock_take(&registry->lock);
-    if (!namespace->made && !namespace->is_dropped) stage_namespace(context, namespace, 0);
+    /* Also where another loop that came for it has told it: that may be appended later than this loop's floor goes. */
+    if (!namespace->is_dropped) stage_namespace(context, namespace, namespace->made ? 0 : version);
     lock_release(&registry->lock);
     return namespace;
 }

@@ -36,10 +36,11 @@ struct purge {
 };
 
 struct namespace {
-    uint64_t key;                     /* constant; xor'ed into the hash of every id */
-    _Atomic(struct policy *) policy;  /* a slab block, replaced whole */
-    _Atomic uint64_t epoch;           /* records with a version up to this are destroyed */
-    _Atomic uint64_t purge_version;   /* the newest of `purges` */
+    uint64_t key;                    /* constant; xor'ed into the hash of every id */
+    _Atomic(struct policy *) policy; /* a slab block, replaced whole */
+    _Atomic uint64_t epoch;          /* records with a version up to this are destroyed */
+    _Atomic uint64_t purge_version;  /* the newest of `purges` */
+    _Atomic uint64_t changed; /* version of the newest clear, purge or change of its policy, which is seen later */
     _Atomic uint64_t tombstone_floor; /* ends up to this version were past their tombstone_ms when that was raised */
     _Atomic uint32_t recent_terms;    /* the tuple that was asked for last */
     uint32_t base_terms;              /* constant */
@@ -84,6 +85,7 @@ struct namespace_map {
 struct registry {
     _Atomic(struct namespace_map *) map; /* NULL: empty */
     _Atomic uint32_t count;              /* named ones */
+    _Atomic uint64_t dropped;            /* version of the newest drop, which is seen later */
     _Atomic uint64_t generation;         /* changes with every name that comes or goes */
     _Atomic int64_t tombstone_max_ms;    /* the longest tombstone_ms of any namespace */
     _Atomic int64_t purge_at;            /* the earliest periodic purge; INT64_MAX: none */

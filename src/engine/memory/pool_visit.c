@@ -257,6 +257,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
         struct pool *pool = pool_find(table, key);
         struct pool_entry *entry = pool ? pool_entry_of(pool, note->hash, note->version) : NULL;
         struct record *record = entry && entry->is_forgotten ? entry_record(engine, pool, entry) : NULL;
+        uint64_t told = entry ? entry->told : 0;
         lock_release(&table->lock);
         if (!record) return;
         uint64_t tombstone = version_of_moment(note->at);
@@ -264,6 +265,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
         _Atomic uint64_t *slot = table_slot_of(&shard->table, note->hash, record);
         if (slot) {
             if (!namespace_is_dropped(namespace)) shard_bury(context, namespace, shard, note->hash, tombstone);
+            shard_note_removed(shard, told);
             event_forgotten(context, shard, record, note->at + namespace_policy(namespace)->retention_ms);
             shard_remove(context, shard, slot, record);
             table_trim(&shard->table, context->loop->index);

@@ -242,6 +242,7 @@ bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, 
 }
 
 void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record) {
+    shard_note_removed(shard, record->version);
     table_remove(&shard->table, slot);
     record_count(context, record, -1);
     counter_add(&context->loop->counters.removed, 1);

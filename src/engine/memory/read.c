@@ -7,7 +7,7 @@
 /* The usage of what was read, where it is in a pool; the answer depends on it too. */
 static void verb_add_usage(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
     uint64_t told = session_add_usage(context, namespace, hash, &verb->session, &verb->usage);
-    if (told > verb->depends_on) verb->depends_on = told;
+    depend_on(&verb->depends_on, told);
 }
 
 static void verb_answer(struct verb *verb, bool is_found, uint64_t depends_on) {
@@ -19,33 +19,43 @@ static void verb_answer(struct verb *verb, bool is_found, uint64_t depends_on) {
 /* An alias answers its target as it is now, under the id that was asked: a fixated old id never learns its successor.
  */
 static bool alias_view(struct context *context, struct namespace *namespace, const struct record *alias,
-                       struct session *out) {
+                       struct session *out, uint64_t *depends_on) {
     struct memory_engine *engine = context->engine;
     struct session view;
     record_view_bytes(alias, &view);
     uint64_t hash = id_hash(engine, namespace, view.replaced_by), tombstone;
     struct record *target = record_find(engine, namespace, hash, view.replaced_by, NULL);
     int64_t now_ms = context->now_ms;
-    if (!target || record_judge(engine, target, record_active(target), &now_ms, out, &tombstone) != JUDGED_ALIVE)
+    depend_on(depends_on, alias->version);
+    if (target) depend_on(depends_on, target->version);
+    if (!target || record_judge(engine, target, record_active(target), &now_ms, out, &tombstone) != JUDGED_ALIVE) {
+        depend_on(depends_on, missing_depends(engine, namespace, hash));
         return false;
+    }
     record_view_bytes(target, out);
     out->id = view.id;
     return true;
 }
 
 bool session_read(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id,
-                  bool include_dead, struct session *out) {
-    struct record *record = record_find(context->engine, namespace, hash, id, NULL);
+                  bool include_dead, struct session *out, uint64_t *depends_on) {
+    struct memory_engine *engine = context->engine;
+    struct record *record = record_find(engine, namespace, hash, id, NULL);
     int64_t now_ms = context->now_ms;
     uint64_t tombstone;
-    if (!record) return false;
-    switch (record_judge(context->engine, record, record_active(record), &now_ms, out, &tombstone)) {
+    enum judged judged = JUDGED_FORGOTTEN;
+    if (record) {
+        judged = record_judge(engine, record, record_active(record), &now_ms, out, &tombstone);
+        depend_on(depends_on, record->version);
+    }
+    switch (judged) {
     case JUDGED_ALIVE: break;
+    case JUDGED_ALIAS: return alias_view(context, namespace, record, out, depends_on);
     case JUDGED_DEAD:
-        if (!include_dead) return false;
+    case JUDGED_FORGOTTEN:
+        depend_on(depends_on, missing_depends(engine, namespace, hash));
+        if (judged == JUDGED_FORGOTTEN || !include_dead) return false;
         break;
-    case JUDGED_ALIAS: return alias_view(context, namespace, record, out);
-    case JUDGED_FORGOTTEN: return false;
     }
     record_view_bytes(record, out);
     return true;
@@ -77,13 +87,15 @@ static void session_touch(struct context *context, struct namespace *namespace, 
 }
 
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
+    uint64_t depends_on = 0;
     if (!namespace) {
-        verb_answer(verb, false, 0);
+        verb_answer(verb, false, missing_depends(context->engine, NULL, 0));
         return;
     }
     if (!verb->get.is_touch) {
-        bool is_found = session_read(context, namespace, hash, verb->id, verb->get.include_dead, &verb->session);
-        verb_answer(verb, is_found, is_found ? verb->session.version : 0);
+        bool include_dead = verb->get.include_dead;
+        bool is_found = session_read(context, namespace, hash, verb->id, include_dead, &verb->session, &depends_on);
+        verb_answer(verb, is_found, depends_on);
         if (is_found && verb->session.pool.data) verb_add_usage(context, verb, namespace, hash);
         return;
     }
@@ -94,17 +106,18 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     if (is_found) verb->session = sight.view;
     /* An alias may be read, not written: its target is not touched through it. */
     if (sight.record && sight.judged == JUDGED_ALIAS)
-        is_found = alias_view(context, namespace, sight.record, &verb->session);
-    verb_answer(verb, is_found, is_found ? verb->session.version : sight.version);
+        is_found = alias_view(context, namespace, sight.record, &verb->session, &depends_on);
+    depend_on(&depends_on, sight_depends(context->engine, namespace, hash, &sight));
+    verb_answer(verb, is_found, depends_on);
     if (is_found && verb->session.pool.data) verb_add_usage(context, verb, namespace, hash);
 }
 
 void verb_touch(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
-    verb_answer(verb, false, 0);
+    verb_answer(verb, false, missing_depends(context->engine, NULL, 0));
     if (!namespace) return;
     struct sight sight;
     session_touch(context, namespace, hash, verb->id, &sight);
-    verb->depends_on = sight.version;
+    verb->depends_on = sight_depends(context->engine, namespace, hash, &sight);
     switch (sight.presence) {
     case PRESENCE_NONE: return;
     case PRESENCE_ALIVE:

@@ -46,14 +46,14 @@ static bool scan_hand_out(struct scan *scan, struct session *session) {
     struct verb *verb = scan->verb;
     if (scan->is_full) return false;
     if (session && session->pool.data && verb->scan.each && scan->handed < verb->scan.limit)
-        session_add_usage(scan->context, scan->namespace, id_hash(scan->context->engine, scan->namespace, session->id),
-                          session, &scan->usage);
+        depend_on(&verb->depends_on, session_add_usage(scan->context, scan->namespace,
+                                                       id_hash(scan->context->engine, scan->namespace, session->id),
+                                                       session, &scan->usage));
     if (!verb->scan.each || scan->handed >= verb->scan.limit || !verb->scan.each(verb->scan.context, session)) {
         scan->is_full = true;
         return false;
     }
     scan->handed++;
-    if (session) verb->depends_on = session->version > verb->depends_on ? session->version : verb->depends_on;
     return true;
 }
 
@@ -105,6 +105,7 @@ static void scan_ids(struct scan *scan) {
     struct mp_cursor ahead = cursor;
     uint32_t count = mp_read_array(&cursor);
     mp_read_array(&ahead);
+    if (!scan->namespace) verb->depends_on = missing_depends(engine, NULL, 0);
     for (uint32_t i = 0; i < count && scan->namespace; i++) {
         uint64_t hash = id_hash(engine, scan->namespace, mp_read_bytes(&ahead));
         table_prefetch(&shard_of(engine, hash)->table, hash);
@@ -112,8 +113,9 @@ static void scan_ids(struct scan *scan) {
     for (uint32_t i = 0; i < count && !scan->is_full; i++) {
         struct bytes id = mp_read_bytes(&cursor);
         struct session session;
-        bool is_found = scan->namespace && session_read(scan->context, scan->namespace,
-                                                        id_hash(engine, scan->namespace, id), id, false, &session);
+        bool is_found =
+            scan->namespace && session_read(scan->context, scan->namespace, id_hash(engine, scan->namespace, id), id,
+                                            false, &session, &verb->depends_on);
         scan_hand_out(scan, is_found ? &session : NULL);
     }
     verb->scan_result.total = scan->handed;

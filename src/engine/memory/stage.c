@@ -123,6 +123,7 @@ void stage_namespace(struct context *context, struct namespace *namespace, uint6
     struct effect_namespace effect;
     namespace->version = version ? version : version_take(context);
     if (!namespace->made) namespace->made = namespace->version;
+    atomic_store(&namespace->changed, namespace->version);
     namespace_effect(context->engine, namespace, &encoded, &effect);
     if (encoded.is_failed)
         stage_buf(context)->is_failed = true;

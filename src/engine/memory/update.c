@@ -210,6 +210,7 @@ static enum step update_remove(struct context *context, struct update *update, s
     assert(attempt->sight.presence == PRESENCE_ALIVE || attempt->sight.presence == PRESENCE_DEAD);
     if (!update_lock(context, update, attempt, &version)) return STEP_AGAIN;
     struct record *record = attempt->sight.record;
+    shard_note_removed(attempt->shard, version);
     /* The tombstone first: who finds no record without the lock must find that there are tombstones. */
     shard_bury(context, update->namespace, attempt->shard, update->hash, version);
     event_removed(context, attempt->shard, record, version);
@@ -229,11 +230,11 @@ static enum step update_remove(struct context *context, struct update *update, s
 }
 
 /* Nothing changes: the answer is what was seen. */
-static enum step update_keep(struct update *update, struct attempt *attempt) {
+static enum step update_keep(struct context *context, struct update *update, struct attempt *attempt) {
     attempt_release(attempt);
     update->is_found = attempt->sight.presence == PRESENCE_ALIVE || attempt->sight.presence == PRESENCE_DEAD;
     if (update->is_found) *update->session = attempt->sight.view;
-    update->depends_on = attempt->sight.version;
+    update->depends_on = sight_depends(context->engine, update->namespace, update->hash, &attempt->sight);
     return STEP_DONE;
 }
 
@@ -252,7 +253,7 @@ static enum step update_touch(struct context *context, struct update *update, st
         }
         is_moved = sight_touch(context, update->namespace, sight);
     }
-    update_keep(update, attempt);
+    update_keep(context, update, attempt);
     if (is_moved && stage_is_wanted(context))
         stage_touch(context, update->hash, sight->version, sight->view.last_active_at);
     client_note_touch(context, update->namespace, sight->view.client, session_entry(&sight->view, update->hash),
@@ -303,11 +304,13 @@ static enum step update_try(struct context *context, struct update *update, stru
     update->outcome = rule_run(context, update->namespace, &attempt.sight, update->rule, update->arguments,
                                update->is_internal, &attempt.draft, &update->error);
     switch (update->outcome) {
-    case OUTCOME_KEEP: return update_keep(update, &attempt);
+    case OUTCOME_KEEP: return update_keep(context, update, &attempt);
     case OUTCOME_ERROR:
         assert(update->error.code != ERROR_NONE);
-        update_keep(update, &attempt);
+        update_keep(context, update, &attempt);
         update->is_found = false;
+        /* Rules refuse by the policy too. */
+        depend_on(&update->depends_on, missing_depends(context->engine, update->namespace, update->hash));
         return STEP_DONE;
     case OUTCOME_REMOVE: return update_remove(context, update, &attempt);
     case OUTCOME_TOUCH: return update_touch(context, update, &attempt);
