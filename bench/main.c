@@ -4,6 +4,8 @@
 #include "expire.h"
 #include "prepare.h"
 #include "report.h"
+#include "restart.h"
+#include "snapshot.h"
 #include "watch.h"
 
 #include <signal.h>
@@ -139,11 +141,15 @@ int main(int argc, char **argv) {
     struct options options;
     bool is_compare = argc > 1 && strcmp(argv[1], "compare") == 0;
     bool is_watch = argc > 1 && strcmp(argv[1], "watch") == 0;
-    bool has_verb = is_compare || is_watch || (argc > 1 && strcmp(argv[1], "run") == 0);
+    bool is_restart = argc > 1 && strcmp(argv[1], "restart") == 0;
+    bool is_snapshot = argc > 1 && strcmp(argv[1], "snapshot") == 0;
+    bool has_verb = is_compare || is_watch || is_restart || is_snapshot || (argc > 1 && strcmp(argv[1], "run") == 0);
     if (!options_parse(&options, argc - has_verb, argv + has_verb, stderr)) return 2;
     if (options.is_help) return options_help(stdout), 0;
     if (options.is_version) return puts("sessiond-bench " SESSIOND_VERSION), 0;
     signal(SIGPIPE, SIG_IGN);
     if (is_watch) return watch_main(&options);
+    if (is_restart) return restart_main(&options);
+    if (is_snapshot) return snapshot_main(&options);
     return is_compare ? compare_main(&options) : run_main(&options);
 }

@@ -35,7 +35,7 @@ static const struct option_row rows[] = {
     {"lease-ms", OPTION_COUNT, PLACE(lease_ms), 0, 3600000, "MS",
      "scrape: each hand-out is exclusive, and released after its mark (default 0: none)"},
     {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
-     "sessions in the server, or in the pool (default 1m in compare, 100k otherwise)"},
+     "sessions in the server, or in the pool (default 1m in compare, restart and snapshot, 100k otherwise)"},
     {"connections", OPTION_COUNT, PLACE(connections), 1, 60000, "C", "connections (default 50)"},
     {"depth", OPTION_COUNT, PLACE(depth), 1, 16384, "D", "operations under way on each connection (default 1)"},
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
@@ -45,7 +45,8 @@ static const struct option_row rows[] = {
     {"requests", OPTION_COUNT, PLACE(requests), 0, BIG, "N", "operations to measure, instead of --duration"},
     {"warmup", OPTION_NUMBER, PLACE(warmup_s), 0, 1e6, "S", "seconds before that, not counted (default 0.5)"},
     {"rate", OPTION_NUMBER, PLACE(rate), 0, 1e9, "R",
-     "operations a second, begun at fixed times whatever the server does (default: as many as it takes)"},
+     "operations a second, begun at fixed times whatever the server does (default: as many as it takes, in snapshot "
+     "20k)"},
     {"window", OPTION_TEXT, PLACE(window), 0, 0, "HOW",
      "batch: D requests, then D replies (default); slide: each reply makes room at once"},
     {"keys", OPTION_TEXT, PLACE(keys), 0, 0, "HOW", "uniform, zipf or latest (default: the workload's)"},
@@ -76,7 +77,7 @@ static const struct option_row rows[] = {
      "expire: sessions that stay and are read meanwhile (default 10k)"},
     {"watchers", OPTION_COUNT, PLACE(watchers), 1, 1000, "N", "watch: how many watch where many do (default 100)"},
     {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N",
-     "compare, watch: how often each cell or case is measured (default 3)"},
+     "compare, watch, restart, snapshot: how often each cell or case is measured (default 3)"},
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
      "compare: workload:depth or workload:depth:connections, with commas; workload@N for a pool of N sessions"},
     {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST", "compare: which of sessiond,redis,memcached,ceiling"},
@@ -237,7 +238,9 @@ void options_help(FILE *out) {
           "sessiond-bench compare [options]    starts sessiond, Redis and memcached and measures them in turn\n"
           "                                    (with --workload auth or scrape: whole operations, against Redis' "
           "scripts)\n"
-          "sessiond-bench watch [options]      measures what a set costs sessiond with 0, 1 and 100 watchers\n\n"
+          "sessiond-bench watch [options]      measures what a set costs sessiond with 0, 1 and 100 watchers\n"
+          "sessiond-bench restart [options]    measures how sessiond comes back from its log and from a snapshot\n"
+          "sessiond-bench snapshot [options]   measures what requests feel of snapshots that are made meanwhile\n\n"
           "Counts may end in k, m or g.\n\n",
           out);
     for (int i = 0; i < ROW_COUNT; i++) {

@@ -3,14 +3,13 @@
 #define _GNU_SOURCE
 #include "watch.h"
 
+#include "figures.h"
 #include "prepare.h"
 #include "report.h"
 #include "spawn.h"
 #include "watchers.h"
 
-#include <stdlib.h>
-
-enum { CASE_COUNT = 4, WATCH_ROUNDS_MAX = 100, SETS_DEFAULT = 20000, DEPTH_DEFAULT = 16 };
+enum { CASE_COUNT = 4, WATCH_ROUNDS_MAX = FIGURES_MAX, SETS_DEFAULT = 20000, DEPTH_DEFAULT = 16 };
 
 struct watch_case {
     char title[64];
@@ -77,28 +76,16 @@ static bool play_case(struct watch_run *run, struct watch_case *of, unsigned rou
     return is_fine;
 }
 
-static int by_value(const void *a, const void *b) {
-    double left = *(const double *)a, right = *(const double *)b;
-    return (left > right) - (left < right);
-}
-
-static double median(const double *values, unsigned count) {
-    double sorted[WATCH_ROUNDS_MAX];
-    memcpy(sorted, values, count * sizeof *values);
-    qsort(sorted, count, sizeof *sorted, by_value);
-    return count % 2 ? sorted[count / 2] : (sorted[count / 2 - 1] + sorted[count / 2]) / 2;
-}
-
 static void write_text(const struct watch_run *run, FILE *out) {
     fprintf(out, "sets on %llu sessions, %u connections, depth %u, %u rounds; CPU of the server: medians\n",
             (unsigned long long)run->plan.session_count, run->plan.connections, run->plan.depth, run->rounds);
     fprintf(out, "  %-30s %10s %10s %14s %12s %12s\n", "", "CPU/set", "x nobody", "CPU/event", "told", "missed");
     for (unsigned i = 0; i < CASE_COUNT; i++) {
         const struct watch_case *of = &run->cases[i];
-        fprintf(out, "  %-30s %7.0f ns %10.2f ", of->title, median(of->cpu_ns, run->rounds),
-                median(of->ratios, run->rounds));
+        fprintf(out, "  %-30s %7.0f ns %10.2f ", of->title, figures_median(of->cpu_ns, run->rounds),
+                figures_median(of->ratios, run->rounds));
         if (of->told)
-            fprintf(out, "%11.0f ns ", median(of->event_ns, run->rounds));
+            fprintf(out, "%11.0f ns ", figures_median(of->event_ns, run->rounds));
         else
             fprintf(out, "%14s ", "-");
         fprintf(out, "%12llu %12llu\n", (unsigned long long)of->told, (unsigned long long)of->missed);
@@ -117,9 +104,9 @@ static void write_json(const void *context, FILE *out) {
         json_object(&json, NULL);
         json_text(&json, "case", of->title);
         json_count(&json, "watchers", of->watchers);
-        json_number(&json, "cpu_ns_per_set", median(of->cpu_ns, run->rounds));
-        json_number(&json, "against_nobody", median(of->ratios, run->rounds));
-        if (of->told) json_number(&json, "cpu_ns_per_event", median(of->event_ns, run->rounds));
+        json_number(&json, "cpu_ns_per_set", figures_median(of->cpu_ns, run->rounds));
+        json_number(&json, "against_nobody", figures_median(of->ratios, run->rounds));
+        if (of->told) json_number(&json, "cpu_ns_per_event", figures_median(of->event_ns, run->rounds));
         json_count(&json, "sets", of->sets);
         json_count(&json, "events_told", of->told);
         json_count(&json, "events_missed", of->missed);
