@@ -1,0 +1,153 @@
+"""The power goes: a file system of its own, in a file, is shut down under the running server, so nothing reaches it any
+more that was not synced; then it is mounted again, as after a start of the machine. At always nothing that clients were
+told is lost; at everysec only what is at most about a second old, and never something with a later change still there.
+
+    power_cut.py SESSIOND [--rounds N] [--levels always,everysec] [--kinds ext4,xfs] [--seed S] [--folder F]
+
+Mounting takes root and loop devices; where they are missing it says so and ends with 77, which ctest calls skipped.
+"""
+
+import argparse
+import fcntl
+import os
+import random
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ledger import Lost
+from rounds import Rounds, server
+
+SKIPPED = 77
+GOING_DOWN = 0x8004587D  # _IOR('X', 125, __u32), of XFS and ext4 alike
+LOG_FLUSH, NO_LOG_FLUSH = 1, 2  # whether the file system's own journal still gets what it has in memory
+
+
+class Skipped(Exception):
+    pass
+
+
+def command(*words):
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise Skipped(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
+
+
+class Disk:
+    """A file system that can lose its power."""
+
+    def __init__(self, kind, folder):
+        self.image, self.path = folder / f"{kind}.image", folder / kind
+        self.is_mounted = False
+        maker = shutil.which(f"mkfs.{kind}", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
+        if not maker:
+            raise Skipped(f"there is no mkfs.{kind}")
+        with open(self.image, "wb") as file:
+            file.truncate(320 << 20)
+        command(maker, "-q", self.image)
+        self.path.mkdir()
+        self.mount()
+
+    def mount(self):
+        command("mount", "-o", "loop", self.image, self.path)
+        self.is_mounted = True
+
+    def unmount(self):
+        if self.is_mounted:
+            command("umount", self.path)
+        self.is_mounted = False
+
+    def cut(self, how):
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            fcntl.ioctl(fd, GOING_DOWN, struct.pack("I", how))
+        except OSError as error:
+            raise Skipped(f"{self.path.name} cannot be shut down: {error}")
+        finally:
+            os.close(fd)
+
+
+class PowerCuts:
+    def __init__(self, disk, level, draw):
+        self.disk, self.level, self.draw = disk, level, draw
+        self.rounds = Rounds(disk.path / f"data-{level}", level, draw)
+        self.may_lose = level == "everysec"
+        for books in self.rounds.all_books:
+            books.has_clears = not self.may_lose  # nobody could say of an id that is missing which of both it lacks
+        self.oldest_s, self.losses = 0.0, 0
+
+    def cut_once(self):
+        process = self.rounds.start()
+        try:
+            self.rounds.audit(process)
+            self.rounds.lost.clear()
+            delay_s = (0.1 + 1.7 * self.draw.random()) if self.may_lose else 0.02 + 0.4 * self.draw.random()
+            pause_s = 0.02 + delay_s * self.draw.random() if self.draw.random() < 0.5 else None
+            self.rounds.load(process, lambda: self.cut(process), delay_s, pause_s)
+        finally:
+            process.kill()
+        self.disk.unmount()
+        self.disk.mount()
+        process = self.rounds.start()
+        try:
+            self.rounds.audit(process, self.may_lose)
+        finally:
+            process.kill()
+        self.losses += len(self.rounds.lost)
+        self.oldest_s = max([self.oldest_s, *(self.cut_at - told_at for told_at, _ in self.rounds.lost)])
+
+    def cut(self, process):
+        """The server lives on for a moment, and may tell nobody anything that it does not keep."""
+        self.cut_at = time.monotonic()
+        self.disk.cut(self.draw.choice((LOG_FLUSH, NO_LOG_FLUSH)))
+        time.sleep(self.draw.random() / 30)
+        process.process.kill()
+
+    def run(self, count):
+        for _ in range(count):
+            self.cut_once()
+        told, ended, refused = self.rounds.tally()
+        lost = f"{self.losses} lost, the oldest {self.oldest_s:.2f} s old" if self.may_lose else "0 lost"
+        print(f"{self.level} on {self.disk.path.name}: {count} power cuts; {told} told, {ended} ended or destroyed, "
+              f"{refused} refused; {lost}, 0 alive again, 0 starts refused", flush=True)
+
+
+def run(options, folder):
+    for kind in options.kinds.split(","):
+        disk = None
+        try:
+            disk = Disk(kind, folder)
+            for level in options.levels.split(","):
+                PowerCuts(disk, level, random.Random(options.seed)).run(options.rounds)
+        finally:
+            if disk:
+                disk.unmount()
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--levels", default="always,everysec")
+    parser.add_argument("--kinds", default="ext4,xfs")
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--folder", help="where the file systems' files are made")
+    options = parser.parse_args()
+    server.BINARY = os.path.abspath(options.binary)
+    print(f"seed {options.seed}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="sessiond_power_", dir=options.folder) as folder:
+        try:
+            run(options, Path(folder))
+        except Skipped as why:
+            print(f"skipped: no power can be cut here: {why}")
+            sys.exit(SKIPPED)
+        except Lost as lost:
+            sys.exit(f"LOST: {lost}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""One data directory through many rounds: a server is started on it, asked for all that was told before, loaded, and ended
+by whoever runs the round."""
+
+import random
+import sys
+import threading
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "shell"))
+import server  # noqa: E402  (a path of its own)
+from audit import Audit  # noqa: E402
+from clients import Asker, Connection, Reader, Watcher, Writer, run  # noqa: E402
+from ledger import Books, Lost  # noqa: E402
+
+OPTIONS = ("--threads=2", "--segment-size=256K", "--snapshot-log-size=2M")
+
+
+class Rounds:
+    """`draw` draws what is asked and when it ends; what the server was doing then is never the same."""
+
+    def __init__(self, data, level, draw):
+        self.data, self.level, self.draw = data, level, draw
+        self.all_books = [Books(name, draw, has_hash_ids) for name, has_hash_ids in
+                          (("plain", False), ("hashed", True), ("other", False))]
+        self.is_new = True
+        self.lost = []         # of what was told: moments, where that is allowed
+        self.start_s = 0.005   # the last one took
+
+    def start(self, *options, **more):
+        """A server that is ready; the last one's word was kept."""
+        began = time.monotonic()
+        process = server.Server(f"--data-dir={self.data}", f"--durability={self.level}", *OPTIONS, *options, **more)
+        self.start_s = time.monotonic() - began
+        if "event=ready" not in process.ready:
+            raise Lost(f"a start is refused:\n{process.log()}")
+        if self.is_new:
+            self.configure(process.port)
+        self.is_new = False
+        return process
+
+    def configure(self, port):
+        connection = Connection(port)
+        for books in self.all_books:
+            connection.call("namespace.configure", books.name, {"hash_ids": books.has_hash_ids})
+        connection.close()
+
+    def audit(self, process, may_lose=False):
+        audit = Audit(process.port, may_lose)
+        try:
+            for books in self.all_books:
+                audit.check(books)
+        finally:
+            audit.close()
+        self.lost += audit.lost
+
+    def load(self, process, end, delay_s, snapshot_pause_s=None):
+        """Until end() is called from another thread after delay_s, and the server answers no more."""
+        port = process.port
+        connections = [Writer(port, books) for books in self.all_books] + [Reader(port, self.all_books)]
+        if snapshot_pause_s:
+            connections.append(Asker(port, snapshot_pause_s))
+        timer = threading.Timer(delay_s, end)
+        timer.start()
+        try:
+            run(connections)
+        finally:
+            timer.cancel()
+            timer.join()
+            for connection in connections:
+                connection.close()
+
+    def finish(self):
+        """One more start, and an end in order."""
+        process = self.start()
+        self.audit(process)
+        if process.stop() != 0:
+            raise Lost(process.log())
+        process.kill()
+
+    def tally(self):
+        """(told, ended or destroyed, refused)"""
+        return (sum(books.told for books in self.all_books),
+                sum(books.count("gone", "cleared", "revoked") for books in self.all_books),
+                sum(books.refused for books in self.all_books))
