@@ -2,6 +2,7 @@
 #define _GNU_SOURCE /* fallocate */
 #include "uv/disk.h"
 
+#include "log/format.h"
 #include "uv/clock.h"
 
 #include <assert.h>
@@ -169,9 +170,15 @@ static enum disk_error on_list(void *context, disk_each each, void *each_context
             if (errno) error = failed();
             break;
         }
-        if (strlen(entry->d_name) > DISK_NAME_MAX) continue;                      /* not one of ours */
-        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0) continue; /* gone meanwhile */
-        if (S_ISREG(info.st_mode)) each(each_context, entry->d_name, (uint64_t)info.st_size);
+        if (strlen(entry->d_name) > DISK_NAME_MAX) continue; /* not one of ours */
+        if (fstatat(fd, entry->d_name, &info, AT_SYMLINK_NOFOLLOW) < 0) {
+            if (errno == ENOENT) continue; /* gone meanwhile */
+            error = failed();
+            break;
+        }
+        /* A link or a folder with the name of a file of ours is told too: to pass it over would be to find an empty
+         * directory where there is none. To open it is refused. */
+        each(each_context, entry->d_name, S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0);
     }
     closedir(stream);
     return error;
@@ -260,4 +267,22 @@ void directory_close(struct directory *directory) {
     if (directory->lock_fd >= 0) close(directory->lock_fd);
     if (directory->fd >= 0) close(directory->fd);
     directory->fd = directory->lock_fd = -1;
+}
+
+static void note_sessions(void *context, const char *name, uint64_t size) {
+    bool *is_there = context;
+    enum file_kind kind;
+    uint64_t number;
+    (void)size;
+    *is_there |= file_name_read(name, &kind, &number);
+}
+
+bool directory_holds_sessions(const char *path) {
+    struct directory directory;
+    char error[DIRECTORY_ERROR_MAX];
+    bool is_there = false;
+    if (!directory_open(&directory, path, DIRECTORY_LOOK, error)) return false;
+    directory.disk.list(directory.disk.context, note_sessions, &is_there);
+    directory_close(&directory);
+    return is_there;
 }

@@ -23,4 +23,7 @@ bool directory_open(struct directory *directory, const char *path, enum director
                     char error[DIRECTORY_ERROR_MAX]);
 void directory_close(struct directory *directory);
 
+/* Whether a log or a snapshot stands there. False also where nothing can be seen. */
+bool directory_holds_sessions(const char *path);
+
 #endif

@@ -2,6 +2,7 @@
 #include "uv/key_file.h"
 
 #include "base/log.h"
+#include "uv/disk.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -195,18 +196,27 @@ bool key_file_reload(struct key_file *file, char error[KEY_FILE_ERROR_MAX]) {
 
 /* ---------------------------------------------------------------- opening */
 
-/* The file's keys, or fresh ones in a fresh file; NULL: *error says why not. */
-static struct keys *keys_find(const char *path, const struct env *env, char *error) {
-    bool is_missing;
+/* The file's keys, or fresh ones in a fresh file (*is_made); NULL: *error says why not. */
+static struct keys *keys_find(const char *path, const struct env *env, bool *is_made, char *error) {
     int lock = lock_open(path, error);
     if (lock < 0) return NULL;
-    struct keys *keys = file_read(path, &is_missing, error);
-    if (is_missing && (keys = keys_make(env)) && !file_write(path, keys, error)) {
+    struct keys *keys = file_read(path, is_made, error);
+    if (*is_made && (keys = keys_make(env)) && !file_write(path, keys, error)) {
         keys_release(keys);
         keys = NULL;
     }
     close(lock);
     return keys;
+}
+
+/* A backup need not have the keys, so it is no reason not to start. */
+static void tell_made(const struct options *options, const char *path) {
+    if (!*options->data_dir || !directory_holds_sessions(options->data_dir)) return;
+    log_event(LOG_WARN, "keys_made", LOG_TEXT("key_file", path),
+              LOG_TEXT("why",
+                       "the data directory holds sessions and the key file was missing: their tokens, handles and "
+                       "cookies hold no longer"),
+              LOG_TEXT("todo", "if there is a copy of the file, end the server and put it back"));
 }
 
 bool key_file_open(struct key_file *file, const struct options *options, const struct env *env,
@@ -217,8 +227,10 @@ bool key_file_open(struct key_file *file, const struct options *options, const s
     if (!cipher_open()) return false;
     if (!*options->key_file && *options->data_dir && mkdir(options->data_dir, 0700) < 0 && errno != EEXIST)
         return refuse_errno(error, file->path, "its directory cannot be made");
-    struct keys *keys = *file->path ? keys_find(file->path, env, error) : keys_make(env);
+    bool is_made = false;
+    struct keys *keys = *file->path ? keys_find(file->path, env, &is_made, error) : keys_make(env);
     if (!keys) return false;
+    if (is_made) tell_made(options, file->path);
     keyring_open(&file->keyring, keys, *file->path ? file_save : NULL, file);
     return true;
 }

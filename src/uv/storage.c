@@ -142,6 +142,17 @@ static bool log_begin(struct storage *storage, unsigned loop_count) {
     return storage->log != NULL;
 }
 
+/* Sessions that are there must not be passed over in silence; and those that end meanwhile, without being found, would
+ * be back with the next start that keeps some. */
+static bool check_none(const struct options *options, char *error) {
+    if (!*options->data_dir || !directory_holds_sessions(options->data_dir)) return true;
+    snprintf(error, STORAGE_ERROR_MAX,
+             "data directory %.250s: it holds sessions, which durability none would neither read nor keep; give "
+             "everysec or always, or move its files log-* and snapshot-* away",
+             options->data_dir);
+    return false;
+}
+
 bool storage_open(struct storage *storage, const struct options *options, const struct env *env,
                   const struct clock *clock, unsigned loop_count, char error[STORAGE_ERROR_MAX]) {
     *storage = (struct storage){.level = options_durability(options),
@@ -149,7 +160,7 @@ bool storage_open(struct storage *storage, const struct options *options, const 
                                 .env = env,
                                 .clock = clock,
                                 .directory = {.fd = -1, .lock_fd = -1}};
-    if (storage->level == DURABILITY_NONE) return true;
+    if (storage->level == DURABILITY_NONE) return check_none(options, error);
     enum seal_file found = seal_file_read(options, &storage->keys, error);
     if (found == SEAL_FILE_REFUSED) return false;
     storage->is_sealed = found == SEAL_FILE_READ;

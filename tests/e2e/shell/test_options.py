@@ -50,8 +50,8 @@ class Options(ServerTest):
 
     def test_durability_is_everysec_with_a_data_directory_and_none_without(self):
         with tempfile.TemporaryDirectory(prefix="sessiond_test_") as folder:
-            for flags, level in (([], "none"), (["--data-dir", folder], "everysec"),
-                                 (["--data-dir", folder, "--durability=none"], "none")):
+            for flags, level in (([], "none"), (["--data-dir", folder, "--durability=none"], "none"),
+                                 (["--data-dir", folder], "everysec")):
                 process = self.serve(*flags)
                 with process.client() as client:
                     self.assertEqual(client.call("server.info")["durability"], level)
