@@ -176,8 +176,9 @@ static enum disk_error on_list(void *context, disk_each each, void *each_context
             error = failed();
             break;
         }
-        /* A link or a folder with the name of a file of ours is told too: to pass it over would be to find an empty
-         * directory where there is none. To open it is refused. */
+        if (S_ISDIR(info.st_mode)) continue;
+        /* A link with the name of a file of ours is told too: to pass it over would be to find an empty directory where
+         * there is none. To open it is refused. */
         each(each_context, entry->d_name, S_ISREG(info.st_mode) ? (uint64_t)info.st_size : 0);
     }
     closedir(stream);
