@@ -7,6 +7,7 @@
 #include "sessiond/engine.h"
 #include "wire/codec.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define START INT64_C(1767225600000)
@@ -32,6 +33,21 @@ static void no_await(struct journal *self, unsigned loop_index, uint64_t version
     (void)self, (void)loop_index, (void)version;
 }
 
+static size_t pool_session_make(void *context, char *id) {
+    static unsigned made;
+    (void)context;
+    return (size_t)snprintf(id, LIMIT_MAX_ID, "made%u", ++made);
+}
+
+static void pool_session_begin(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
+                               struct session *draft, struct usage *usage) {
+    (void)policy;
+    draft->status = STATUS_ACTIVE;
+    draft->created_at = draft->last_active_at = now_ms;
+    draft->data = BYTES_LITERAL("\x80");
+    *usage = (struct usage){.max_usage_count = pool->max_usage_count, .max_error_score = pool->max_error_score};
+}
+
 static struct engine *engine_open(struct journal *journal) {
     struct engine *engine = memory_engine_open(&(struct engine_options){.loop_count = 1,
                                                                         .shard_bits = 1,
@@ -41,6 +57,8 @@ static struct engine *engine_open(struct journal *journal) {
                                                                         .policy_apply = policy_apply,
                                                                         .policy_encode = codec_write_policy,
                                                                         .policy_decode = codec_read_policy,
+                                                                        .pool_session_make = pool_session_make,
+                                                                        .pool_session_begin = pool_session_begin,
                                                                         .pool_policy_apply = pool_policy_apply,
                                                                         .pool_policy_encode = codec_write_pool_policy,
                                                                         .pool_policy_decode = codec_read_pool_policy});
@@ -100,9 +118,31 @@ static bool see_name(void *context, struct bytes name) {
     return true;
 }
 
-static void run(struct engine *engine, struct verb verb) {
+static struct verb run(struct engine *engine, struct verb verb) {
     enum submit_state state;
     engine->vtable->submit(engine, 0, &verb, &state, 1, START);
+    return verb;
+}
+
+/* Hands out what is free of a pool, in each order, and returns it. */
+static void use_pool(struct engine *engine, struct bytes namespace, struct bytes pool) {
+    for (unsigned strategy = POOL_STRATEGY_RANDOM; strategy <= POOL_STRATEGY_LEAST_RECENT; strategy++) {
+        struct verb verb = {.kind = VERB_ACQUIRE, .namespace = namespace};
+        verb.acquire.pool = pool;
+        verb.acquire.strategy = (enum pool_strategy)strategy;
+        verb.acquire.has_strategy = true;
+        verb.acquire.create = strategy % 2 ? POOL_CREATE_NEVER : POOL_CREATE_AUTO;
+        verb.acquire.count = 1;
+        verb.acquire.lease_ms = strategy;
+        verb = run(engine, verb);
+        if (!verb.is_found) continue;
+        char id[LIMIT_MAX_ID];
+        struct verb mark = {.kind = VERB_RETURN, .namespace = namespace, .id = bytes_of(id, verb.session.id.size)};
+        memcpy(id, verb.session.id.data, mark.id.size);
+        mark.pool_return.outcome.kind = MARK_BAD;
+        mark.pool_return.use = verb.use;
+        REQUIRE(run(engine, mark).is_found);
+    }
 }
 
 /* Reads all sessions of a namespace, and writes into it. */
@@ -123,6 +163,7 @@ static void use_namespace(struct engine *engine, struct bytes namespace) {
     verb.end_all.group = GROUP_USER;
     verb.end_all.group_name = BYTES_LITERAL("u");
     run(engine, verb);
+    use_pool(engine, namespace, BYTES_LITERAL("p"));
     buf_fini(&out);
 }
 
