@@ -427,6 +427,7 @@ int main(int count, char **arguments) {
     for (unsigned long seed = 1; seed <= seeds; seed++) {
         unsigned before = failures;
         contract_recovery(seed);
+        contract_pool_recovery(seed);
         contract_random(seed, seed % 8 == 0 ? 0 : (unsigned)(seed % 4), 2000);
         if (failures == before) continue;
         fprintf(stderr, "FAILED: seed %lu\n", seed);

@@ -141,6 +141,8 @@ void contract_full_journal(void);
 void contract_late_effects(void);
 /* Random steps, and engines that are made from what was told of them, from a seed. */
 void contract_recovery(uint64_t seed);
+/* The same of pools whose engine crashes. */
+void contract_pool_recovery(uint64_t seed);
 /* When effects are told, and which are refused. */
 void contract_recovery_edges(void);
 
