@@ -1,7 +1,7 @@
 /* print: what stands in the files, a line for each frame and, indented, for each effect. What sessions hold is told by
  * its size alone. */
 #include "dump/dump.h"
-#include "engine/memory/effect.h"
+#include "engine/memory/pool_effect.h"
 #include "wire/codec.h"
 
 #include <inttypes.h>
@@ -73,7 +73,35 @@ static void print_client(const struct effect_client *client) {
     print_number("updated_at", client->updated_at);
 }
 
-static void print_effect(const struct effect *effect) {
+/* False: they are none; *why says what is wrong. */
+static bool print_pool(struct bytes body, const char **why) {
+    struct effect_pool pool;
+    if (!effect_read_pool(body, &pool, why)) return false;
+    printf(" namespace=%016" PRIx64 " version=%" PRIu64, pool.namespace, pool.version);
+    print_text("name", pool.name);
+    print_number("policy_bytes", (int64_t)pool.policy.size);
+    return true;
+}
+
+static bool print_usage(struct bytes body, const char **why) {
+    struct effect_usage told;
+    if (!effect_read_usage(body, &told, why)) return false;
+    printf(" hash=%016" PRIx64 " life=%" PRIu64 " version=%" PRIu64 " usage_count=%" PRIu64 " max_usage_count=%" PRIu64,
+           told.hash, told.life, told.version, told.usage.usage_count, told.usage.max_usage_count);
+    if (told.usage.error_score != 0) printf(" error_score=%g", told.usage.error_score);
+    print_number("error_count", (int64_t)told.usage.error_count);
+    print_number("use", (int64_t)told.handed);
+    print_number("fence", (int64_t)told.fence);
+    print_number("last_used_at", told.usage.last_used_at);
+    print_number("lease_expires_at", told.usage.lease_expires_at);
+    print_number("retired_at", told.usage.retired_at);
+    print_number("ready_at", told.ready_at);
+    printf("%s%s", told.is_spent ? " is_spent" : "", told.is_forgotten ? " is_forgotten" : "");
+    return true;
+}
+
+static bool print_effect(const struct effect *effect) {
+    const char *why = NULL;
     printf("  %s", kind_names[effect->kind]);
     switch (effect->kind) {
     case EFFECT_NAMESPACE: print_namespace(&effect->namespace); break;
@@ -96,22 +124,27 @@ static void print_effect(const struct effect *effect) {
         break;
     case EFFECT_CLIENT: print_client(&effect->client); break;
     case EFFECT_SNAPSHOT: printf(" version=%" PRIu64, effect->gone.version); break;
+    case EFFECT_POOL: print_pool(effect->body, &why); break;
+    case EFFECT_USAGE: print_usage(effect->body, &why); break;
     default: printf(" bytes=%zu", effect->body.size); break;
     }
+    if (why) printf(" damaged: %s", why);
     putchar('\n');
+    return !why;
 }
 
 static bool print_effects(struct bytes effects) {
     const char *why = "";
     struct effect effect;
+    bool is_good = true;
     while (effects.size > 0) {
         if (!effect_read(&effects, &effect, &why)) {
             printf("  damaged: %s\n", why);
             return false;
         }
-        print_effect(&effect);
+        is_good &= print_effect(&effect);
     }
-    return true;
+    return is_good;
 }
 
 /* ---------------------------------------------------------------- files */

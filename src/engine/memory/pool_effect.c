@@ -24,6 +24,14 @@ struct usage_head {
 
 _Static_assert(sizeof(struct usage_head) == 81, "the head of a USAGE as pool_effect.h says");
 
+/* One word of a window. */
+struct usage_word {
+    uint16_t number;
+    uint64_t open, unmarked;
+} __attribute__((packed));
+
+_Static_assert(sizeof(struct usage_word) == 18, "a word of a window as pool_effect.h says");
+
 #define TURN_MAX  (UINT64_C(1) << 63)
 #define COUNT_MAX (UINT64_C(1) << 62) /* of uses and marks: far from where they would overflow */
 #define SCORE_MAX 0x1p62
@@ -52,11 +60,15 @@ static void put_f64(struct buf *out, double value) {
 }
 
 static void put_window(struct buf *out, const struct uses *uses) {
+    const uint64_t *open = uses_open_words(uses), *unmarked = uses_unmarked_words(uses);
     uint16_t words = (uint16_t)uses_words(uses);
     effect_put_u64(out, uses->first);
     buf_append(out, &words, sizeof(words));
-    buf_append(out, uses_open_words(uses), words * sizeof(uint64_t));
-    buf_append(out, uses_unmarked_words(uses), words * sizeof(uint64_t));
+    for (uint16_t i = 0; i < words; i++) {
+        /* One that nobody ever marks must not have every later effect bear all that was since. */
+        struct usage_word word = {i, open[i], unmarked[i]};
+        if (open[i] | unmarked[i]) buf_append(out, &word, sizeof(word));
+    }
 }
 
 void effect_write_usage(struct buf *out, const struct pool_entry *entry) {
@@ -117,20 +129,28 @@ static int64_t take_moment(struct effect_cursor *cursor) {
     return moment;
 }
 
-static uint64_t word_at(struct bytes bits, size_t number) {
-    uint64_t word;
-    memcpy(&word, bits.data + number * sizeof(word), sizeof(word));
+static size_t word_count(const struct effect_usage *usage) {
+    return usage->bits.size / sizeof(struct usage_word);
+}
+
+static struct usage_word word_at(const struct effect_usage *usage, size_t i) {
+    struct usage_word word;
+    memcpy(&word, usage->bits.data + i * sizeof(word), sizeof(word));
     return word;
 }
 
 /* Whether the window is one that uses_hand_out makes: none of its bits is of a hand-out that never was. */
 static bool window_is_sound(const struct effect_usage *usage) {
     uint64_t left = usage->handed - usage->first; /* bits that count */
+    int last = -1;
     if (usage->first % 64 || usage->first > usage->handed || left > 64 * (uint64_t)usage->words) return false;
-    for (size_t i = 0; i < usage->words; i++) {
-        uint64_t from = 64 * (uint64_t)i, some = left > from ? left - from : 0;
+    for (size_t i = 0; i < word_count(usage); i++) {
+        struct usage_word word = word_at(usage, i);
+        uint64_t from = 64 * (uint64_t)word.number, some = left > from ? left - from : 0;
         uint64_t beyond = some >= 64 ? 0 : UINT64_MAX << some;
-        if ((word_at(usage->bits, i) | word_at(usage->bits, usage->words + i)) & beyond) return false;
+        if (word.number >= usage->words || word.number <= last || (word.open | word.unmarked) & beyond) return false;
+        if (!(word.open | word.unmarked)) return false;
+        last = word.number;
     }
     return true;
 }
@@ -143,14 +163,15 @@ static bool take_window(struct effect_cursor *cursor, struct effect_usage *out) 
     memcpy(&words, read.data, read.size);
     if (!words || words > USES_WORDS_MAX || (words & (words - 1))) return false;
     out->words = words;
-    out->bits = effect_take(cursor, 2 * words * sizeof(uint64_t));
-    return !cursor->is_short && window_is_sound(out);
+    out->bits = effect_take(cursor, cursor->left);
+    return out->bits.size % sizeof(struct usage_word) == 0 && window_is_sound(out);
 }
 
 static bool use_is_open(const struct effect_usage *usage, uint64_t use) {
     uint64_t at = use - 1 - usage->first;
-    return use > usage->first && use <= usage->handed && at / 64 < usage->words &&
-           word_at(usage->bits, (size_t)(at / 64)) >> at % 64 & 1;
+    for (size_t i = 0; use > usage->first && i < word_count(usage); i++)
+        if (word_at(usage, i).number == at / 64) return word_at(usage, i).open >> at % 64 & 1;
+    return false;
 }
 
 static void take_parts(struct effect_cursor *cursor, unsigned flags, struct effect_usage *out) {
@@ -214,6 +235,10 @@ bool effect_fill_entry(const struct effect_usage *usage, struct pool_memory memo
     entry->ready_at = usage->ready_at;
     entry->is_spent = usage->is_spent;
     entry->is_forgotten = usage->is_forgotten;
-    return uses_restore(&entry->uses, memory.slab, memory.arena, usage->handed, usage->first, usage->words,
-                        usage->bits.data);
+    if (!uses_restore(&entry->uses, memory.slab, memory.arena, usage->handed, usage->first, usage->words)) return false;
+    for (size_t i = 0; i < word_count(usage); i++) {
+        struct usage_word word = word_at(usage, i);
+        uses_restore_word(&entry->uses, word.number, word.open, word.unmarked);
+    }
+    return true;
 }

@@ -10,7 +10,8 @@
  *            LEASE    lease_expires_at i64
  *            RETIRED  retired_at i64
  *            READY    ready_at i64
- *            WINDOW   first u64, words u16, so many words of open hand-outs, as many of those without a mark
+ *            WINDOW   first u64, words u16, and to the end of those words in which there is a bit, in their order:
+ *                     number u16, open hand-outs u64, those without a mark u64
  *
  * A usage is that of one life of a session in a pool (pool.h), known by the id's hash and the version with which the
  * life began. It stands before the session's PUT or MOVE with that version: so whatever was cut off behind a session
@@ -35,7 +36,7 @@ struct effect_usage {
     int64_t ready_at;
     uint64_t first; /* of the window of uses */
     uint32_t words;
-    struct bytes bits; /* 2 * words words; where there are none no hand-out is open or without a mark */
+    struct bytes bits; /* of some words, as they were written; empty: no hand-out is open or without a mark */
 };
 
 /* Read the body of an effect; its bytes are borrowed from there. False: *why says what is wrong. */

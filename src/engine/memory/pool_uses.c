@@ -114,18 +114,19 @@ bool uses_are_of_interest(const struct uses *uses) {
     return false;
 }
 
-bool uses_restore(struct uses *uses, struct slab *slab, unsigned arena, uint64_t handed, uint64_t first, uint32_t words,
-                  const void *bits) {
+bool uses_restore(struct uses *uses, struct slab *slab, unsigned arena, uint64_t handed, uint64_t first,
+                  uint32_t words) {
     *uses = (struct uses){.handed = handed, .first = words ? first : handed / 64 * 64};
-    if (words > 1) {
-        uses->more = slab_alloc(slab, arena, 2 * words * sizeof(uint64_t));
-        if (!uses->more) return false;
-        uses->more_words = words;
-    }
-    if (words) {
-        memcpy(uses_open_words(uses), bits, words * sizeof(uint64_t));
-        memcpy(uses_unmarked_words(uses), (const uint8_t *)bits + words * sizeof(uint64_t), words * sizeof(uint64_t));
-    }
-    for (uint32_t i = 0; i < words; i++) uses->open_count += (uint64_t)__builtin_popcountll(uses_open_words(uses)[i]);
+    if (words <= 1) return true;
+    uses->more = slab_alloc(slab, arena, 2 * words * sizeof(uint64_t));
+    if (!uses->more) return false;
+    memset(uses->more, 0, 2 * words * sizeof(uint64_t));
+    uses->more_words = words;
     return true;
+}
+
+void uses_restore_word(struct uses *uses, uint32_t number, uint64_t open, uint64_t unmarked) {
+    uses_open_words(uses)[number] = open;
+    uses_unmarked_words(uses)[number] = unmarked;
+    uses->open_count += (uint64_t)__builtin_popcountll(open);
 }

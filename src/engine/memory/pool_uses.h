@@ -44,9 +44,11 @@ bool uses_are_of_interest(const struct uses *uses);
 uint32_t uses_words(const struct uses *uses);
 uint64_t *uses_open_words(const struct uses *uses);
 uint64_t *uses_unmarked_words(const struct uses *uses);
-/* Fills uses that are all zero: with that last number, and a window that begins behind `first` of so many words of open
- * ones and as many of unmarked ones (a power of two; 0: none of either). False where memory is lacking. */
-bool uses_restore(struct uses *uses, struct slab *slab, unsigned arena, uint64_t handed, uint64_t first, uint32_t words,
-                  const void *bits);
+/* Fills uses that are all zero: with that last number, and an empty window of so many words (a power of two; 0: of any
+ * size) that begins behind `first`. False where memory is lacking. */
+bool uses_restore(struct uses *uses, struct slab *slab, unsigned arena, uint64_t handed, uint64_t first,
+                  uint32_t words);
+/* Fills one word of the window, once. */
+void uses_restore_word(struct uses *uses, uint32_t number, uint64_t open, uint64_t unmarked);
 
 #endif

@@ -100,7 +100,7 @@ Test(pool_effect, brings_back_a_usage_with_all_parts) {
     entry.usage.retired_at = NOW + 1;
     entry.ready_at = NOW + 2;
     entry.is_spent = entry.is_forgotten = true;
-    cr_assert_eq(expect_back(), EFFECT_HEAD_BYTES + 81 + 16 + 16 + 8 + 8 + 8 + 10 + 16);
+    cr_assert_eq(expect_back(), EFFECT_HEAD_BYTES + 81 + 16 + 16 + 8 + 8 + 8 + 10 + 18);
 }
 
 Test(pool_effect, brings_back_a_fence_whose_lease_is_over) {
@@ -126,6 +126,18 @@ Test(pool_effect, leaves_out_a_window_in_which_nothing_is_open_or_without_a_mark
         uses_note_mark(&entry.uses, use);
         cr_assert_eq(expect_back(), EFFECT_HEAD_BYTES + 81);
     }
+}
+
+Test(pool_effect, tells_little_of_a_session_whose_first_hand_out_is_never_marked) {
+    hand_out(1);
+    for (unsigned count = 0; count < 5000; count++) {
+        uint64_t use = hand_out(1);
+        uses_close(&entry.uses, use);
+        uses_note_mark(&entry.uses, use);
+    }
+    cr_assert_eq(expect_back(), EFFECT_HEAD_BYTES + 81 + 10 + 18);
+    lease();
+    cr_assert_eq(expect_back(), EFFECT_HEAD_BYTES + 81 + 16 + 8 + 10 + 36);
 }
 
 Test(pool_effect, brings_back_a_pool) {
