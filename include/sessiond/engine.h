@@ -162,6 +162,8 @@ typedef void (*event_each)(void *context, const struct event *event);
 
 #define SCAN_CURSOR_MAX 64
 
+#define PREAMBLE_BYTES_MAX (1024 * 1024) /* it is one frame of the log, and each file has it anew */
+
 /* How often a namespace is purged once it is, unless it is told otherwise. */
 #define PURGE_INTERVAL_DEFAULT_MS INT64_C(60000)
 
@@ -412,13 +414,15 @@ struct engine_vtable {
     /* Every effect with a version up to the answer has been appended to the journal. Any thread. */
     uint64_t (*appended)(struct engine *self);
 
-    /* What every file of effects begins with, so that it can be read by itself: hash keys and the like. Any thread. */
+    /* What every file of effects begins with, so that it can be read by itself: hash keys and the like. At most
+     * PREAMBLE_BYTES_MAX: what has no room in it is in other files. Any thread. */
     void (*preamble)(struct engine *self, struct buf *out);
 
     /* Recovery, before the first turn, on one thread: applies whole effects in any order (of two about the same thing
-     * the newer holds), but those of a snapshot as they were told and before those of the log behind it; then `recovered` once: what is out of date at now_ms goes, and everything that follows from the
-     * rest (groups, counts, deadlines, pools) is worked out. False: they are not of this engine or release, *why says
-     * what is wrong with them. Memory that is lacking is said there too. */
+     * the newer holds), but those of a snapshot as they were told and before those of the log behind it; then
+     * `recovered` once: what is out of date at now_ms goes, and everything that follows from the rest (groups, counts,
+     * deadlines, pools) is worked out. False: they are not of this engine or release, *why says what is wrong with
+     * them. Memory that is lacking is said there too. */
     bool (*apply)(struct engine *self, struct bytes effects, const char **why);
     bool (*recovered)(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why);
 

@@ -289,6 +289,40 @@ static void story_of_crashing(uint64_t seed) {
     recovery_end(&story.world, &story.kept);
 }
 
+/* ---- many namespaces */
+
+/* However many namespaces there are: what each file begins with, and each part of a snapshot, fits into a frame, and
+ * all of them come back from either. */
+static void many_namespaces_are_told_in_parts(void) {
+    enum { COUNT = 5000 };
+    static struct kept_journal kept;
+    static char name[64];
+    struct world world = recovery_begin(&kept, 1);
+    struct snapshot_cursor cursor = {0};
+    struct recovery_counts counts;
+    struct kept_journal told = {.effects = BUF_EMPTY};
+    for (unsigned i = 0; i < COUNT; i++) {
+        snprintf(name, sizeof(name), "namespace %u of which each is somebody's", i);
+        contract_put(&world, name, "a", (struct put){0});
+    }
+    world.engine->vtable->preamble(world.engine, &told.effects);
+    CHECK(told.effects.size <= PREAMBLE_BYTES_MAX);
+    while (!cursor.is_done) {
+        size_t before = told.effects.size;
+        world.engine->vtable->snapshot(world.engine, &cursor, &told.effects, 100000, world.now_ms);
+        CHECK(told.effects.size - before < 1000000);
+    }
+    for (unsigned from = 0; from < 2; from++) {
+        const struct kept_journal *kept_by = from ? &told : &kept;
+        struct engine *engine = recovery_open(kept_by, kept_by->effects.size, NULL, 1, world.now_ms, NULL, &counts);
+        CHECK_EQUAL(counts.namespaces, COUNT);
+        CHECK_EQUAL(counts.sessions, COUNT);
+        engine->vtable->close(engine);
+    }
+    buf_fini(&told.effects);
+    recovery_end(&world, &kept);
+}
+
 /* ---- what was appended */
 
 static uint64_t appended(const struct world *world) {
@@ -404,6 +438,7 @@ static void the_first_of_many_ends_counts(void) {
 void contract_recovery_edges(void) {
     the_first_of_many_ends_counts();
     what_a_loop_holds_back_is_not_appended();
+    many_namespaces_are_told_in_parts();
     much_is_appended_within_a_turn();
     foreign_effects_are_refused();
 }

@@ -17,7 +17,8 @@
 
 #define TURN_RECORDS     256 /* records and buckets that one turn looks at */
 #define LOCKED_HOMES     64  /* of tombstones, and chains of groups, that are looked through under one lock */
-#define POSITIONS_END    (UINT64_C(1) << 32) /* of clients: of hashes read backwards */
+#define NAMESPACES_RUN   256 /* that are told under one lock, about */
+#define POSITIONS_END    (UINT64_C(1) << 32) /* of namespaces: of keys; of clients and pools: of hashes read backwards */
 #define PREFETCHED_BYTES 256
 
 enum part { PART_NAMESPACES, PART_RECORDS, PART_TOMBSTONES, PART_CLIENTS, PART_POOLS, PART_COUNT };
@@ -31,6 +32,20 @@ struct walk {
 
 static bool walk_is_full(const struct walk *walk) {
     return walk->out->is_failed || walk->out->size >= walk->size_max;
+}
+
+/* ---- namespaces */
+
+/* Those of one run of keys, which are random: some hundred. True: it is through. */
+static bool namespaces_run_write(struct walk *walk) {
+    struct snapshot_cursor *cursor = walk->cursor;
+    uint64_t runs = 1, position = cursor->position;
+    if (!cursor->is_inside) cursor->covered = atomic_load(&walk->engine->last_version);
+    while (runs * NAMESPACES_RUN < atomic_load(&walk->engine->registry.count)) runs *= 2;
+    uint64_t run = POSITIONS_END / runs, next = (position / run + 1) * run;
+    namespaces_write(walk->engine, position << 32, (next - 1) << 32 | UINT32_MAX, SIZE_MAX, walk->out);
+    cursor->position = next;
+    return next >= POSITIONS_END;
 }
 
 /* ---- records */
@@ -166,9 +181,8 @@ static void walk_turn(struct walk *walk) {
                                                    [PART_POOLS] = pools_write};
     struct snapshot_cursor *cursor = walk->cursor;
     if (cursor->part == PART_NAMESPACES) {
-        cursor->covered = atomic_load(&walk->engine->last_version);
-        namespaces_write(walk->engine, walk->out);
-        cursor->part++;
+        cursor->is_inside = !namespaces_run_write(walk);
+        cursor->part += !cursor->is_inside;
         return;
     }
     cursor->is_inside = !writers[cursor->part](walk, &walk->engine->shards[cursor->shard]);

@@ -139,26 +139,37 @@ uint64_t stage_drop(struct context *context, const struct namespace *namespace) 
     return version;
 }
 
-void namespaces_write(struct memory_engine *engine, struct buf *out) {
+void namespaces_write(struct memory_engine *engine, uint64_t key_min, uint64_t key_max, size_t bytes_max,
+                      struct buf *out) {
     struct buf encoded = BUF_EMPTY;
+    size_t begin = out->size;
     struct effect_namespace effect;
     env_point(engine->env);
     lock_take(&engine->registry.lock);
     for (struct namespace *namespace = engine->registry.first; namespace; namespace = namespace->next) {
         /* One that is being made is told by whoever makes it. */
         if (namespace->is_dropped || !namespace->version) continue;
+        if (namespace->key < key_min || namespace->key > key_max) continue;
+        size_t before = out->size;
         namespace_effect(engine, namespace, &encoded, &effect);
         effect_write_namespace(out, &effect);
         if (encoded.is_failed) out->is_failed = true;
+        if (out->is_failed) break;
+        if (out->size - begin <= bytes_max) continue;
+        buf_cut(out, before);
+        break;
     }
     lock_release(&engine->registry.lock);
     buf_fini(&encoded);
 }
 
+/* The namespaces are a help to whoever has lost other files: all that there are stand in the log and in snapshots, too,
+ * so those do that have room. */
 void memory_preamble(struct engine *self, struct buf *out) {
     struct memory_engine *engine = (struct memory_engine *)self;
+    size_t begin = out->size;
     effect_write_store(out, &engine->hash_key);
-    namespaces_write(engine, out);
+    namespaces_write(engine, 0, UINT64_MAX, PREAMBLE_BYTES_MAX - (out->size - begin), out);
 }
 
 /* ---- clients */

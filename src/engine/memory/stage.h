@@ -74,8 +74,10 @@ void stage_usage(struct context *context, struct pool_entry *entry, uint64_t ver
 void namespace_effect(const struct memory_engine *engine, const struct namespace *namespace, struct buf *scratch,
                       struct effect_namespace *out);
 
-/* The effects of all namespaces that were told, and the fields of a client, whose table's lock is held. */
-void namespaces_write(struct memory_engine *engine, struct buf *out);
+/* The effects of all namespaces that were told and whose key is between these two, up to so many bytes. */
+void namespaces_write(struct memory_engine *engine, uint64_t key_min, uint64_t key_max, size_t bytes_max,
+                      struct buf *out);
+/* The fields of a client, whose table's lock is held. */
 void client_effect(struct group *group, struct effect_client *out);
 
 /* Appends the effect of a pool's own fields, with the version that it was told with; its table's lock. `scratch` takes
