@@ -155,6 +155,8 @@ struct event {
     struct bytes user, client, pool, reason; /* absent: none */
     struct bytes data;                       /* absent unless some watch of the loop wants data */
     uint64_t version;                        /* of the record after it, or of its tombstone */
+    uint64_t depends_on;                     /* the version that the journal's mark has covered */
+    uint64_t serial;                         /* what `watch` answered last before it happened */
     int64_t at;                              /* the moment; for expired and abandoned by a deadline, the deadline */
     uint64_t missed;
 };
@@ -397,8 +399,10 @@ struct engine_vtable {
     const struct policy *(*policy)(struct engine *self, struct bytes namespace);
 
     /* From now on (`is_on`), or no longer, events are kept for this loop; wants_data: with the data of the session.
-     * Inside a turn. The loop is woken (env.wake) when there are some. */
-    void (*watch)(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
+     * Inside a turn. The loop is woken (env.wake) when there are some. Answers a serial that no event bears yet: what
+     * happens from now on bears it or a greater one, so that who begins to watch can be spared what only had to wait.
+     */
+    uint64_t (*watch)(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
 
     /* Hands all events since the last call to `each`: those of one session in their order. Inside a turn. With a
      * journal, only those that its mark covers: answers the version that the mark has to reach before there are more;

@@ -129,10 +129,11 @@ struct server_loop {
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     struct list holding;  /* connections that hold answers */
     uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
-    uint64_t events_wait; /* the version that the engine's next event waits for; 0: none does */
-    uint64_t awaited;     /* what the journal was asked for; 0: nothing, or it was heard */
-    uint64_t turn_work;   /* of heavy requests in this turn; see TURN_WORK_MAX */
-    unsigned held_count;  /* of its connections */
+    unsigned stopped_watch_count;           /* of watch_count: still to be told of what waits for the journal */
+    uint64_t events_wait;                   /* the version that the engine's next event waits for; 0: none does */
+    uint64_t awaited;                       /* what the journal was asked for; 0: nothing, or it was heard */
+    uint64_t turn_work;                     /* of heavy requests in this turn; see TURN_WORK_MAX */
+    unsigned held_count;                    /* of its connections */
     struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */

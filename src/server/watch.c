@@ -5,6 +5,8 @@
  * whole messages only: at the start of a round, and where the loop's turn ends. A connection whose output is at its
  * mark is sent none until it has drained; each of its watches then gets one `lagged`, whose seq is that of the last
  * event that was left out, so that a reader who counts can follow: seq is always the last one plus 1, or plus missed.
+ * An event that waits for the journal belongs to the watches that there were when it happened: one that began later is
+ * not told of it, one that was stopped meanwhile still is, and goes when nothing waits any more.
  * On the loop's thread, inside a turn, but for watches_close. */
 #include "base/hash.h"
 #include "op/op_table.gen.h"
@@ -20,6 +22,8 @@ struct watch {
     uint64_t number; /* among those of the connection, from 1 */
     uint64_t kinds;  /* EVENT_BIT of each that is wanted */
     bool wants_data;
+    uint64_t since; /* serials of the first event that is for it, and (0: none) of the first that is not any more */
+    uint64_t until;
     uint64_t seq;                    /* of the last event, sent or not */
     uint64_t missed;                 /* not sent, and not told yet */
     struct bytes namespace;          /* the names stand behind the struct */
@@ -79,6 +83,7 @@ static bool name_fits(struct bytes wanted, struct bytes name) {
 }
 
 static bool watch_wants(const struct watch *watch, const struct event *event) {
+    if (event->serial < watch->since || (watch->until != 0 && event->serial >= watch->until)) return false;
     return watch->kinds & EVENT_BIT(event->kind) && bytes_equal(watch->namespace, event->namespace) &&
            name_fits(watch->user, event->user) && name_fits(watch->client, event->client) &&
            name_fits(watch->pool, event->pool);
@@ -108,6 +113,7 @@ static void loop_tell_missed(struct server_loop *loop, uint64_t missed) {
     for (size_t i = 0; i < WATCH_BUCKETS; i++)
         for (struct list *link = loop->watches[i].next; link != &loop->watches[i]; link = link->next) {
             struct watch *watch = LIST_ENTRY(link, struct watch, link);
+            if (watch->until != 0) continue;
             watch_miss(watch, missed);
             watches_resume(watch->conn);
         }
@@ -120,7 +126,8 @@ static void loop_tell(void *context, const struct event *event) {
         return;
     }
     /* The mark may have moved since the loop looked: an answer that waited for it goes before its event. */
-    if (loop->held_min != 0 && event->version >= loop->held_min) gate_advance(loop);
+    uint64_t newest = event->version > event->depends_on ? event->version : event->depends_on;
+    if (loop->held_min != 0 && newest >= loop->held_min) gate_advance(loop);
     struct list *bucket = loop_bucket(loop, event->namespace);
     for (struct list *link = bucket->next; link != bucket; link = link->next) {
         struct watch *watch = LIST_ENTRY(link, struct watch, link);
@@ -128,10 +135,34 @@ static void loop_tell(void *context, const struct event *event) {
     }
 }
 
-/* Has the engine keep what somebody here wants. */
-static void loop_watch(struct server_loop *loop) {
-    loop->engine->vtable->watch(loop->engine, loop->index, loop->watch_count > 0, loop->data_watch_count > 0);
+/* Has the engine keep what somebody here wants; answers the serial of what happens from now on. */
+static uint64_t loop_watch(struct server_loop *loop) {
     loop->has_watches_changed = false;
+    return loop->engine->vtable->watch(loop->engine, loop->index, loop->watch_count > 0, loop->data_watch_count > 0);
+}
+
+static void watch_close(struct watch *watch) {
+    struct conn *conn = watch->conn;
+    struct server_loop *loop = conn->loop;
+    list_remove(&watch->link);
+    list_remove(&watch->conn_link);
+    if (watch->until == 0) conn->watch_count--;
+    loop->stopped_watch_count -= watch->until != 0;
+    loop->watch_count--;
+    loop->data_watch_count -= watch->wants_data;
+    loop->has_watches_changed = true;
+    metric_add(&loop->metrics, METRIC_WATCHES, (uint64_t)-1);
+    free(watch);
+}
+
+/* Nothing waits any more of what happened while they watched. */
+static void loop_close_stopped(struct server_loop *loop) {
+    for (size_t i = 0; i < WATCH_BUCKETS && loop->stopped_watch_count > 0; i++)
+        for (struct list *link = loop->watches[i].next, *next; link != &loop->watches[i]; link = next) {
+            struct watch *watch = LIST_ENTRY(link, struct watch, link);
+            next = link->next;
+            if (watch->until != 0) watch_close(watch);
+        }
 }
 
 void loop_tell_events(struct server_loop *loop) {
@@ -141,6 +172,7 @@ void loop_tell_events(struct server_loop *loop) {
     } else {
         loop->events_wait = 0;
     }
+    if (loop->events_wait == 0 && loop->stopped_watch_count > 0) loop_close_stopped(loop);
     if (loop->has_watches_changed) loop_watch(loop);
 }
 
@@ -177,20 +209,27 @@ static void watch_open(struct conn *conn, struct watch *watch) {
     loop->watch_count++;
     loop->data_watch_count += watch->wants_data;
     metric_add(&loop->metrics, METRIC_WATCHES, 1);
-    loop_watch(loop);
+    watch->since = loop_watch(loop);
 }
 
-static void watch_close(struct watch *watch) {
-    struct conn *conn = watch->conn;
-    struct server_loop *loop = conn->loop;
-    list_remove(&watch->link);
-    list_remove(&watch->conn_link);
-    conn->watch_count--;
-    loop->watch_count--;
-    loop->data_watch_count -= watch->wants_data;
-    loop->has_watches_changed = true;
-    metric_add(&loop->metrics, METRIC_WATCHES, (uint64_t)-1);
-    free(watch);
+static unsigned conn_stopped_watches(const struct conn *conn) {
+    unsigned count = 0;
+    for (const struct list *link = conn->watches.next; link != &conn->watches; link = link->next)
+        count += LIST_ENTRY(link, struct watch, conn_link)->until != 0;
+    return count;
+}
+
+/* It ends, at once unless something that happened before waits for the journal; of such a connection has only so many.
+ */
+static void watch_stop(struct watch *watch) {
+    struct server_loop *loop = watch->conn->loop;
+    if (loop->events_wait == 0 || conn_stopped_watches(watch->conn) >= LIMIT_MAX_WATCHES) {
+        watch_close(watch);
+        return;
+    }
+    watch->until = loop_watch(loop);
+    watch->conn->watch_count--;
+    loop->stopped_watch_count++;
 }
 
 void watches_close(struct conn *conn) {
@@ -224,7 +263,7 @@ void watch_start_end(struct request *request, struct buf *out) {
 static struct watch *conn_find_watch(struct conn *conn, uint64_t number, struct bytes namespace) {
     for (struct list *link = conn->watches.next; link != &conn->watches; link = link->next) {
         struct watch *watch = LIST_ENTRY(link, struct watch, conn_link);
-        if (watch->number == number && bytes_equal(watch->namespace, namespace)) return watch;
+        if (watch->number == number && watch->until == 0 && bytes_equal(watch->namespace, namespace)) return watch;
     }
     return NULL;
 }
@@ -238,7 +277,7 @@ enum op_step watch_stop_begin(struct request *request) {
     loop_tell_events(request->conn->loop);
     struct watch *watch = conn_find_watch(request->conn, args->watch, request->verb->namespace);
     if (watch)
-        watch_close(watch);
+        watch_stop(watch);
     else
         args->given &= ~(uint64_t)WATCH_STOP_WATCH;
     return STEP_ANSWER;

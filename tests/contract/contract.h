@@ -143,6 +143,8 @@ void contract_late_effects(void);
 void contract_recovery(uint64_t seed);
 /* The same of pools whose engine crashes. */
 void contract_pool_recovery(uint64_t seed);
+/* Events that wait for the mark of a journal, from a seed. */
+void contract_event_mark(uint64_t seed);
 /* When effects are told, and which are refused. */
 void contract_recovery_edges(void);
 

@@ -200,7 +200,7 @@ void tell(struct naive *naive, const struct space *space, enum event_kind kind, 
 /* Tells what became of a session by what it was: `old` NULL: nothing that was alive. */
 void tell_change(struct naive *naive, const struct space *space, const struct session *old,
                  const struct session *session, int64_t now_ms);
-void naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data);
+uint64_t naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data);
 uint64_t naive_read_events(struct engine *self, unsigned loop, event_each each, void *context);
 
 #endif

@@ -48,12 +48,13 @@ void tell_change(struct naive *naive, const struct space *space, const struct se
     tell(naive, space, kind_of(old, session), session, now_ms);
 }
 
-void naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data) {
+uint64_t naive_watch(struct engine *self, unsigned loop, bool is_on, bool wants_data) {
     struct naive *naive = (struct naive *)self;
     struct watching *watching = &naive->watching[loop];
     if (is_on && !watching->is_on) watching->last = naive->told;
     watching->is_on = is_on;
     watching->wants_data = wants_data;
+    return 0; /* nothing ever waits */
 }
 
 uint64_t naive_read_events(struct engine *self, unsigned loop, event_each each, void *context) {

@@ -21,6 +21,8 @@ struct reader_place {
 struct event_reader {
     _Atomic bool is_due;         /* something is dirty, and the loop was woken for it */
     _Atomic uint64_t *dirty;     /* a bit for each shard */
+    uint64_t *held;              /* the same, of shards whose ring has events that the journal's mark does not cover */
+    uint64_t awaited;            /* the smallest version of the next events in those; 0: there are none */
     struct reader_place *places; /* of each shard */
     struct reading *readings;    /* each shard at most once: see event.h */
     uint8_t *buffer;             /* EVENT_BUFFER bytes */
@@ -37,7 +39,7 @@ static size_t dirty_words(const struct memory_engine *engine) {
 }
 
 static size_t reader_bytes(const struct memory_engine *engine) {
-    return sizeof(struct event_reader) + dirty_words(engine) * sizeof(uint64_t) +
+    return sizeof(struct event_reader) + 2 * dirty_words(engine) * sizeof(uint64_t) +
            engine->shard_count * (sizeof(struct reader_place) + sizeof(struct reading)) + EVENT_BUFFER;
 }
 
@@ -51,6 +53,7 @@ static struct event_reader *reader_open(const struct memory_engine *engine) {
     if (!at) return NULL;
     struct event_reader *reader = (struct event_reader *)at;
     reader->dirty = (_Atomic uint64_t *)(at += sizeof(*reader));
+    reader->held = (uint64_t *)(at += dirty_words(engine) * sizeof(uint64_t));
     reader->places = (struct reader_place *)(at += dirty_words(engine) * sizeof(uint64_t));
     reader->readings = (struct reading *)(at += engine->shard_count * sizeof(struct reader_place));
     reader->buffer = at + engine->shard_count * sizeof(struct reading);
@@ -139,7 +142,7 @@ static void ring_put(struct context *context, struct shard *shard, struct event 
 
 static void put_after(struct context *context, struct shard *shard, const struct namespace *namespace,
                       enum event_kind kind, const struct session *session, uint64_t version, int64_t at,
-                      const struct event_after *after) {
+                      uint64_t depends_on, const struct event_after *after) {
     struct memory_engine *engine = context->engine;
     if (!is_watched(engine)) return;
     assert(lock_is_taken(&shard->lock));
@@ -152,6 +155,8 @@ static void put_after(struct context *context, struct shard *shard, const struct
                           .reason = session->reason,
                           .is_hashed = namespace_policy(namespace)->hash_ids,
                           .version = version,
+                          .depends_on = depends_on,
+                          .serial = atomic_load_explicit(&engine->watch_serial, memory_order_relaxed),
                           .at = at};
     if (atomic_load_explicit(&engine->watching_data, memory_order_relaxed)) event.data = session->data;
     ring_put(context, shard, &event, after);
@@ -159,7 +164,7 @@ static void put_after(struct context *context, struct shard *shard, const struct
 
 void event_put(struct context *context, struct shard *shard, const struct namespace *namespace, enum event_kind kind,
                const struct session *session, uint64_t version, int64_t at) {
-    put_after(context, shard, namespace, kind, session, version, at, NULL);
+    put_after(context, shard, namespace, kind, session, version, at, version, NULL);
 }
 
 /* ---- what happened */
@@ -209,8 +214,8 @@ void event_forgotten(struct context *context, struct shard *shard, const struct 
     bool is_reaped = record_active(record) & RECORD_MARK_REAPED;
     if (record->version <= namespace_epoch(namespace) || is_reaped || !session_is_alive(&view, at))
         event_settle(context, shard, record, UINT64_MAX);
-    else
-        event_put(context, shard, namespace, EVENT_DESTROYED, &view, view.version, at);
+    else /* what its pool says of it is newer than the record */
+        put_after(context, shard, namespace, EVENT_DESTROYED, &view, view.version, at, version_newest(context), NULL);
 }
 
 static enum event_kind kind_of_status(enum status status) {
@@ -237,7 +242,8 @@ static void published_after(struct context *context, struct shard *shard, const 
     if (sight->record) event_settle(context, shard, sight->record, fresh->version);
     view_whole(context, fresh, &view);
     enum event_kind kind = kind_of_change(from, view.status);
-    put_after(context, shard, namespace_of(context, fresh), kind, &view, view.version, context->now_ms, after);
+    put_after(context, shard, namespace_of(context, fresh), kind, &view, view.version, context->now_ms, view.version,
+              after);
     if (kind == EVENT_CREATED && !status_is_living(view.status))
         event_put(context, shard, namespace_of(context, fresh), kind_of_status(view.status), &view, view.version,
                   context->now_ms);
@@ -278,7 +284,10 @@ void event_announce(struct context *context, struct namespace *namespace, struct
     bool is_overdue = sight.presence == PRESENCE_DEAD && status_is_living(sight.view.status);
     if (is_overdue && !(sight.active & RECORD_MARK_REAPED))
         shard_mark_reaped(context, shard, sight.record, &sight.view);
-    if (is_there) event_put(context, shard, namespace, kind, &sight.view, sight.view.version, context->now_ms);
+    /* It stands in its pool, and so was told after the record. */
+    if (is_there)
+        put_after(context, shard, namespace, kind, &sight.view, sight.view.version, context->now_ms,
+                  version_newest(context), NULL);
     shard_release(shard);
 }
 
@@ -286,6 +295,8 @@ void event_announce(struct context *context, struct namespace *namespace, struct
 
 /* The loop reads from here on. */
 static void reader_start(struct memory_engine *engine, struct event_reader *reader) {
+    memset(reader->held, 0, dirty_words(engine) * sizeof(uint64_t));
+    reader->awaited = 0;
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         shard_take(engine, &engine->shards[i]);
         atomic_store_explicit(&reader->places[i].position, engine->shards[i].events.head.position,
@@ -316,17 +327,19 @@ static void mask_set(_Atomic uint64_t *mask, unsigned loop_index, bool is_on) {
         atomic_fetch_and(mask, ~(UINT64_C(1) << loop_index));
 }
 
-void memory_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
+uint64_t memory_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
     struct memory_engine *engine = (struct memory_engine *)self;
     bool was_on = atomic_load(&engine->watching) >> loop_index & 1;
     assert(reclaim_is_inside(&engine->reclaim, loop_index));
     mask_set(&engine->watching_data, loop_index, is_on && wants_data);
-    if (is_on == was_on) return;
-    mask_set(&engine->watching, loop_index, is_on);
-    if (is_on)
-        reader_start(engine, engine->loops[loop_index].events);
-    else if (!atomic_load(&engine->watching))
-        rings_free(engine);
+    if (is_on != was_on) {
+        mask_set(&engine->watching, loop_index, is_on);
+        if (is_on)
+            reader_start(engine, engine->loops[loop_index].events);
+        else if (!atomic_load(&engine->watching))
+            rings_free(engine);
+    }
+    return atomic_fetch_add(&engine->watch_serial, 1) + 1;
 }
 
 /* ---- reading */
@@ -337,6 +350,7 @@ struct read {
     struct event_reader *reader;
     event_each each;
     void *context;
+    uint64_t mark; /* only what it covers is handed out */
 };
 
 static uint64_t place_position(const struct event_reader *reader, uint32_t shard) {
@@ -365,21 +379,41 @@ static size_t read_chunk(struct read *read, struct reading *reading) {
     return size;
 }
 
-/* Hands the copied events out, up to one that has to come after others: that is then *after. */
-static bool tell_chunk(struct read *read, const struct reading *reading, size_t size, struct event_after *after) {
+enum told { TOLD_ALL, TOLD_UP_TO_AFTER, TOLD_UP_TO_MARK };
+
+/* The events behind it in its ring wait with it: one session's have an order. */
+static void await_event(struct read *read, uint64_t version) {
+    struct event_reader *reader = read->reader;
+    if (!reader->awaited || version < reader->awaited) reader->awaited = version;
+}
+
+/* Hands the copied events out, up to one that has to come after others (which are then *after), or is not safe yet. */
+static enum told tell_chunk(struct read *read, const struct reading *reading, size_t size, struct event_after *after) {
     struct event_reader *reader = read->reader;
     struct reader_place *place = &reader->places[reading->shard];
     for (size_t at = 0; at < size;) {
         struct event event;
         size_t entry_size = event_entry_read(reader->buffer + at, &event, after);
-        if (after->is_given && place_position(reader, after->shard) < after->position) return false;
+        if (event.depends_on > read->mark) {
+            await_event(read, event.depends_on);
+            return TOLD_UP_TO_MARK;
+        }
+        if (after->is_given && place_position(reader, after->shard) < after->position) return TOLD_UP_TO_AFTER;
         read->each(read->context, &event);
         atomic_store_explicit(&place->position, place_position(reader, reading->shard) + entry_size,
                               memory_order_relaxed);
         place->count++;
         at += entry_size;
     }
-    return true;
+    return TOLD_ALL;
+}
+
+/* These are to be read again when the mark has moved: the one on top, and those that wait for it. */
+static void hold_readings(struct event_reader *reader, uint32_t depth) {
+    for (uint32_t i = 0; i < depth; i++) {
+        uint32_t shard = reader->readings[i].shard;
+        reader->held[shard / 64] |= UINT64_C(1) << (shard % 64);
+    }
 }
 
 /* Reads a shard's ring, and those that have to be read before. */
@@ -391,7 +425,12 @@ static void read_shard(struct read *read, uint32_t shard) {
     while (depth > 0) {
         struct reading *top = &readings[depth - 1];
         size_t size = read_chunk(read, top);
-        if (!tell_chunk(read, top, size, &after)) {
+        enum told told = tell_chunk(read, top, size, &after);
+        if (told == TOLD_UP_TO_MARK) {
+            hold_readings(read->reader, depth);
+            return;
+        }
+        if (told == TOLD_UP_TO_AFTER) {
             assert(depth < read->engine->shard_count);
             readings[depth++] = (struct reading){after.shard, after.position};
         } else if (place_position(read->reader, top->shard) >= top->end) {
@@ -400,21 +439,38 @@ static void read_shard(struct read *read, uint32_t shard) {
     }
 }
 
+/* Whether there may be something to read; then *is_held says whether what was held is to be looked at again too. */
+static bool read_is_due(struct read *read, bool *is_held) {
+    struct event_reader *reader = read->reader;
+    *is_held = reader->awaited && reader->awaited <= read->mark;
+    if (*is_held) reader->awaited = 0;
+    return atomic_load(&reader->is_due) || *is_held;
+}
+
+/* Takes the shards of one word that are to be read. */
+static uint64_t take_dirty(struct event_reader *reader, size_t word, bool is_held) {
+    uint64_t dirty = atomic_load(&reader->dirty[word]); /* not before is_due was lowered */
+    if (dirty) dirty = atomic_exchange(&reader->dirty[word], 0);
+    if (!is_held) return dirty;
+    dirty |= reader->held[word];
+    reader->held[word] = 0;
+    return dirty;
+}
+
 uint64_t memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct loop *loop = &engine->loops[loop_index];
-    struct read read = {engine, loop, loop->events, each, context};
+    uint64_t mark = engine->journal ? journal_mark(engine->journal) : UINT64_MAX;
+    struct read read = {engine, loop, loop->events, each, context, mark};
+    bool is_held;
     assert(reclaim_is_inside(&engine->reclaim, loop_index));
-    if (!atomic_load(&read.reader->is_due)) return 0;
+    if (!read_is_due(&read, &is_held)) return read.reader->awaited;
     atomic_store(&read.reader->is_due, false);
-    for (size_t word = 0; word < dirty_words(engine); word++) {
-        uint64_t dirty = atomic_load(&read.reader->dirty[word]); /* not before is_due was lowered */
-        if (dirty) dirty = atomic_exchange(&read.reader->dirty[word], 0);
-        for (; dirty; dirty &= dirty - 1)
+    for (size_t word = 0; word < dirty_words(engine); word++)
+        for (uint64_t dirty = take_dirty(read.reader, word, is_held); dirty; dirty &= dirty - 1)
             if (atomic_load_explicit(&engine->watching, memory_order_relaxed) >> loop_index & 1)
                 read_shard(&read, (uint32_t)(word * 64) + (uint32_t)__builtin_ctzll(dirty));
-    }
-    return 0;
+    return read.reader->awaited;
 }
 
 void event_check(const struct memory_engine *engine) {

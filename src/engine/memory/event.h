@@ -9,6 +9,9 @@
  * id names the place that the old id's ring must have been read up to before it. Such places lie in the past of who
  * names them, so following them ends, and never comes back to a ring that waits.
  *
+ * With a journal an event waits in its ring until the mark covers it, and those behind it with it; so does the ring
+ * that waits for such a place. The loop keeps in mind which rings those are and what the first of them waits for.
+ *
  * Rings are bounded, each and together, and made when there is something to tell while a loop watches; they go with the
  * last watching loop. They are no part of what max_memory refuses: a session's end must always be told. */
 #ifndef ENGINE_MEMORY_EVENT_H
@@ -70,7 +73,7 @@ void event_announce(struct context *context, struct namespace *namespace, struct
 
 /* ---- engine.h */
 struct engine;
-void memory_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
+uint64_t memory_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data);
 uint64_t memory_read_events(struct engine *self, unsigned loop_index, event_each each, void *context);
 
 void event_check(const struct memory_engine *engine);

@@ -15,7 +15,7 @@ struct entry {
     uint16_t id_size, user_size, client_size, pool_size;
     uint32_t data_size;
     uint16_t reason_size;
-    uint64_t version;
+    uint64_t version, depends_on, serial;
     int64_t at;
     uint64_t after_position;
     uint32_t after_shard;
@@ -44,6 +44,8 @@ static struct entry entry_of(const struct event *event) {
     entry.is_hashed = event->is_hashed;
     entry.data_size = (uint32_t)event->data.size;
     entry.version = event->version;
+    entry.depends_on = event->depends_on;
+    entry.serial = event->serial;
     entry.at = event->at;
     entry.size = (uint32_t)size_round(sizeof(entry) + payload_size(&entry));
     return entry;
@@ -179,6 +181,8 @@ size_t event_entry_read(const uint8_t *from, struct event *event, struct event_a
     event->kind = (enum event_kind)entry.kind;
     event->is_hashed = entry.is_hashed;
     event->version = entry.version;
+    event->depends_on = entry.depends_on;
+    event->serial = entry.serial;
     event->at = entry.at;
     event->namespace = take_bytes(&at, entry.namespace_size);
     event->id = take_bytes(&at, entry.id_size);

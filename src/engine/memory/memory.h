@@ -139,6 +139,7 @@ struct memory_engine {
     /* A bit for each loop that watches, and that wants data; written so seldom that every writer has them at hand. */
     _Atomic uint64_t watching __attribute__((aligned(64)));
     _Atomic uint64_t watching_data;
+    _Atomic uint64_t watch_serial; /* how often somebody began or ended to watch */
     _Atomic uint64_t event_bytes; /* of all rings */
 };
 

@@ -537,8 +537,9 @@ static struct engine_vtable vtable;
 static struct event events[10];
 static unsigned event_count, events_told;
 
-static void engine_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
+static uint64_t engine_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
     (void)self, (void)loop_index, (void)is_on, (void)wants_data;
+    return 0;
 }
 
 static uint64_t engine_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {

@@ -10,17 +10,20 @@ static struct {
     unsigned calls;
     struct event events[100];
     unsigned count;
+    uint64_t awaited; /* while it is not 0 nothing is handed out */
 } engine;
 
-static void engine_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
+static uint64_t engine_watch(struct engine *self, unsigned loop_index, bool is_on, bool wants_data) {
     (void)self, (void)loop_index;
     engine.is_on = is_on;
     engine.wants_data = wants_data;
     engine.calls++;
+    return engine.calls;
 }
 
 static uint64_t engine_read_events(struct engine *self, unsigned loop_index, event_each each, void *context) {
     (void)self, (void)loop_index;
+    if (engine.awaited) return engine.awaited;
     for (unsigned i = 0; i < engine.count; i++) each(context, &engine.events[i]);
     engine.count = 0;
     return 0;
@@ -42,6 +45,7 @@ TestSuite(watch, .init = setup, .fini = teardown);
 
 static void happen(struct event event) {
     if (event.kind != EVENT_LAGGED && !event.namespace.data) event.namespace = BYTES_LITERAL("web");
+    event.serial = engine.calls;
     engine.events[engine.count++] = event;
 }
 
@@ -147,4 +151,21 @@ Test(watch, tells_handles_where_ids_are_hashed) {
     end_turn();
     rig_expect_text(&rig, "[2, 'event', [{'watch': 1, 'seq': 1, 'kind': 'created', 'handle': 'a', 'at': 5, "
                           "'version': 1}]]\n");
+}
+
+Test(watch, is_told_what_had_to_wait_if_it_happened_while_it_watched) {
+    rig_expect(&rig, 1, "watch.start", "['web']", "[1, 1, null, {'watch': 1}]\n");
+    happen(created);
+    engine.awaited = 1;
+    rig_expect(&rig, 2, "watch.start", "['web']", "[1, 2, null, {'watch': 2}]\n");
+    rig_expect(&rig, 3, "watch.stop", "['web', {'watch': 1}]", "[1, 3, null, true]\n");
+    rig_expect(&rig, 4, "watch.stop", "['web', {'watch': 1}]", "[1, 4, null, false]\n");
+    happen(created);
+    end_turn();
+    engine.awaited = 0;
+    end_turn();
+    rig_expect_text(&rig, CREATED(1, 1) CREATED(2, 1));
+    rig_expect(&rig, 6, "watch.stop", "['web', {'watch': 2}]", "[1, 6, null, true]\n");
+    end_turn();
+    cr_assert(!engine.is_on);
 }
