@@ -84,7 +84,8 @@ static struct reading reading_of(struct play *play, const char *text) {
     return (struct reading){text, play->place, BASE_MS, &play->captures};
 }
 
-/* Watches, acquires that wait, remembered answers, a connection's namespace and the server's counters. */
+/* Watches, acquires that wait, places held by `ask`, remembered answers, a connection's namespace and the server's
+ * counters. */
 static bool ends_with_process(const char *text) {
     static const char *const words[] = {"watch.start", "wait_ms", "op_id", "server.", "\"ask\""};
     for (size_t i = 0; i < sizeof(words) / sizeof(*words); i++)
