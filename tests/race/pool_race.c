@@ -2,8 +2,10 @@
  *
  * What is counted beside the engine, by the clients themselves, has to come out the same in it: no session is handed
  * out more often than its limit, none is leased to two at once, fences grow, and in the end each session's usage is
- * what its clients made of it. A second race destroys and adds sessions of the same ids meanwhile. */
+ * what its clients made of it. A second race destroys and adds sessions of the same ids meanwhile, while a journal is
+ * told and snapshots are made: what they hold in the end makes an engine with the same pool. */
 #define RACE_THREADS 4
+#include "base/buf.h"
 #include "engine_race.h"
 
 enum { CLIENTS = 64, OF_LOOP = CLIENTS / THREADS, IDS_MAX = 1 << 21, USES = 10, SIZE = 24, LEASE_MS = 1000000 };
@@ -221,25 +223,99 @@ static uint32_t check_all(void) {
 
 static struct pool_policy pool_policy = POOL_POLICY_DEFAULTS;
 
-static void open_with_pools(const struct policy *policy) {
+/* The one policy that there is. */
+static const struct policy *namespace_policy;
+static void write_policy(struct buf *out, const struct policy *policy) {
+    (void)policy;
+    buf_append(out, "p", 1);
+}
+static bool read_policy(struct bytes encoded, struct policy *out) {
+    *out = *namespace_policy;
+    return encoded.size == 1;
+}
+static void write_pool_policy(struct buf *out, const struct pool_policy *policy) {
+    (void)out, (void)policy;
+}
+static bool read_pool_policy(struct bytes encoded, struct pool_policy *out) {
+    (void)encoded, (void)out;
+    return false; /* nobody configures one */
+}
+
+static void open_with_pools(const struct policy *policy, struct journal *journal, int64_t now_ms) {
     struct engine_options options = {.loop_count = THREADS,
                                      .shard_bits = 4,
-                                     .now_ms = RACE_START,
+                                     .now_ms = now_ms,
                                      .env = &race_env,
+                                     .journal = journal,
+                                     .policy_encode = write_policy,
+                                     .policy_decode = read_policy,
+                                     .pool_policy_encode = write_pool_policy,
+                                     .pool_policy_decode = read_pool_policy,
                                      .default_policy = policy,
                                      .default_pool_policy = &pool_policy,
                                      .pool_session_make = make_id,
                                      .pool_session_begin = begin_session};
+    namespace_policy = policy;
     engine = memory_engine_open(&options);
     RACE_CHECK(engine, "no memory");
     engine->vtable->set_done(engine, on_done, NULL);
+}
+
+/* ---- what a journal is told, and snapshots */
+
+static struct {
+    struct journal journal; /* first */
+    pthread_mutex_t lock;   /* of the rest */
+    struct buf told;        /* since the newest whole snapshot, which stands before it */
+    struct buf fresh;       /* since the walk of the one that is being made began */
+    bool is_walking;
+} keeping = {.lock = PTHREAD_MUTEX_INITIALIZER};
+static _Atomic bool walks_on;
+static uint64_t walks;
+
+static void keep(struct journal *self, unsigned loop_index, struct bytes effects) {
+    (void)self, (void)loop_index;
+    pthread_mutex_lock(&keeping.lock);
+    buf_append(&keeping.told, effects.data, effects.size);
+    if (keeping.is_walking) buf_append(&keeping.fresh, effects.data, effects.size);
+    pthread_mutex_unlock(&keeping.lock);
+}
+
+static void await(struct journal *self, unsigned loop_index, uint64_t version) {
+    (void)self, (void)loop_index, (void)version;
+}
+
+/* A snapshot counts once all is told that it may have met. */
+static void *walk_thread(void *unused) {
+    while (atomic_load(&walks_on)) {
+        struct snapshot_cursor cursor = {0};
+        struct buf snapshot = BUF_EMPTY;
+        pthread_mutex_lock(&keeping.lock);
+        keeping.is_walking = true;
+        buf_clear(&keeping.fresh);
+        pthread_mutex_unlock(&keeping.lock);
+        engine->vtable->preamble(engine, &snapshot);
+        while (!cursor.is_done) engine->vtable->snapshot(engine, &cursor, &snapshot, 4096, atomic_load(&race_clock));
+        while (engine->vtable->appended(engine) < cursor.version && atomic_load(&walks_on)) sched_yield();
+        pthread_mutex_lock(&keeping.lock);
+        keeping.is_walking = false;
+        if (atomic_load(&walks_on)) {
+            buf_clear(&keeping.told);
+            buf_append(&keeping.told, snapshot.data, snapshot.size);
+            buf_append(&keeping.told, keeping.fresh.data, keeping.fresh.size);
+            walks++;
+        }
+        pthread_mutex_unlock(&keeping.lock);
+        buf_fini(&snapshot);
+    }
+    return unused;
 }
 
 static void clients_race(double seconds) {
     struct policy policy = POLICY_DEFAULTS;
     pool_policy.max_pool_size = SIZE;
     pool_policy.max_usage_count = USES;
-    open_with_pools(&policy);
+    open_with_pools(&policy, NULL, RACE_START);
     race_scenario(seconds, client_thread);
     settle();
     uint32_t sessions = check_all();
@@ -254,6 +330,8 @@ static void clients_race(double seconds) {
 
 /* ---- sessions that come and go under the same ids */
 
+#define EXTENSION UINT64_C(0x0105c7) /* eight bytes that are one MessagePack value */
+
 static _Atomic uint64_t lives, outs;
 
 static void *lives_thread(void *number) {
@@ -264,7 +342,7 @@ static void *lives_thread(void *number) {
         snprintf(id, sizeof(id), "%u", (unsigned)prng_below(&prng, 8));
         snprintf(other, sizeof(other), "%u", (unsigned)prng_below(&prng, 8));
         if (loop < 2) {
-            race_write(loop, id, (struct write){.pool = BYTES_LITERAL("p"), .data = 1, .idle_timeout_ms = 50});
+            race_write(loop, id, (struct write){.pool = BYTES_LITERAL("p"), .data = EXTENSION, .idle_timeout_ms = 50});
             if (prng_happens(&prng, 1, 2)) race_rename(loop, id, other);
             if (prng_happens(&prng, 1, 2)) race_remove(loop, id);
             atomic_fetch_add_explicit(&lives, 1, memory_order_relaxed);
@@ -302,21 +380,92 @@ static void *lives_thread(void *number) {
     return NULL;
 }
 
+/* What one may ask of the pool and its eight sessions. */
+struct looked {
+    uint64_t usable, retired, leased;
+    bool is_there[8];
+    struct usage usages[8];
+};
+
+static void look(struct looked *looked) {
+    struct verb verb = race_verb(VERB_CONFIGURE, NULL);
+    memset(looked, 0, sizeof(*looked));
+    verb.configure.group = GROUP_POOL;
+    verb.configure.group_name = BYTES_LITERAL("p");
+    race_call(0, &verb);
+    looked->usable = verb.pool_state.usable_count;
+    looked->retired = verb.pool_state.retired_count;
+    looked->leased = verb.pool_state.leased_count;
+    for (unsigned i = 0; i < 8; i++) {
+        char id[8];
+        snprintf(id, sizeof(id), "%u", i);
+        verb = race_get(0, id, false);
+        looked->is_there[i] = verb.is_found;
+        if (verb.is_found && verb.session.usage) looked->usages[i] = *verb.session.usage;
+    }
+}
+
+static void leave_all(void) {
+    for (unsigned i = 0; i < THREADS; i++)
+        if (race_is_inside[i]) engine->vtable->leave(engine, i);
+    memset(race_is_inside, 0, sizeof(race_is_inside));
+}
+
+/* An engine that is made of what was told has the same pool. */
+static void compare_recovered(const struct policy *policy) {
+    struct looked before, after;
+    struct recovery_counts counts;
+    struct engine *told = engine;
+    const char *why = "";
+    int64_t now_ms = atomic_load(&race_clock);
+    look(&before);
+    leave_all();
+    open_with_pools(policy, NULL, now_ms);
+    RACE_CHECK(engine->vtable->apply(engine, buf_bytes(&keeping.told), &why), "%s", why);
+    RACE_CHECK(engine->vtable->recovered(engine, now_ms, &counts, &why), "%s", why);
+    engine->vtable->check(engine);
+    look(&after);
+    race_close();
+    engine = told;
+    RACE_CHECK(before.usable == after.usable && before.retired == after.retired && before.leased == after.leased,
+               "%llu usable, recovered %llu", (unsigned long long)before.usable, (unsigned long long)after.usable);
+    for (unsigned i = 0; i < 8; i++) {
+        const struct usage *a = &before.usages[i], *b = &after.usages[i];
+        RACE_CHECK(before.is_there[i] == after.is_there[i], "session %u", i);
+        RACE_CHECK(a->usage_count == b->usage_count && a->retired_at == b->retired_at &&
+                       a->lease_expires_at == b->lease_expires_at && a->last_used_at == b->last_used_at,
+                   "session %u has another usage", i);
+    }
+}
+
 static void lives_race(double seconds) {
+    pthread_t walker;
     struct policy policy = POLICY_DEFAULTS;
     policy.tombstone_ms = 0;
     policy.retention_ms = 20;
     pool_policy.max_pool_size = 6;
     pool_policy.max_usage_count = 5;
-    open_with_pools(&policy);
+    keeping.journal.append = keep;
+    keeping.journal.await = await;
+    atomic_init(&keeping.journal.busy_from, INT64_MAX);
+    open_with_pools(&policy, &keeping.journal, RACE_START);
+    engine->vtable->preamble(engine, &keeping.told);
+    atomic_store(&walks_on, true);
+    RACE_CHECK(pthread_create(&walker, NULL, walk_thread, NULL) == 0, "no thread");
     race_scenario(seconds, lives_thread);
+    atomic_store(&walks_on, false);
+    pthread_join(walker, NULL);
+    leave_all();
+    compare_recovered(&policy);
     for (unsigned i = 0; i < 200; i++) {
         atomic_fetch_add(&race_clock, 1000);
         race_advance(i % THREADS);
     }
     race_close();
-    printf("lives: %llu writes, %llu hand-outs: every entry is its session's\n", (unsigned long long)lives,
-           (unsigned long long)outs);
+    buf_fini(&keeping.told);
+    buf_fini(&keeping.fresh);
+    printf("lives: %llu writes, %llu hand-outs: every entry is its session's; %llu snapshots\n",
+           (unsigned long long)lives, (unsigned long long)outs, (unsigned long long)walks);
 }
 
 int main(int argc, char **argv) {

@@ -92,6 +92,8 @@ static void entry_inherit(struct visit *visit, struct pool_entry *entry, const s
     entry->is_spent = old->is_spent;
     old->uses = (struct uses){0};
     old->usage.lease_expires_at = 0;
+    old->fence = old->lease_use = 0;
+    old->told = 0; /* a snapshot that still meets the old record leaves it without: the move comes behind */
     old->is_alive = old->is_kept = false;
     if (!visit->pool->is_dropped) visit_settle(visit, old);
 }
