@@ -74,8 +74,8 @@ class Disk:
 class PowerCuts:
     def __init__(self, disk, level, draw):
         self.disk, self.level, self.draw = disk, level, draw
-        self.rounds = Rounds(disk.path / f"data-{level}", level, draw)
         self.may_lose = level == "everysec"
+        self.rounds = Rounds(disk.path / f"data-{level}", level, draw, self.may_lose)
         for books in self.rounds.all_books:
             books.has_clears = not self.may_lose  # nobody could say of an id that is missing which of both it lacks
         self.oldest_s, self.losses = 0.0, 0

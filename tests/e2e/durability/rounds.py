@@ -12,6 +12,7 @@ import server  # noqa: E402  (a path of its own)
 from audit import Audit  # noqa: E402
 from clients import Asker, Connection, Reader, Watcher, Writer, run  # noqa: E402
 from ledger import Books, Lost  # noqa: E402
+from pools import POLICY, POOL, PoolBooks, PoolWriter, check_pool  # noqa: E402
 
 OPTIONS = ("--threads=2", "--segment-size=256K", "--snapshot-log-size=2M")
 
@@ -19,10 +20,11 @@ OPTIONS = ("--threads=2", "--segment-size=256K", "--snapshot-log-size=2M")
 class Rounds:
     """`draw` draws what is asked and when it ends; what the server was doing then is never the same."""
 
-    def __init__(self, data, level, draw):
+    def __init__(self, data, level, draw, may_lose=False):
         self.data, self.level, self.draw = data, level, draw
         self.all_books = [Books(name, draw, has_hash_ids) for name, has_hash_ids in
                           (("plain", False), ("hashed", True), ("other", False))]
+        self.pool_books = None if may_lose else PoolBooks(draw)
         self.is_new = True
         self.lost = []         # of what was told: moments, where that is allowed
         self.start_s = 0.005   # the last one took
@@ -43,6 +45,7 @@ class Rounds:
         connection = Connection(port)
         for books in self.all_books:
             connection.call("namespace.configure", books.name, {"hash_ids": books.has_hash_ids})
+        connection.call("pool.configure", PoolBooks.name, POOL, POLICY)
         connection.close()
 
     def audit(self, process, may_lose=False):
@@ -50,6 +53,8 @@ class Rounds:
         try:
             for books in self.all_books:
                 audit.check(books)
+            if self.pool_books:
+                check_pool(audit.connection, self.pool_books)
         finally:
             audit.close()
         self.lost += audit.lost
@@ -58,6 +63,8 @@ class Rounds:
         """Until end() is called from another thread after delay_s, and the server answers no more."""
         port = process.port
         connections = [Writer(port, books) for books in self.all_books] + [Reader(port, self.all_books)]
+        if self.pool_books:
+            connections.append(PoolWriter(port, self.pool_books))
         if snapshot_pause_s:
             connections.append(Asker(port, snapshot_pause_s))
         timer = threading.Timer(delay_s, end)
@@ -80,6 +87,7 @@ class Rounds:
 
     def tally(self):
         """(told, ended or destroyed, refused)"""
-        return (sum(books.told for books in self.all_books),
+        all_books = [*self.all_books, self.pool_books] if self.pool_books else self.all_books
+        return (sum(books.told for books in all_books),
                 sum(books.count("gone", "cleared", "revoked") for books in self.all_books),
-                sum(books.refused for books in self.all_books))
+                sum(books.refused for books in all_books))
