@@ -270,7 +270,7 @@ class Reader(Connection):
 
     def saw(self, books, entry, error, record):
         if error:
-            if error["code"] != "STORAGE":
+            if error["code"] not in ("STORAGE", "BUSY"):
                 raise Lost(f"get of {entry.id}: {error}")
             return
         state = entry.matching(record)

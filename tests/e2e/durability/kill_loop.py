@@ -53,7 +53,7 @@ class KillLoop:
             rounds.load(process, process.process.kill, delay_s, pause_s)
             self.kills += 1
         finally:
-            process.kill()
+            rounds.put_away(process)
 
     def kill_while_it_begins(self, rounds):
         process = subprocess.Popen([server.BINARY, "--port=0", f"--data-dir={rounds.data}",

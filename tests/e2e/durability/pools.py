@@ -50,10 +50,14 @@ class PoolWriter(Connection):
                 self.give_back(name, items[name])
         self.flush()
 
+    def is_open(self, error):
+        """A disk has failed and nobody knows whether that was kept."""
+        return error is not None and error["code"] == "STORAGE" and "retry_after_ms" not in error
+
     def is_answered(self, error):
-        if error and error["code"] == "BUSY":
+        if error and error["code"] in ("BUSY", "STORAGE", "READ_ONLY"):
             self.books.refused += 1
-            self.rest_until = time.monotonic() + error["retry_after_ms"] / 1000
+            self.rest_until = time.monotonic() + error.get("retry_after_ms", 50) / 1000
             return False
         if error and error["code"] != "EXHAUSTED":
             raise Lost(f"a pool's answer is {error}")
@@ -68,6 +72,8 @@ class PoolWriter(Connection):
         books.lost_acquires += 1
 
         def done(error, record):
+            if self.is_open(error):
+                return
             books.lost_acquires -= 1
             if not self.is_answered(error):
                 return
@@ -92,6 +98,8 @@ class PoolWriter(Connection):
             item.lost_releases += 1
 
             def done(error, result):
+                if self.is_open(error):
+                    return
                 item.lost_releases -= 1
                 if not self.is_answered(error):
                     item.open.append(use)
@@ -105,6 +113,8 @@ class PoolWriter(Connection):
         item.lost_marks += 1
 
         def marked(error, result):
+            if self.is_open(error):
+                return
             item.lost_marks -= 1
             if not self.is_answered(error):
                 item.open.append(use)

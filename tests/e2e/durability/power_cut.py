@@ -89,14 +89,14 @@ class PowerCuts:
             pause_s = 0.02 + delay_s * self.draw.random() if self.draw.random() < 0.5 else None
             self.rounds.load(process, lambda: self.cut(process), delay_s, pause_s)
         finally:
-            process.kill()
+            self.rounds.put_away(process)
         self.disk.unmount()
         self.disk.mount()
         process = self.rounds.start()
         try:
             self.rounds.audit(process, self.may_lose)
         finally:
-            process.kill()
+            self.rounds.put_away(process)
         self.losses += len(self.rounds.lost)
         self.oldest_s = max([self.oldest_s, *(self.cut_at - told_at for told_at, _ in self.rounds.lost)])
 
@@ -131,7 +131,7 @@ def run(options, folder):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--levels", default="always,everysec")
     parser.add_argument("--kinds", default="ext4,xfs")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))

@@ -1,7 +1,7 @@
 """One data directory through many rounds: a server is started on it, asked for all that was told before, loaded, and ended
 by whoever runs the round."""
 
-import random
+import re
 import sys
 import threading
 import time
@@ -48,6 +48,17 @@ class Rounds:
         connection.call("pool.configure", PoolBooks.name, POOL, POLICY)
         connection.close()
 
+    @staticmethod
+    def put_away(process):
+        """It is gone, and no sanitizer had anything to say."""
+        if process.process.poll() is None:
+            process.process.kill()
+            process.process.wait()
+        log = process.log()
+        process.kill()
+        if re.search("Sanitizer|runtime error|Assertion", log):
+            raise Lost(log)
+
     def audit(self, process, may_lose=False):
         audit = Audit(process.port, may_lose)
         try:
@@ -83,7 +94,7 @@ class Rounds:
         self.audit(process)
         if process.stop() != 0:
             raise Lost(process.log())
-        process.kill()
+        self.put_away(process)
 
     def tally(self):
         """(told, ended or destroyed, refused)"""
