@@ -129,10 +129,35 @@ static void story_do(struct story *story) {
     }
 }
 
-static struct story *interrupted;
+/* One slice of a snapshot, as whoever makes one asks for it. */
+static void snapshot_slice(struct story *story, struct snapshot_cursor *cursor, struct buf *out) {
+    const struct engine_vtable *vtable = story->world.engine->vtable;
+    size_t before = out->size;
+    vtable->snapshot(story->world.engine, cursor, out, 1 + roll(story, 2000), story->world.now_ms);
+    CHECK(cursor->is_done || out->size > before);
+}
 
-/* What the other loop does between two locks of a step. */
+static struct story *interrupted;
+/* A snapshot that is to begin between two locks of a step; NULL: none is. */
+static struct beginning {
+    struct snapshot_cursor cursor;
+    struct buf effects;
+    size_t told; /* effects that were appended before */
+} * beginning;
+
+static void snapshot_begin(struct story *story) {
+    beginning->told = story->kept.effects.size;
+    story->world.engine->vtable->preamble(story->world.engine, &beginning->effects);
+    snapshot_slice(story, &beginning->cursor, &beginning->effects);
+    beginning = NULL;
+}
+
+/* What the other loop, or who makes snapshots, does between two locks of a step. */
 static void story_interrupt(struct world *other) {
+    if (beginning) {
+        snapshot_begin(interrupted);
+        return;
+    }
     struct world world = interrupted->world;
     interrupted->world = *other;
     story_do(interrupted);
@@ -223,14 +248,6 @@ static void story_of_depending(uint64_t seed) {
     recovery_end(&story.world, &story.kept);
 }
 
-/* One slice of a snapshot, as whoever makes one asks for it. */
-static void snapshot_slice(struct story *story, struct snapshot_cursor *cursor, struct buf *out) {
-    const struct engine_vtable *vtable = story->world.engine->vtable;
-    size_t before = out->size;
-    vtable->snapshot(story->world.engine, cursor, out, 1 + roll(story, 2000), story->world.now_ms);
-    CHECK(cursor->is_done || out->size > before);
-}
-
 /* While everything goes on, snapshots are made: each, with what was told since it began, is as good as all of it. What
  * was told before is not needed any more, so it is forgotten for good. */
 static void story_of_snapshots(uint64_t seed) {
@@ -238,21 +255,24 @@ static void story_of_snapshots(uint64_t seed) {
     story_begin(&story, seed);
     for (unsigned round = 0; round < 8; round++) {
         for (unsigned step = 0; step < 30; step++) story_step(&story);
-        size_t begin = story.kept.effects.size;
-        struct snapshot_cursor cursor = {0};
-        struct buf before = BUF_EMPTY, effects = BUF_EMPTY;
-        story.world.engine->vtable->preamble(story.world.engine, &effects);
-        while (!cursor.is_done) {
+        struct beginning begun = {.effects = BUF_EMPTY};
+        struct buf before = BUF_EMPTY;
+        beginning = &begun;
+        story_step(&story);
+        if (beginning) snapshot_begin(&story);
+        uint64_t told = 0;
+        while (!begun.cursor.is_done) {
             if (roll(&story, 3) == 0) story_step(&story);
-            snapshot_slice(&story, &cursor, &effects);
+            told = story.newest;
+            snapshot_slice(&story, &begun.cursor, &begun.effects);
         }
-        uint64_t told = story.newest;
         for (unsigned step = (unsigned)roll(&story, 10); step > 0; step--) story_step(&story);
-        CHECK(cursor.version <= story.world.engine->vtable->appended(story.world.engine) && cursor.version >= told);
-        buf_append(&effects, story.kept.effects.data + begin, story.kept.effects.size - begin);
-        CHECK(!effects.is_failed);
+        CHECK(begun.cursor.version <= story.world.engine->vtable->appended(story.world.engine));
+        CHECK(begun.cursor.version >= told);
+        buf_append(&begun.effects, story.kept.effects.data + begun.told, story.kept.effects.size - begun.told);
+        CHECK(!begun.effects.is_failed);
         buf_fini(&story.kept.effects);
-        story.kept.effects = effects;
+        story.kept.effects = begun.effects;
         recovery_describe(&story.world, &story.asked, false, &before);
         story_compare(&story, story.kept.effects.size, &before, false, "from a snapshot");
         buf_fini(&before);
@@ -287,6 +307,31 @@ static void story_of_crashing(uint64_t seed) {
         buf_fini(&before);
     }
     recovery_end(&story.world, &story.kept);
+}
+
+/* A snapshot that begins anywhere within the first write of a namespace, with what is told from then on, has both. */
+static void a_snapshot_begins_while_a_namespace_does(void) {
+    static struct story story;
+    for (unsigned point = 1; point < 12; point++) {
+        struct beginning begun = {.effects = BUF_EMPTY};
+        struct buf before = BUF_EMPTY;
+        story_begin(&story, point);
+        contract_put(&story.world, "app", "id1", (struct put){0});
+        beginning = &begun;
+        interrupted = &story;
+        contract_at_point(&story.world, point, story_interrupt);
+        contract_put(&story.world, "web", "id0", (struct put){.user = TEXT("ann"), .client = TEXT("phone")});
+        contract_at_point(&story.world, 0, NULL);
+        if (beginning) snapshot_begin(&story);
+        while (!begun.cursor.is_done) snapshot_slice(&story, &begun.cursor, &begun.effects);
+        buf_append(&begun.effects, story.kept.effects.data + begun.told, story.kept.effects.size - begun.told);
+        buf_fini(&story.kept.effects);
+        story.kept.effects = begun.effects;
+        recovery_describe(&story.world, &story.asked, false, &before);
+        story_compare(&story, story.kept.effects.size, &before, false, "from a snapshot that began within a write");
+        buf_fini(&before);
+        recovery_end(&story.world, &story.kept);
+    }
 }
 
 /* ---- many namespaces */
@@ -438,6 +483,7 @@ static void the_first_of_many_ends_counts(void) {
 void contract_recovery_edges(void) {
     the_first_of_many_ends_counts();
     what_a_loop_holds_back_is_not_appended();
+    a_snapshot_begins_while_a_namespace_does();
     many_namespaces_are_told_in_parts();
     much_is_appended_within_a_turn();
     foreign_effects_are_refused();

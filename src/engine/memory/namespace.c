@@ -161,24 +161,31 @@ struct namespace *registry_make_hashed(struct registry *registry, unsigned reade
     return namespace;
 }
 
-struct namespace *namespace_make(struct context *context, struct bytes name, bool hash_ids, struct error *error) {
+/* Under the lock: its version is taken before anybody can find it, so what is written into it is newer; and who looks
+ * through the namespaces, having looked at the newest version before, finds it told or finds a newer version in the
+ * journal (see snapshot.c). */
+static struct namespace *namespace_begin(struct context *context, struct bytes name, bool hash_ids,
+                                         struct error *error) {
     struct memory_engine *engine = context->engine;
-    struct registry *registry = &engine->registry;
+    uint64_t version = stage_is_wanted(context) ? version_take(context) : 0;
+    struct namespace *namespace = registry_add(&engine->registry, context->loop->index, name, hash_ids,
+                                               atomic_load(&engine->max_namespaces), error);
+    if (namespace) stage_namespace(context, namespace, version);
+    return namespace;
+}
+
+struct namespace *namespace_make(struct context *context, struct bytes name, bool hash_ids, struct error *error) {
+    struct registry *registry = &context->engine->registry;
     struct namespace *namespace = registry_find(registry, name);
     if (namespace) return namespace;
     if (!stage_reserve(context, 0)) {
         *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for another namespace; try again later.");
         return NULL;
     }
-    /* Before others can find it: what they write into it is newer, and not safe before it is told. */
-    uint64_t version = stage_is_wanted(context) ? version_take(context) : 0;
-    namespace = registry_make_hashed(registry, context->loop->index, name, hash_ids,
-                                     atomic_load(&engine->max_namespaces), error);
-    if (!namespace || !stage_is_wanted(context)) return namespace;
-    env_point(engine->env);
+    env_point(registry->env);
     lock_take(&registry->lock);
-    /* Also where another loop that came for it has told it: that may be appended later than this loop's floor goes. */
-    if (!namespace->is_dropped) stage_namespace(context, namespace, namespace->made ? 0 : version);
+    namespace = registry_find(registry, name);
+    if (!namespace) namespace = namespace_begin(context, name, hash_ids, error);
     lock_release(&registry->lock);
     return namespace;
 }
