@@ -175,6 +175,12 @@ static void rely_on_named(struct hearing *hearing) {
     case OP_SESSION_GET_MANY:
         for (unsigned i = 0; i < call->id_count; i++) rely_on_id(hearing, call->ids[i], TOLD_ALL);
         return;
+    case OP_CLIENT_ACTIVATE:
+        if (!hearing->world->has_clients) return;
+        rely_on(hearing,
+                ledger_key(&hearing->world->ledger, KEY_CLIENT, namespace_of(call), bytes_of_string(call->client_name)),
+                TOLD_ALL, -1);
+        return;
     case OP_NAMESPACE_DESCRIBE:
         rely_on(
             hearing,

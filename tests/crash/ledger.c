@@ -77,6 +77,8 @@ static bool may_have_become(const struct ledger *ledger, unsigned key, const str
     const struct keeping *keeping = &ledger->keeping[ledger->keys[key].namespace];
     if (old->kind == new->kind && ledger->keys[key].kind == KEY_USAGE && old->kind == SIGHT_THERE)
         return usage_may_have_become(&old->usage, &new->usage, now_ms);
+    if (old->kind == new->kind && ledger->keys[key].kind == KEY_CLIENT && old->kind == SIGHT_THERE)
+        return old->life.created_at == new->life.created_at && (old->digest == new->digest || !new->digest);
     if (old->kind == new->kind) return old->kind != SIGHT_THERE || old->digest == new->digest;
     if (ledger->keys[key].kind == KEY_CLIENT || ledger->keys[key].kind == KEY_USAGE)
         return old->kind == SIGHT_THERE && new->kind == SIGHT_NOTHING; /* it goes with its sessions */
@@ -86,7 +88,9 @@ static bool may_have_become(const struct ledger *ledger, unsigned key, const str
     case SIGHT_ALIAS: /* its grace is over, or its session is */
         return new->kind == SIGHT_TOMBSTONE ||
                (new->kind == SIGHT_NOTHING &&now_ms >= old->seen_at + keeping->tombstone_ms);
-    case SIGHT_TOMBSTONE: return new->kind == SIGHT_NOTHING &&now_ms >= old->seen_at + keeping->tombstone_ms;
+    case SIGHT_TOMBSTONE: /* or it was an alias all the time, whose session is alive again */
+        if (new->kind == SIGHT_ALIAS) return true;
+        return new->kind == SIGHT_NOTHING &&now_ms >= old->seen_at + keeping->tombstone_ms;
     case SIGHT_THERE: return session_may_have_become(old, new, usage, keeping, now_ms);
     }
     return false;
@@ -169,7 +173,8 @@ static bool is_of(const struct sight *sight, int user) {
 }
 
 static bool is_told(const struct sight *before, const struct sight *after, enum told told, int user) {
-    if (told == TOLD_ALL) return before->kind != after->kind || before->digest != after->digest;
+    if (before->kind == after->kind && before->digest == after->digest) return false; /* a touch */
+    if (told == TOLD_ALL) return true;
     if (told == TOLD_LIFE) return before->kind != after->kind || before->life.status != after->life.status;
     bool was = is_of(before, user), is = is_of(after, user);
     return told == TOLD_LIST ? was || is : was != is;
@@ -192,7 +197,7 @@ uint64_t ledger_depends_on_step(const struct ledger *ledger, uint64_t moment, un
     uint64_t newest = 0;
     for (size_t i = ledger->change_count; i > 0 && ledger->changes[i - 1].moment >= moment; i--) {
         const struct change *change = &ledger->changes[i - 1];
-        if (change->moment != moment) continue;
+        if (change->moment != moment || ledger->keys[change->key].kind == KEY_CLIENT) continue; /* touches change it */
         uint64_t append = ledger_depends(ledger, change->key, moment, TOLD_ALL, -1);
         if (append <= newest) continue;
         newest = append;
@@ -204,7 +209,8 @@ uint64_t ledger_depends_on_step(const struct ledger *ledger, uint64_t moment, un
 bool ledger_step_changed(const struct ledger *ledger, uint64_t moment) {
     for (size_t i = ledger->change_count; i > 0 && ledger->changes[i - 1].moment >= moment; i--) {
         const struct change *change = &ledger->changes[i - 1];
-        if (change->moment == moment && !change->is_touch && ledger->keys[change->key].kind != KEY_USAGE) return true;
+        enum key_kind kind = ledger->keys[change->key].kind;
+        if (change->moment == moment && !change->is_touch && kind != KEY_USAGE && kind != KEY_CLIENT) return true;
     }
     return false;
 }

@@ -13,6 +13,7 @@ const char *const namespace_names[NAMESPACES_MAX] = {"web", "jobs", "tmp"};
 struct looking {
     struct world *world;
     unsigned namespace, loop;
+    uint64_t limit; /* of a user's sessions; 0: none */
     struct sight *seen;
     bool is_seen[KEYS_MAX];
 };
@@ -140,6 +141,7 @@ static void see_namespace(struct looking *looking) {
     struct verb verb = {.kind = VERB_CONFIGURE};
     struct sight sight = {.kind = SIGHT_NOTHING, .user = -1};
     submit(looking, &verb);
+    looking->limit = verb.is_found ? verb.namespace_state.policy->max_sessions_per_user : 0;
     if (verb.is_found) {
         struct buf encoded = BUF_EMPTY;
         const struct namespace_state *state = &verb.namespace_state;
@@ -173,27 +175,60 @@ static void see_pool(struct looking *looking, const char *name) {
     put(looking, KEY_POOL, bytes_of_string(name), &sight);
 }
 
-/* ---------------------------------------------------------------- a user's sessions are those that name it */
+/* ---------------------------------------------------------------- clients */
 
-static void check_user(struct looking *looking, int user) {
-    struct world *world = looking->world;
-    char name[] = {'u', (char)('0' + user), 0};
-    uint64_t living = 0;
-    struct verb verb = {.kind = VERB_SCAN};
-    verb.scan.group = GROUP_USER;
-    verb.scan.group_name = bytes_of_string(name);
-    verb.scan.statuses = UINT64_C(1) << STATUS_ACTIVE | UINT64_C(1) << STATUS_PENDING;
+/* Since when it is, and which of its sessions was active last. */
+static void see_client(struct looking *looking, const char *name) {
+    struct verb verb = {.kind = VERB_CONFIGURE};
+    struct sight sight = {.kind = SIGHT_NOTHING, .user = -1};
+    verb.configure.group = GROUP_CLIENT;
+    verb.configure.group_name = bytes_of_string(name);
     submit(looking, &verb);
+    if (verb.is_found) {
+        const struct client_state *state = &verb.client_state;
+        sight.kind = SIGHT_THERE;
+        sight.life.created_at = state->created_at;
+        if (state->has_last_active) sight.digest = add_bytes(1, state->last_active.id);
+        snprintf(sight.says, sizeof sight.says, "since %lld, last %.*s", (long long)state->created_at,
+                 state->has_last_active ? (int)state->last_active.id.size : 0,
+                 state->has_last_active ? (const char *)state->last_active.id.data : "");
+    }
+    put(looking, KEY_CLIENT, bytes_of_string(name), &sight);
+}
+
+/* ---------------------------------------------------------------- users */
+
+static uint64_t count_living(const struct looking *looking, int user) {
+    const struct world *world = looking->world;
+    uint64_t living = 0;
     for (unsigned i = 0; i < world->ledger.key_count; i++) {
         const struct key *key = &world->ledger.keys[i];
         const struct sight *sight = &looking->seen[i];
         living += key->kind == KEY_SESSION && key->namespace == looking->namespace && sight->kind == SIGHT_THERE &&
                   sight->user == user && session_is_alive(&sight->life, world->now_ms);
     }
+    return living;
+}
+
+/* A user's sessions are those that name it, and what enters a full user is no longer admitted. */
+static void check_user(struct looking *looking, int user) {
+    struct world *world = looking->world;
+    const char name[] = {'u', (char)('0' + user), 0};
+    uint64_t living = count_living(looking, user), *before = &world->living[looking->namespace][user];
+    struct verb verb = {.kind = VERB_SCAN};
+    verb.scan.group = GROUP_USER;
+    verb.scan.group_name = bytes_of_string(name);
+    verb.scan.statuses = UINT64_C(1) << STATUS_ACTIVE | UINT64_C(1) << STATUS_PENDING;
+    submit(looking, &verb);
     if (verb.scan_result.is_total_known && verb.scan_result.total != living)
         world_fail(world, "%s has %llu sessions in %s by its list, and %llu name it", name,
                    (unsigned long long)verb.scan_result.total, namespace_names[looking->namespace],
                    (unsigned long long)living);
+    if (looking->limit && living > looking->limit && living > *before && world->ledger.moment > 0)
+        world_fail(world, "%s has %llu sessions in %s, %llu are allowed, and there were %llu", name,
+                   (unsigned long long)living, namespace_names[looking->namespace], (unsigned long long)looking->limit,
+                   (unsigned long long)*before);
+    *before = living;
 }
 
 /* ---------------------------------------------------------------- all of it */
@@ -211,13 +246,15 @@ void look_all(struct world *world, unsigned loop, struct sight *seen) {
                 see_usage(&looking, key);
         see_pool(&looking, "p0");
         see_pool(&looking, "p1");
+        for (unsigned n = 0; n < 3 && world->has_clients; n++)
+            see_client(&looking, (const char[][3]){"c0", "c1", "c2"}[n]);
         for (unsigned key = 0; key < world->ledger.key_count; key++) {
             const struct key *it = &world->ledger.keys[key];
             if (it->namespace != i || looking.is_seen[key]) continue;
             seen[key] = (struct sight){.kind = SIGHT_NOTHING, .user = -1};
             if (it->kind == KEY_SESSION) see_id(&looking, key);
         }
-        for (int user = 0; user < 3; user++) check_user(&looking, user);
+        for (int user = 0; user < USERS_COUNT; user++) check_user(&looking, user);
     }
     world->is_quiet = was_quiet;
 }

@@ -104,7 +104,7 @@ void storage_point(void *context) {
         if (!of(world, 30)) return;
         world->fibres[world->running].held_until = world->now_ms;
         rest(world);
-    } else if (world->log && of(world, 3)) {
+    } else if (world->log && of(world, world->busyness)) {
         storage_step(world, (unsigned)below(world, LOG_THREAD_COUNT));
     }
 }
@@ -113,6 +113,10 @@ void storage_hook(void *context, enum sim_call call, const char *name) {
     struct world *world = context;
     (void)name;
     if (world->is_over) return;
+    if (world->dies_after == (int)call && !world->is_quiet && --world->dies_nth == 0) {
+        world->calls_left = below(world, 4);
+        world->dies_after = -1;
+    }
     if (world->calls_left == 0) {
         world->is_over = true;
         /* A process that is killed may have written a part of it. */

@@ -281,13 +281,16 @@ static void die(struct world *world) {
 static void stop(struct world *world) {
     leave_all(world);
     world->calls_left = UINT64_MAX;
+    world->dies_after = -1;
     world->is_slow = false;
     sim_disk_heal(world->sim);
     sim_disk_set_space(world->sim, UINT64_MAX);
     storage_finish(world);
     for (unsigned i = 0; i < world->peer_count; i++) {
         world_enter(world, world->peers[i].loop);
+        ledger_step(&world->ledger);
         conn_end_waiting(world->peers[i].conn);
+        look_write(world, world->peers[i].loop);
         leave(world, world->peers[i].loop);
     }
     if (!log_close(world->log, world->now_ms)) world_fail(world, "a log that is well does not end in order");
@@ -351,7 +354,7 @@ static bool begin_life(struct world *world, enum ending ending) {
     world->calls_left = UINT64_MAX;
     world->failed_at = INT64_MAX;
     world->is_slow = world->was_slow = false;
-    world->has_trouble = of(world, 40);
+    world->has_trouble = !world->has_clients && of(world, 60);
     world->version_floor = world->newest_version;
     storage_begin(world);
     open_server(world);
@@ -425,7 +428,7 @@ static void step(struct world *world) {
         pass_time(world, 1 + (int64_t)below(world, 1500));
     } else if (choice < 964) {
         pass_time(world, 1 + (int64_t)below(world, 100000));
-    } else if (choice < 972) {
+    } else if (choice < 974) {
         if (world->has_trouble) make_trouble(world);
     }
     watch_state(world);
@@ -434,7 +437,9 @@ static void step(struct world *world) {
 
 static void live(struct world *world) {
     unsigned steps = 1 + (unsigned)below(world, of(world, 50) ? 60 : LIFE_STEPS_MAX);
-    bool dies_at_call = of(world, 70);
+    bool dies_at_call = of(world, 45);
+    world->dies_after = of(world, 35) ? (int)below(world, SIM_CALL_COUNT) : -1;
+    world->dies_nth = 1 + (unsigned)below(world, of(world, 50) ? 3 : 30);
     for (world->step = 0; world->step < steps && !world->is_over && !world->has_failed; world->step++) {
         if (dies_at_call && world->step == steps / 2) world->calls_left = below(world, 120);
         step(world);
@@ -458,7 +463,9 @@ static void world_open(struct world *world) {
     world->peer_count = 1 + (unsigned)below(world, PEERS_MAX);
     world->keys = keys_make(&world->env);
     world->is_sealed = of(world, 30);
+    world->busyness = of(world, 50) ? 2 : 20;
     world->has_pools = of(world, 50);
+    world->has_clients = of(world, 40);
     world->seal_keys.count = 1;
     on_random(world, world->seal_keys.keys[0], SEAL_KEY_BYTES);
     world->sim = sim_disk_open();

@@ -17,7 +17,15 @@
 
 #include <ucontext.h>
 
-enum { LOOPS_MAX = 3, PEERS_MAX = 4, SENT_MAX = 512, TOKENS_MAX = 64, TICKETS_MAX = 1024, STACK_BYTES = 256 * 1024 };
+enum {
+    USERS_COUNT = 3,
+    LOOPS_MAX = 3,
+    PEERS_MAX = 4,
+    SENT_MAX = 512,
+    TOKENS_MAX = 64,
+    TICKETS_MAX = 1024,
+    STACK_BYTES = 256 * 1024
+};
 
 /* How a life ends. */
 enum ending { ENDING_POWER, ENDING_KILL, ENDING_STOP, ENDING_COUNT };
@@ -92,7 +100,9 @@ struct world {
     struct env env;
     enum log_level_of level;
     unsigned loop_count, peer_count;
-    bool has_pools;
+    unsigned busyness;           /* per cent: how often storage goes on between two locks of a loop */
+    bool has_pools, has_clients; /* clients where the disk gives no trouble: their touches are not told then */
+    uint64_t living[NAMESPACES_MAX][USERS_COUNT]; /* of a user */
     struct ledger ledger;
     uint64_t newest_version; /* that was ever seen */
 
@@ -123,7 +133,9 @@ struct world {
     int running;         /* fibre; -1: none */
     bool is_quiet;       /* nobody rests or is woken: the world looks, or takes itself apart */
     uint64_t calls_left; /* of the disk until the crash */
-    bool is_over;        /* the moment of the crash has come */
+    int dies_after;      /* a kind of call, soon after whose dies_nth one the crash comes; -1: none */
+    unsigned dies_nth;
+    bool is_over; /* the moment of the crash has come */
 
     bool has_failed;
     char failure[9000];
