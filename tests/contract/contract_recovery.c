@@ -501,17 +501,26 @@ void contract_full_journal(void) {
     struct world world = recovery_begin(&kept, 1);
     contract_put(&world, "web", "a", (struct put){.idle_timeout_ms = 1000000, .client = TEXT("phone")});
     contract_put(&world, "web", "b", (struct put){.idle_timeout_ms = 1000000, .client = TEXT("phone")});
+    struct verb purging = verb_of(VERB_CONFIGURE, "web", NULL);
+    purging.configure.sets_purging = purging.configure.is_purging = true;
+    purging.configure.purge_interval_ms = 50000;
+    contract_submit(&world, &purging);
     size_t size = kept.effects.size;
     atomic_store(&kept.journal.state, JOURNAL_FULL);
     for (unsigned i = 0; i < 10; i++) {
         world.now_ms += 100000;
         contract_get_touch(&world, "web", i % 2 ? "a" : "b");
+        contract_advance(&world); /* a purge is due */
     }
     struct verb verb = contract_get_touch(&world, "web", "a");
     CHECK(verb.is_found && verb.session.last_active_at == world.now_ms);
     CHECK_EQUAL(kept.effects.size, size); /* reads go on, and what waits for the disk grows no more */
     atomic_store(&kept.journal.state, JOURNAL_OPEN);
-    world.now_ms += 100000;
+    world.now_ms += 1000;
+    contract_advance(&world);
+    CHECK(kept.effects.size > size); /* what was put off is done */
+    size = kept.effects.size;
+    world.now_ms += 40000;
     contract_get_touch(&world, "web", "b");
     CHECK(kept.effects.size > size);
     recovery_end(&world, &kept);

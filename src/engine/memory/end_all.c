@@ -4,7 +4,8 @@
 #include "engine/memory/ending.h"
 #include "engine/memory/stage.h"
 
-#define REAP_FOR_END 1000000
+#define REAP_FOR_END   1000000
+#define PURGE_RETRY_MS 1000 /* of what was due while the journal took no writes */
 
 /* ---- a namespace */
 
@@ -87,13 +88,14 @@ static void end_purge(struct context *context, struct verb *verb, struct namespa
 
 void purge_periodically(struct context *context) {
     struct registry *registry = &context->engine->registry;
+    bool is_open = stage_is_open(context);
     uint64_t count;
     env_point(context->engine->env);
     lock_take(&registry->lock);
     for (struct namespace *namespace = registry->first; namespace; namespace = namespace->next) {
         if (!namespace->is_purging || namespace->is_dropped || namespace->purge_at > context->now_ms) continue;
-        purge_locked(context, namespace, &count);
-        namespace->purge_at = context->now_ms + namespace->purge_interval_ms;
+        if (is_open) purge_locked(context, namespace, &count);
+        namespace->purge_at = context->now_ms + (is_open ? namespace->purge_interval_ms : PURGE_RETRY_MS);
     }
     registry_refresh(registry);
     lock_release(&registry->lock);

@@ -49,6 +49,13 @@ void stage_put(struct context *context, const struct record *record);
 /* To the record's id from `old_id`, where the alias stands now (NULL: a tombstone). */
 void stage_move(struct context *context, const struct record *record, const struct record *alias, struct bytes old_id);
 void stage_remove(struct context *context, const struct namespace *namespace, uint64_t version, struct bytes id);
+/* Whether what the server does by itself may be done now, where it would be told: nobody refuses it while the journal
+ * takes no writes, so it waits, lest what waits for the disk grow without end. */
+static inline bool stage_is_open(const struct context *context) {
+    const struct journal *journal = context->engine->journal;
+    return !journal || atomic_load_explicit(&((struct journal *)journal)->state, memory_order_relaxed) == JOURNAL_OPEN;
+}
+
 /* A touch is part of a read, which is not refused while the journal takes no writes; what it takes is bounded, so they
  * are not told then (false). A crash before the next one that is told makes the session a little older. */
 static inline bool stage_takes_touches(const struct context *context) {
