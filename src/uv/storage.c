@@ -7,6 +7,7 @@
 #include "sessiond/server.h"
 #include "uv/seal_file.h"
 
+#include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
 
@@ -58,7 +59,11 @@ static void thread_run(void *context) {
         atomic_exchange(&thread->state, SLEEPER_AWAKE);
         if (atomic_load(&storage->is_stopping)) return;
         int64_t next_ms = steps[thread->which](storage->log, now_of(storage));
-        if (next_ms > now_of(storage)) thread_sleep(thread, next_ms);
+        if (next_ms > now_of(storage))
+            thread_sleep(thread, next_ms);
+        else if (thread->which == LOG_KEEP)
+            sched_yield(); /* a snapshot goes on for seconds: a loop on the same core waits for a slice, not a quantum
+                            */
     }
 }
 

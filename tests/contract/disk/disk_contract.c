@@ -69,6 +69,28 @@ static void what_is_written_anywhere_is_read_there(struct disk *disk) {
     disk->close(file);
 }
 
+/* Also where the system is told that what was synced will not be read again. */
+static void what_was_synced_is_read_as_it_was_written_last(struct disk *disk) {
+    enum { PIECE = 1 << 20, PIECES = 13 };
+    static uint8_t written[PIECE], read[PIECE];
+    size_t got;
+    struct disk_file *file = open_as(disk, "a", DISK_MAKE);
+    for (unsigned i = 0; i < PIECES; i++) {
+        memset(written, (int)i + 1, sizeof written);
+        CHECK(disk->write(file, (uint64_t)i * PIECE + 1, bytes_of(written, sizeof written)) == DISK_OK);
+        if (i % 3 == 2) CHECK(disk->sync(file) == DISK_OK);
+    }
+    CHECK(disk->write(file, 3 * PIECE + 1, bytes_of_string("once more")) == DISK_OK);
+    CHECK(disk->sync(file) == DISK_OK);
+    for (unsigned i = 0; i < PIECES; i++) {
+        memset(written, (int)i + 1, sizeof written);
+        if (i == 3) memcpy(written, "once more", 9);
+        CHECK(disk->read(file, (uint64_t)i * PIECE + 1, read, sizeof read, &got) == DISK_OK && got == sizeof read);
+        CHECK(memcmp(read, written, sizeof read) == 0);
+    }
+    disk->close(file);
+}
+
 static void a_file_that_is_only_read_is_not_written(struct disk *disk) {
     put(disk, "a", "one");
     struct disk_file *file = open_as(disk, "a", DISK_READ);
@@ -172,6 +194,7 @@ static const struct {
     { #name, name }
     SENTENCE(a_file_is_made_once_and_opened_where_it_is),
     SENTENCE(what_is_written_anywhere_is_read_there),
+    SENTENCE(what_was_synced_is_read_as_it_was_written_last),
     SENTENCE(a_file_that_is_only_read_is_not_written),
     SENTENCE(what_is_allocated_is_zeros_and_never_shrinks),
     SENTENCE(a_file_is_cut_and_grown_with_zeros),
