@@ -42,8 +42,9 @@ static void check_options(const struct options *options) {
         snprintf(flag, sizeof flag, "SESSIOND_%s=%s", row->name, text);
         for (char *at = flag; *at != '='; at++)
             if (*at >= 'a' && *at <= 'z') *at -= 'a' - 'A';
-        char *environment[] = {flag, "SESSIOND_INSECURE=true", "SESSIOND_UNIX_SOCKET=/s", "SESSIOND_MAX_OUTPUT=1G",
-                               NULL};
+        char *environment[] = {
+            flag, "SESSIOND_INSECURE=true", "SESSIOND_UNIX_SOCKET=/s", "SESSIOND_MAX_OUTPUT=1G", "SESSIOND_DATA_DIR=/d",
+            NULL};
         char *arguments[] = {"program", NULL};
         struct options again;
         enum options_outcome outcome = options_load(&again, 1, arguments, environment, error);
