@@ -1,6 +1,8 @@
 /* What a journal is told against who asks for it: three loops write, touch, move, destroy and clear the same few ids,
- * a fourth thread asks up to which version all was appended. Nothing of that version or an earlier one may be appended
- * after the answer; and an engine that is made from all that was told knows what the first one knows in the end. */
+ * a fourth thread asks up to which version all was appended, and makes snapshots. Nothing of that version or an earlier
+ * one may be appended after the answer; and an engine that is made from all that was told, or from a snapshot and what
+ * was told after it began, knows what the first one knows in the end. The second time without tombstones: then nothing
+ * but the snapshot says that something has gone. */
 #define RACE_THREADS 4
 #include "base/buf.h"
 #include "engine_race.h"
@@ -9,6 +11,9 @@ enum { IDS = 100, ASKER = THREADS - 1, SAMPLES_MAX = 20000, KEPT_MAX = 64 << 20 
 
 static pthread_mutex_t kept_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct buf kept;
+static struct buf snapshot; /* the last whole one, and when it began so much had been appended */
+static size_t snapshot_from;
+static size_t snapshot_count;
 
 /* When that version was answered, so much had been appended. */
 static struct sample {
@@ -29,7 +34,7 @@ static void race_await(struct journal *self, unsigned loop_index, uint64_t versi
     (void)self, (void)loop_index, (void)version;
 }
 
-static const struct policy policy = POLICY_DEFAULTS;
+static struct policy policy = POLICY_DEFAULTS;
 
 static void encode(struct buf *out, const struct policy *any) {
     (void)any;
@@ -46,6 +51,7 @@ static struct engine *open_with(struct journal *journal) {
                                                                         .shard_bits = 4,
                                                                         .now_ms = RACE_START,
                                                                         .env = &race_env,
+                                                                        .default_policy = &policy,
                                                                         .journal = journal,
                                                                         .policy_encode = encode,
                                                                         .policy_decode = decode});
@@ -91,12 +97,29 @@ static void write_one(unsigned loop, struct prng *prng) {
     race_call(loop, &verb);
 }
 
+static size_t kept_size(void) {
+    pthread_mutex_lock(&kept_lock);
+    size_t size = kept.size;
+    pthread_mutex_unlock(&kept_lock);
+    return size;
+}
+
+static void make_snapshot(struct prng *prng) {
+    struct snapshot_cursor cursor = {0};
+    struct buf fresh = BUF_EMPTY;
+    size_t from = kept_size();
+    engine->vtable->preamble(engine, &fresh);
+    while (!cursor.is_done) engine->vtable->snapshot(engine, &cursor, &fresh, prng_below(prng, 4000), 0);
+    buf_fini(&snapshot);
+    snapshot = fresh;
+    snapshot_from = from;
+    snapshot_count++;
+}
+
 /* The asker is no loop: it opens no turn. */
 static void ask(void) {
     struct sample sample = {engine->vtable->appended(engine), 0};
-    pthread_mutex_lock(&kept_lock);
-    sample.size = kept.size;
-    pthread_mutex_unlock(&kept_lock);
+    sample.size = kept_size();
     if (sample_count < SAMPLES_MAX) samples[sample_count++] = sample;
     struct buf preamble = BUF_EMPTY;
     if (sample_count % 16 == 0) engine->vtable->preamble(engine, &preamble);
@@ -110,6 +133,7 @@ static void *journal_thread(void *number) {
     while (race_goes_on()) {
         if (loop == ASKER) {
             ask();
+            make_snapshot(&prng);
             continue;
         }
         write_one(loop, &prng);
@@ -157,18 +181,12 @@ static struct seen see(const char *id) {
     return (struct seen){verb.session.version, verb.depends_on, verb.session.last_active_at, verb.session.data.data[0]};
 }
 
-static void check_recovered(void) {
+static void check_recovered(const struct seen *before, struct bytes effects) {
     struct recovery_counts counts;
-    struct seen before[IDS];
     const char *why = "";
     char id[12];
-    for (unsigned i = 0; i < IDS; i++) {
-        snprintf(id, sizeof(id), "%u", i);
-        before[i] = see(id);
-    }
-    race_close();
     engine = open_with(NULL);
-    RACE_CHECK(engine->vtable->apply(engine, buf_bytes(&kept), &why), "%s", why);
+    RACE_CHECK(engine->vtable->apply(engine, effects, &why), "%s", why);
     RACE_CHECK(engine->vtable->recovered(engine, atomic_load(&race_clock), &counts, &why), "%s", why);
     for (unsigned i = 0; i < IDS; i++) {
         snprintf(id, sizeof(id), "%u", i);
@@ -179,19 +197,36 @@ static void check_recovered(void) {
     race_close();
 }
 
-int main(int argc, char **argv) {
+static void race_and_recover(double seconds) {
     struct journal journal = {.append = race_append, .await = race_await, .busy_from = INT64_MAX};
     engine = open_with(&journal);
     engine->vtable->preamble(engine, &kept);
     size_t from = kept.size;
-    race_scenario(race_seconds(argc, argv, 1), journal_thread);
+    race_scenario(seconds, journal_thread);
     for (unsigned i = 0; i < THREADS; i++) race_advance(i);
     for (unsigned i = 0; i < THREADS; i++) race_turn(i); /* ends the turns: all is appended */
     size_t effects = check_samples(from);
     RACE_CHECK(effects > 100 && sample_count > 10, "%zu effects, %zu answers", effects, sample_count);
-    check_recovered();
-    printf("%zu effects in %zu bytes, asked for %zu times: none came late, and all is as it was\n", effects, kept.size,
-           sample_count);
+    struct seen before[IDS];
+    for (unsigned i = 0; i < IDS; i++) {
+        char id[12];
+        snprintf(id, sizeof(id), "%u", i);
+        before[i] = see(id);
+    }
+    race_close();
+    check_recovered(before, buf_bytes(&kept));
+    buf_append(&snapshot, kept.data + snapshot_from, kept.size - snapshot_from);
+    check_recovered(before, buf_bytes(&snapshot));
+    printf("%zu effects in %zu bytes, asked for %zu times, %zu snapshots: none came late, and all is as it was\n",
+           effects, kept.size, sample_count, snapshot_count);
     buf_fini(&kept);
+    buf_fini(&snapshot);
+    sample_count = snapshot_count = 0;
+}
+
+int main(int argc, char **argv) {
+    race_and_recover(race_seconds(argc, argv, 2));
+    policy.tombstone_ms = 0;
+    race_and_recover(race_seconds(argc, argv, 2));
     return 0;
 }
