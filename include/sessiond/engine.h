@@ -324,7 +324,14 @@ struct recovery_counts {
     uint64_t expired;  /* of them: while the server was down */
     uint64_t tombstones, namespaces, clients, pools, pool_sessions;
     uint64_t version; /* the newest */
+    /* Given, not answered: the last moment at which the server is known to have run; 0: that of the newest version. */
+    int64_t seen_at;
 };
+
+/* For so long after recovery a watch that begins is told which sessions expired while the server was down, and of so
+ * many of them at most. */
+#define EXPIRED_TOLD_MS  INT64_C(60000)
+#define EXPIRED_KEPT_MAX 10000
 
 /* Where a snapshot stands; all zero at its start. The engine's own but for is_done. */
 struct snapshot_cursor {
@@ -408,6 +415,11 @@ struct engine_vtable {
      * journal, only those that its mark covers: answers the version that the mark has to reach before there are more;
      * 0: there are no more. */
     uint64_t (*read_events)(struct engine *self, unsigned loop_index, event_each each, void *context);
+
+    /* Hands out the expiries of while the server was down, in the order of their moments, and of those of which nothing
+     * more is known or kept how many they are, as EVENT_LAGGED; within EXPIRED_TOLD_MS after recovery only. To be asked
+     * for who begins to watch. Inside a turn. NULL in an engine that takes no journal. */
+    void (*read_expired)(struct engine *self, unsigned loop_index, int64_t now_ms, event_each each, void *context);
 
     /* Works off what is due at `now_ms` for this loop's share of the engine, inside a turn, about `budget` records at
      * most. Answers when it wants to be called again: `now_ms` when work is left, INT64_MAX for never. */

@@ -446,6 +446,7 @@ static bool run_steps(struct recovery_run *run) {
     if (!find_files(run) || !look_at_headers(run) || !read_all(run)) return false;
     int64_t wall_ms = run->options->disk->wall_ms(run->options->disk->context);
     if (!set_clock(run, wall_ms)) return false;
+    run->report->counts.seen_at = run->newest ? run->last_seen_ms : 0;
     if (!engine->vtable->recovered(engine, run->report->server_ms, &run->report->counts, &why))
         return recovery_refuse(run, "what the data directory holds cannot be taken over: %s", why);
     if (!run->newest) env->random(env->context, run->report->start.store_id, STORE_ID_BYTES);

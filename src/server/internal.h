@@ -129,6 +129,7 @@ struct server_loop {
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     struct list holding;  /* connections that hold answers */
     uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
+    unsigned new_watch_count;     /* of watch_count: to be told what expired while the server was down */
     unsigned stopped_watch_count;           /* of watch_count: still to be told of what waits for the journal */
     uint64_t events_wait;                   /* the version that the engine's next event waits for; 0: none does */
     uint64_t awaited;                       /* what the journal was asked for; 0: nothing, or it was heard */

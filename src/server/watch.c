@@ -7,6 +7,7 @@
  * event that was left out, so that a reader who counts can follow: seq is always the last one plus 1, or plus missed.
  * An event that waits for the journal belongs to the watches that there were when it happened: one that began later is
  * not told of it, one that was stopped meanwhile still is, and goes when nothing waits any more.
+ * Behind the answer to its start, and before anything else, a watch is told what expired while the server was down.
  * On the loop's thread, inside a turn, but for watches_close. */
 #include "base/hash.h"
 #include "op/op_table.gen.h"
@@ -22,6 +23,7 @@ struct watch {
     uint64_t number; /* among those of the connection, from 1 */
     uint64_t kinds;  /* EVENT_BIT of each that is wanted */
     bool wants_data;
+    bool is_new;    /* nothing was told yet of the time before the server's start */
     uint64_t since; /* serials of the first event that is for it, and (0: none) of the first that is not any more */
     uint64_t until;
     uint64_t seq;                    /* of the last event, sent or not */
@@ -148,6 +150,7 @@ static void watch_close(struct watch *watch) {
     list_remove(&watch->conn_link);
     if (watch->until == 0) conn->watch_count--;
     loop->stopped_watch_count -= watch->until != 0;
+    loop->new_watch_count -= watch->is_new;
     loop->watch_count--;
     loop->data_watch_count -= watch->wants_data;
     loop->has_watches_changed = true;
@@ -165,7 +168,30 @@ static void loop_close_stopped(struct server_loop *loop) {
         }
 }
 
+/* For one watch. What is lost was anybody's. */
+static void watch_tell_expired(void *context, const struct event *event) {
+    struct watch *watch = context;
+    if (event->kind == EVENT_LAGGED)
+        watch_miss(watch, event->missed);
+    else if (watch_wants(watch, event))
+        watch_tell(watch, event);
+}
+
+static void loop_tell_new(struct server_loop *loop) {
+    struct engine *engine = loop->engine;
+    for (size_t i = 0; i < WATCH_BUCKETS && loop->new_watch_count > 0; i++)
+        for (struct list *link = loop->watches[i].next; link != &loop->watches[i]; link = link->next) {
+            struct watch *watch = LIST_ENTRY(link, struct watch, link);
+            if (!watch->is_new) continue;
+            watch->is_new = false;
+            loop->new_watch_count--;
+            engine->vtable->read_expired(engine, loop->index, loop->now_ms, watch_tell_expired, watch);
+            watches_resume(watch->conn);
+        }
+}
+
 void loop_tell_events(struct server_loop *loop) {
+    if (loop->new_watch_count > 0) loop_tell_new(loop);
     if (loop->watch_count > 0) {
         loop_read_limits(loop);
         loop->events_wait = loop->engine->vtable->read_events(loop->engine, loop->index, loop_tell, loop);
@@ -210,6 +236,8 @@ static void watch_open(struct conn *conn, struct watch *watch) {
     loop->data_watch_count += watch->wants_data;
     metric_add(&loop->metrics, METRIC_WATCHES, 1);
     watch->since = loop_watch(loop);
+    watch->is_new = loop->engine->vtable->read_expired != NULL;
+    loop->new_watch_count += watch->is_new;
 }
 
 static unsigned conn_stopped_watches(const struct conn *conn) {

@@ -1,4 +1,5 @@
-/* Events of an engine with a journal: nobody hears of what is not safe yet, and of everything else in its order. */
+/* Events of an engine with a journal: nobody hears of what is not safe yet, and of everything else in its order; and
+ * who comes after a restart hears of what expired meanwhile. */
 #include "base/prng.h"
 #include "recovery.h"
 
@@ -185,8 +186,97 @@ static void the_same_is_heard_later(uint64_t seed) {
     recovery_end(&world, &kept);
 }
 
+/* ---- what expired while the server was down */
+
+static void read_expired(struct world *world, struct heard *heard) {
+    heard->count = 0;
+    world->engine->vtable->enter(world->engine, 1);
+    world->engine->vtable->read_expired(world->engine, 1, world->now_ms, hear, heard);
+    world->engine->vtable->leave(world->engine, 1);
+}
+
+static void check_heard(const struct heard *heard, unsigned i, const char *id, enum event_kind kind) {
+    CHECK(i < heard->count && heard->all[i].kind == kind && strcmp(heard->all[i].id, id) == 0);
+}
+
+static void who_comes_after_a_restart_hears_what_expired_meanwhile(void) {
+    static struct heard heard;
+    struct kept_journal kept, later;
+    struct world world = recovery_begin(&kept, 2);
+    struct recovery_counts counts = {0};
+    contract_put(&world, "web", "before", (struct put){.idle_timeout_ms = 5});
+    contract_put(&world, "web", "third", (struct put){.idle_timeout_ms = 3000});
+    contract_put(&world, "web", "first", (struct put){.idle_timeout_ms = 1000, .user = TEXT("ann")});
+    contract_put(&world, "web", "second", (struct put){.abandon_timeout_ms = 2000});
+    contract_put(&world, "web", "ended", (struct put){.idle_timeout_ms = 1000, .status = STATUS_ENDED});
+    contract_put(&world, "web", "alive", (struct put){.idle_timeout_ms = 100000});
+    contract_put(&world, "web", "gone", (struct put){.idle_timeout_ms = 1000});
+    contract_remove(&world, "web", "gone");
+    world.now_ms += 10;
+    contract_put(&world, "web", "last", (struct put){0});
+    contract_close(&world);
+    later = kept;
+    later.effects = BUF_EMPTY;
+    world.now_ms += 10000;
+    world.engine = recovery_open(&kept, kept.effects.size, NULL, 2, world.now_ms, &later.journal, &counts);
+    CHECK_EQUAL(counts.expired, 3);
+    read_expired(&world, &heard);
+    CHECK_EQUAL(heard.count, 3);
+    check_heard(&heard, 0, "first", EVENT_EXPIRED);
+    check_heard(&heard, 1, "second", EVENT_ABANDONED);
+    check_heard(&heard, 2, "third", EVENT_EXPIRED);
+    /* What was written since is told of as such, and what was forgotten is not told of. */
+    CHECK(contract_remove(&world, "web", "second").is_found);
+    world.now_ms += EXPIRED_TOLD_MS - 1;
+    contract_advance(&world);
+    read_expired(&world, &heard);
+    CHECK_EQUAL(heard.count, 2);
+    check_heard(&heard, 1, "third", EVENT_EXPIRED);
+    world.now_ms++;
+    read_expired(&world, &heard);
+    CHECK_EQUAL(heard.count, 0);
+    contract_advance(&world);
+    read_expired(&world, &heard);
+    CHECK_EQUAL(heard.count, 0);
+    world.engine->vtable->check(world.engine);
+    buf_fini(&later.effects);
+    recovery_end(&world, &kept);
+}
+
+static uint64_t missed_count;
+
+static void hear_missed(void *context, const struct event *event) {
+    *(unsigned *)context += event->kind == EVENT_EXPIRED;
+    if (event->kind == EVENT_LAGGED) missed_count += event->missed;
+}
+
+static void of_what_is_too_much_or_not_kept_the_count_is_told(void) {
+    enum { BEYOND = 7, FORGOTTEN = 3 };
+    struct kept_journal kept;
+    struct world world = recovery_begin(&kept, 0);
+    struct recovery_counts counts = {0};
+    unsigned told = 0;
+    char id[16];
+    contract_configure(&world, "brief", policy_set((struct policy_change){0}, POLICY_RETENTION_MS, 0));
+    for (unsigned i = 0; i < EXPIRED_KEPT_MAX + BEYOND + FORGOTTEN; i++) {
+        snprintf(id, sizeof(id), "s%u", i);
+        contract_put(&world, i < FORGOTTEN ? "brief" : "web", id, (struct put){.idle_timeout_ms = 1000 + i});
+    }
+    contract_close(&world);
+    world.now_ms += 100000;
+    world.engine = recovery_open(&kept, kept.effects.size, NULL, 0, world.now_ms, NULL, &counts);
+    world.engine->vtable->enter(world.engine, 0);
+    world.engine->vtable->read_expired(world.engine, 0, world.now_ms, hear_missed, &told);
+    world.engine->vtable->leave(world.engine, 0);
+    CHECK_EQUAL(told, EXPIRED_KEPT_MAX);
+    CHECK_EQUAL(missed_count, BEYOND + FORGOTTEN);
+    recovery_end(&world, &kept);
+}
+
 void contract_event_mark(uint64_t seed) {
     if (seed == 1) {
+        who_comes_after_a_restart_hears_what_expired_meanwhile();
+        of_what_is_too_much_or_not_kept_the_count_is_told();
         an_event_waits_for_the_mark();
         who_watches_again_waits_for_nothing_old();
     }

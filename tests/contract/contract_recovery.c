@@ -25,6 +25,11 @@ static const char *any(struct story *story, const char *const *of) {
     return of[roll(story, count)];
 }
 
+/* A version that was told must not be given again; one that was only taken may. */
+static void note_told(struct story *story, const struct verb *verb) {
+    if (verb->is_found && verb->session.version > story->newest) story->newest = verb->session.version;
+}
+
 /* ---- what is done */
 
 static void do_put(struct story *story, const char *namespace) {
@@ -47,7 +52,7 @@ static void do_put(struct story *story, const char *namespace) {
     if (roll(story, 8) == 0) put.created_at = story->world.now_ms - (int64_t)roll(story, 5);
     if (roll(story, 6) == 0) put.status = STATUS_ENDED;
     struct verb verb = contract_put(&story->world, namespace, any(story, ids), put);
-    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
+    note_told(story, &verb);
 }
 
 static void do_touch(struct story *story, const char *namespace) {
@@ -64,7 +69,7 @@ static void do_move(struct story *story, const char *namespace) {
     if (rename.sets_user) rename.user = bytes_of_string(any(story, users));
     int64_t grace_ms = roll(story, 2) ? 1 + (int64_t)roll(story, 100) : 0;
     struct verb verb = contract_move(&story->world, namespace, any(story, ids), rename, grace_ms);
-    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
+    note_told(story, &verb);
 }
 
 static void do_end_group(struct story *story, const char *namespace) {
@@ -93,7 +98,6 @@ static void do_configure(struct story *story, const char *namespace) {
     verb.configure.change = &change;
     if (roll(story, 3) == 0) verb.configure.purge_interval_ms = 100000 + (int64_t)roll(story, 5);
     contract_submit(&story->world, &verb);
-    if (verb.depends_on > story->newest) story->newest = verb.depends_on;
 }
 
 static void do_activate(struct story *story, const char *namespace) {

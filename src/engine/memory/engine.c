@@ -5,6 +5,7 @@
  * A get out of a million sessions costs two cache misses alone and a fraction of that in a batch. */
 #include "engine/memory/apply.h"
 #include "engine/memory/ending.h"
+#include "engine/memory/expired.h"
 #include "engine/memory/pool_visit.h"
 #include "engine/memory/snapshot.h"
 #include "engine/memory/stage.h"
@@ -307,6 +308,7 @@ static void memory_close(struct engine *self) {
     recovery_close(engine);
     reclaim_fini(&engine->reclaim);
     event_close(engine);
+    expired_close(engine);
     for (unsigned i = 0; i < engine->loop_count; i++) {
         waiters_close(engine, &engine->loops[i]);
         endings_close(&engine->loops[i]);
@@ -339,6 +341,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .policy = memory_policy,
                                                    .watch = memory_watch,
                                                    .read_events = memory_read_events,
+                                                   .read_expired = memory_read_expired,
                                                    .advance = memory_advance,
                                                    .appended = memory_appended,
                                                    .preamble = memory_preamble,

@@ -141,6 +141,7 @@ struct memory_engine {
     _Atomic uint64_t watching_data;
     _Atomic uint64_t watch_serial; /* how often somebody began or ended to watch */
     _Atomic uint64_t event_bytes; /* of all rings */
+    _Atomic(struct expired_list *) expired; /* see expired.h; NULL: there is none, or no more */
 };
 
 /* What an operation works with. */

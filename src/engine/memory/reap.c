@@ -6,6 +6,7 @@
  * writer waits for it. Each loop works off the shards with its own number (modulo loops); what needs exact counts may
  * work off others' too. */
 #include "engine/memory/ending.h"
+#include "engine/memory/expired.h"
 #include "engine/memory/pool_visit.h"
 
 /* Tombstones are swept in rounds over a whole set; a round waits until a part of them has been worthless for a while.
@@ -282,6 +283,7 @@ int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms,
     int64_t pool_budget = budget ? budget : 1;
     loop->now_ms = now_ms;
     if (loop->index == 0) pools_work(&context, &pool_budget);
+    expired_forget(&context);
     waiters_deliver(&context);
     endings_work(&context);
     if (left > 0) sweep_advance(&context, &left);

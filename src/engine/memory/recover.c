@@ -4,6 +4,7 @@
  * pool. Nothing is told to the journal or to watchers: all of it follows from what was told before, and from the time.
  * Only what is due in pools is worked off as ever, once everything stands, and told with the first turn. */
 #include "engine/memory/apply.h"
+#include "engine/memory/expired.h"
 #include "engine/memory/pool_recover.h"
 
 static bool refuse(const char **why, const char *what) {
@@ -159,11 +160,24 @@ static bool raise_forgotten(struct raising *raising, struct record *record, _Ato
     return tombstone_put(&raising->shard->tombstones, hash, tombstone);
 }
 
-static void raise_expired(struct raising *raising, struct record *record, const struct session *view) {
-    uint64_t active = record_active(record);
-    if (active & RECORD_MARK_REAPED) return;
-    record_set_active(record, active | RECORD_MARK_REAPED);
-    if (session_deadline(view) > raising->stopped_at) raising->counts->expired++;
+/* Whether its deadline passed while the server was down, and nobody was told. */
+static bool expired_unseen(const struct raising *raising, const struct record *record, const struct session *view) {
+    return !view->is_alias && status_is_living(view->status) && !(record_active(record) & RECORD_MARK_REAPED) &&
+           session_deadline(view) > raising->stopped_at && session_deadline(view) <= raising->recovery->context.now_ms;
+}
+
+static bool raise_expired(struct raising *raising, struct record *record, const struct session *view) {
+    bool is_unseen = expired_unseen(raising, record, view);
+    record_set_active(record, record_active(record) | RECORD_MARK_REAPED);
+    raising->counts->expired += is_unseen;
+    return !is_unseen || expired_note(raising->recovery->engine, record, session_deadline(view));
+}
+
+/* One that expired, but is not kept any more. */
+static bool raise_expired_away(struct raising *raising, const struct record *record, const struct session *view) {
+    struct memory_engine *engine = raising->recovery->engine;
+    if (record->version <= namespace_epoch(record_terms(engine, record)->namespace)) return true;
+    return !expired_unseen(raising, record, view) || expired_note(engine, NULL, 0);
 }
 
 /* Has the namespace know of the clear and the purge that ended the record first, and of no others. */
@@ -249,8 +263,9 @@ static bool raise_record(struct raising *raising, struct record *record, _Atomic
     }
     bool is_pooled = record_more(record) & RECORD_MORE_POOL && !record_is_alias(record);
     enum judged judged = (is_pooled ? raise_judge_pooled : raise_judge)(raising, record, &now_ms, &view, &tombstone);
-    if (judged == JUDGED_FORGOTTEN) return raise_forgotten(raising, record, slot, tombstone);
-    if (judged == JUDGED_DEAD && status_is_living(view.status)) raise_expired(raising, record, &view);
+    if (judged == JUDGED_FORGOTTEN)
+        return raise_expired_away(raising, record, &view) && raise_forgotten(raising, record, slot, tombstone);
+    if (judged == JUDGED_DEAD && status_is_living(view.status) && !raise_expired(raising, record, &view)) return false;
     raising->counts->sessions += judged == JUDGED_ALIVE;
     raising->counts->dead += judged == JUDGED_DEAD;
     record_count_in(&raising->recovery->context, record);
@@ -299,10 +314,11 @@ static void engine_set_clock(struct memory_engine *engine, int64_t now_ms) {
 bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_counts *counts, const char **why) {
     struct memory_engine *engine = (struct memory_engine *)self;
     struct recovery *recovery = recovery_of(engine);
-    *counts = (struct recovery_counts){0};
+    int64_t seen_at = counts->seen_at;
+    *counts = (struct recovery_counts){.seen_at = seen_at};
     if (!recovery) return refuse(why, recovery_lacks_memory);
     struct raising raising = {.recovery = recovery, .counts = counts};
-    raising.stopped_at = version_time(recovery->version);
+    raising.stopped_at = seen_at ? seen_at : version_time(recovery->version);
     recovery->context.now_ms = now_ms;
     engine_set_clock(engine, now_ms);
     for (size_t i = 0; i < recovery->touch_count; i++) recovery_touch(engine, &recovery->touches[i]);
@@ -317,6 +333,7 @@ bool memory_recovered(struct engine *self, int64_t now_ms, struct recovery_count
     clients_restore(recovery, counts);
     version_pass(engine, recovery->version);
     pools_recovered(recovery, counts);
+    expired_settle(engine, now_ms);
     counts->effects = recovery->effects;
     counts->namespaces = atomic_load(&engine->registry.count);
     counts->version = recovery->version;

@@ -10,6 +10,8 @@ static struct {
     unsigned calls;
     struct event events[100];
     unsigned count;
+    struct event expired[3];
+    unsigned expired_count;
     uint64_t awaited; /* while it is not 0 nothing is handed out */
 } engine;
 
@@ -29,6 +31,13 @@ static uint64_t engine_read_events(struct engine *self, unsigned loop_index, eve
     return 0;
 }
 
+/* What expired while the server was down. */
+static void engine_read_expired(struct engine *self, unsigned loop_index, int64_t now_ms, event_each each,
+                                void *context) {
+    (void)self, (void)loop_index, (void)now_ms;
+    for (unsigned i = 0; i < engine.expired_count; i++) each(context, &engine.expired[i]);
+}
+
 static void setup(void) {
     memset(&engine, 0, sizeof(engine));
     rig_open(&rig);
@@ -36,6 +45,7 @@ static void setup(void) {
     vtable.features |= ENGINE_EVENTS;
     vtable.watch = engine_watch;
     vtable.read_events = engine_read_events;
+    vtable.read_expired = engine_read_expired;
     rig.fake->engine.vtable = &vtable;
 }
 static void teardown(void) {
@@ -168,4 +178,26 @@ Test(watch, is_told_what_had_to_wait_if_it_happened_while_it_watched) {
     rig_expect(&rig, 6, "watch.stop", "['web', {'watch': 2}]", "[1, 6, null, true]\n");
     end_turn();
     cr_assert(!engine.is_on);
+}
+
+Test(watch, is_told_behind_its_start_what_expired_while_the_server_was_down) {
+    struct event expired = {.kind = EVENT_EXPIRED,
+                            .namespace = BYTES_LITERAL("web"),
+                            .id = BYTES_LITERAL("x"),
+                            .version = 1,
+                            .at = 5,
+                            .serial = UINT64_MAX};
+    engine.expired[0] = engine.expired[1] = expired;
+    engine.expired[1].namespace = BYTES_LITERAL("shop");
+    engine.expired[2] = (struct event){.kind = EVENT_LAGGED, .missed = 4};
+    engine.expired_count = 3;
+    rig_add(&rig, 1, "watch.start", "['web']");
+    rig_add(&rig, 2, "watch.start", "['web', {'kinds': 'created'}]");
+    rig_feed(&rig);
+    happen(created);
+    end_turn();
+    rig_expect_text(
+        &rig, "[1, 1, null, {'watch': 1}]\n"
+              "[2, 'event', [{'watch': 1, 'seq': 1, 'kind': 'expired', 'id': 'x', 'at': 5, 'version': 1}]]\n" LAGGED(
+                  1, 5, 4) "[1, 2, null, {'watch': 2}]\n" LAGGED(2, 4, 4) CREATED(1, 6) CREATED(2, 5));
 }
