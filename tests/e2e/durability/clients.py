@@ -23,7 +23,7 @@ class Connection:
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.unpacker = msgpack.Unpacker(raw=False, max_buffer_size=256 << 20)
         self.msgid, self.asked, self.parts = 0, {}, []
-        self.is_over = False
+        self.is_deaf = False  # what comes from now on is not heard any more
 
     def ask(self, done, method, *params):
         self.msgid += 1
@@ -37,7 +37,7 @@ class Connection:
     def receive(self):
         """What has come, answers to who asked; others go to `on_event`."""
         data = self.socket.recv(1 << 18)
-        if not data:
+        if not data or self.is_deaf:
             raise EOFError
         self.unpacker.feed(data)
         for message in self.unpacker:
@@ -76,7 +76,6 @@ class Connection:
         return result
 
     def close(self):
-        self.is_over = True
         self.socket.close()
 
 

@@ -13,18 +13,17 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from errno import EDQUOT, EIO, EMFILE, ENOSPC, EOPNOTSUPP, EROFS
 from pathlib import Path
 
+from faults import FOR_EVER, HALF, HANG, Faults, can_be_preloaded
 from ledger import Lost
 from rounds import Rounds, server
 
 ROUNDS_OF_A_DIRECTORY = 10
-HANG, HALF = 0, -1
 FAULTS = [  # a call, in a file's name, and what becomes of it
     ("fdatasync", "log-", (EIO, EIO, HANG)), ("pwrite", "log-", (EIO, ENOSPC, EDQUOT, HALF, -EIO, -ENOSPC, HANG)),
     ("fallocate", "log-", (ENOSPC, EIO, EOPNOTSUPP, HANG)), ("openat", "log-", (EIO, EMFILE, ENOSPC, HANG)),
@@ -32,30 +31,6 @@ FAULTS = [  # a call, in a file's name, and what becomes of it
     ("openat", "snapshot-", (EIO, ENOSPC, HANG)), ("pwrite", "snapshot-", (EIO, ENOSPC, HALF, -ENOSPC, HANG)),
     ("fdatasync", "snapshot-", (EIO, HANG)), ("renameat", "snapshot-", (EIO, ENOSPC, HANG)),
     ("unlinkat", "snapshot-", (EIO, HANG))]
-FOR_EVER = 1 << 30
-
-
-class Faults:
-    """The file of rules of one server."""
-
-    def __init__(self, path, library):
-        self.path, self.count = path, 0
-        self.environment = {"LD_PRELOAD": library, "FAULTS": str(path)}
-
-    def set(self, call, name, what, skip=0, times=FOR_EVER):
-        self.count += 1
-        part = self.path.with_suffix(".new")
-        part.write_text(f"{self.count} {call} {name} {what} {skip} {times}\n")
-        part.rename(self.path)
-
-    def clear(self):
-        self.path.unlink(missing_ok=True)
-
-
-def can_be_preloaded(library):
-    """Not into a server with a sanitizer."""
-    done = subprocess.run([server.BINARY, "--version"], env={**os.environ, "LD_PRELOAD": library}, capture_output=True)
-    return done.returncode == 0
 
 
 class FaultLoop:
@@ -85,8 +60,8 @@ class FaultLoop:
     def draw_fault(self, faults, rounds):
         call, name, whats = self.draw.choice(FAULTS)
         what = self.draw.choice(whats)
-        faults.set(call, rounds.data.name if name == "DATA" else name, what,
-                   self.draw.choice((0, 0, 0, self.draw.randrange(20))), self.draw.choice((1, 1, 3, FOR_EVER)))
+        faults.set((call, rounds.data.name if name == "DATA" else name, what,
+                    self.draw.choice((0, 0, 0, self.draw.randrange(20))), self.draw.choice((1, 1, 3, FOR_EVER))))
         return f"{call} {name} {os.strerror(abs(what)) if abs(what) > 1 else 'hang' if what == HANG else 'half'}"
 
     def fail_once(self, rounds):
@@ -144,7 +119,7 @@ def main():
     options = parser.parse_args()
     server.BINARY = os.path.abspath(options.binary)
     library = os.path.abspath(os.environ["FAULT_LIBRARY"])
-    if not can_be_preloaded(library):
+    if not can_be_preloaded(library, server.BINARY):
         print("skipped: no library can be preloaded into this server (a sanitizer wants to be loaded first)")
         sys.exit(77)
     print(f"seed {options.seed}", flush=True)

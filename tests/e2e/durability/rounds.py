@@ -78,6 +78,7 @@ class Rounds:
             connections.append(PoolWriter(port, self.pool_books))
         if snapshot_pause_s:
             connections.append(Asker(port, snapshot_pause_s))
+        self.connections = connections
         timer = threading.Timer(delay_s, end)
         timer.start()
         try:
@@ -87,6 +88,11 @@ class Rounds:
             timer.join()
             for connection in connections:
                 connection.close()
+
+    def deafen(self):
+        """From now on nobody is told of anything any more. Any thread."""
+        for connection in self.connections:
+            connection.is_deaf = True
 
     def finish(self):
         """One more start, and an end in order."""
