@@ -73,7 +73,8 @@ class Rounds:
     def load(self, process, end, delay_s, snapshot_pause_s=None):
         """Until end() is called from another thread after delay_s, and the server answers no more."""
         port = process.port
-        connections = [Writer(port, books) for books in self.all_books] + [Reader(port, self.all_books)]
+        connections = [Writer(port, books) for books in self.all_books]
+        connections += [Reader(port, self.all_books), Watcher(port, self.all_books[0])]
         if self.pool_books:
             connections.append(PoolWriter(port, self.pool_books))
         if snapshot_pause_s:
