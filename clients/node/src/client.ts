@@ -56,11 +56,11 @@ export class Client extends EventEmitter<ClientEvents> {
         onConnect: (endpoint, hello) => {
           this.#hello = hello;
           this.#watches.resume();
-          this.emit("connect", { endpoint: endpoint.name, server: hello.server });
+          this.#tell("connect", { endpoint: endpoint.name, server: hello.server });
         },
         onDisconnect: (endpoint, error) => {
           this.#watches.pause();
-          this.emit("disconnect", { endpoint: endpoint.name, error });
+          this.#tell("disconnect", { endpoint: endpoint.name, error });
         },
         onEvent: (event) => this.#watches.take(event),
       },
@@ -132,6 +132,11 @@ export class Client extends EventEmitter<ClientEvents> {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
+  }
+
+  /** Later, so that a listener that throws does not stop what is under way. */
+  #tell<Name extends keyof ClientEvents>(name: Name, event: ClientEvents[Name][0]): void {
+    process.nextTick(() => (this as EventEmitter).emit(name, event));
   }
 
   #callerFor(namespace: string | undefined): Caller {

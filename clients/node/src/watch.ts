@@ -182,17 +182,22 @@ export class WatchSet {
   start(start: WatchStartOptions, options: WatchOptions, namespace: string | undefined): Promise<Watch> {
     return new Promise((resolve, reject) => {
       const call: CallOptions = { namespace: options.namespace ?? namespace };
-      const begun = { ...call, signal: options.signal };
-      this.exchange.send(METHODS["watch.start"], [], start, begun, {
-        reject,
-        resolve: (answer) => {
-          const watch = new Watch(this, options);
-          this.#watches.set(watch, { start: { ...start }, call, number: undefined });
-          this.exchange.hold(false);
-          this.#run(watch, answer);
-          resolve(watch);
-        },
-      });
+      const watch = new Watch(this, options);
+      const refused = (error: unknown) => {
+        watch.finish();
+        reject(error);
+      };
+      const begun = (answer: unknown) => {
+        this.#watches.set(watch, { start: { ...start }, call, number: undefined });
+        this.exchange.hold(false);
+        this.#run(watch, answer);
+        resolve(watch);
+      };
+      try {
+        this.exchange.send(METHODS["watch.start"], [], start, { ...call, signal: options.signal }, { resolve: begun, reject: refused });
+      } catch (error) {
+        refused(error);
+      }
     });
   }
 

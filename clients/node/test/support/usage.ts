@@ -1,0 +1,36 @@
+// Never run: the compiler is to accept this, and to refuse each line behind an @ts-expect-error.
+import { Client, connect, GoneError, type SessionRecord, type WatchEvent } from "sessiond";
+
+export async function use(): Promise<void> {
+  const client: Client = await connect({ url: "sessiond://localhost/web", timeoutMs: 100 });
+  const made: SessionRecord = await client.session.create({ user: "ann", timeouts: { idle_timeout_ms: 5 }, meta: null });
+  const read = await client.session.get(made.id, { fields: ["id", "data"] }, { signal: AbortSignal.timeout(5) });
+  // @ts-expect-error it may be null
+  read.id;
+  // @ts-expect-error there is no such field
+  await client.session.get(made.id, { fields: ["idd"] });
+  // @ts-expect-error there is no such option
+  await client.session.get(made.id, { tuch: true });
+  // @ts-expect-error a mode is one of four words
+  await client.session.set(made.id, {}, { mode: "replace" });
+  const one = await client.pool.acquire("p", { wait_ms: 5 });
+  const use: number = one!.use;
+  const many = await client.pool.acquire("p", { count: 3 });
+  for (const each of many) await client.pool.mark(each.id, 403, { use: each.use });
+  // @ts-expect-error an outcome is a word or a status code
+  await client.pool.mark("x", "fine");
+  const nothing: void = client.oneWay.session.touch(made.id);
+  const cookie: SessionRecord | null = await client.withNamespace("shop").session.get({ cookie: "s:x" });
+  client.on("connect", ({ endpoint }) => endpoint.length);
+  for await (const event of await client.watch({ kinds: ["expired"] })) {
+    const { kind, at }: WatchEvent = event;
+    if (kind === "resumed") console.log(at, use, nothing, cookie);
+  }
+  try {
+    await client.session.destroy(made.id);
+  } catch (error) {
+    if (error instanceof GoneError) console.log(error.status, error.version);
+  }
+  await client.namespace.configure({ cookie: { same_site: "lax", secure: "auto" }, idle_timeout_ms: null });
+  await client[Symbol.asyncDispose]();
+}
