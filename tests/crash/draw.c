@@ -305,7 +305,9 @@ void draw_plain(struct world *world, struct call *call) {
 void draw_call(struct world *world, struct call *call) {
     begin_call(world, call);
     unsigned choice = (unsigned)below(world, 100);
-    if (world->has_pools && of(world, 35)) {
+    if (world->has_churn && of(world, 10)) {
+        call->op = of(world, 50) ? OP_NAMESPACE_DROP : OP_SERVER_SNAPSHOT;
+    } else if (world->has_pools && of(world, 35)) {
         draw_pool(world, call);
     } else if (choice < 18) {
         draw_set(world, call);

@@ -45,7 +45,8 @@ static int64_t retired_at(const struct sight *usage, int64_t now_ms) {
 static bool session_may_have_become(const struct sight *old, const struct sight *new, const struct sight *usage,
                                     const struct keeping *keeping, int64_t now_ms) {
     int64_t died_at = session_died_at(&old->life, now_ms);
-    if (!died_at && usage) died_at = retired_at(usage, now_ms);
+    int64_t left_at = usage ? retired_at(usage, now_ms) : 0;
+    if (left_at && (!died_at || left_at < died_at)) died_at = left_at;
     if (!died_at) return false;
     bool is_forgotten = keeping->has_purged || now_ms >= died_at + keeping->retention_ms;
     if (new->kind == SIGHT_TOMBSTONE) return is_forgotten;
@@ -237,11 +238,15 @@ static void stands_at(const struct ledger *ledger, uint64_t c, struct stand *sta
         stands[i] = (struct stand){.sight = {.kind = SIGHT_NOTHING, .user = -1}};
     for (size_t i = 0; i < ledger->change_count; i++) {
         const struct change *change = &ledger->changes[i];
-        if (change->append > c) continue;
-        stands[change->key] = (struct stand){.sight = change->sight,
-                                             .moment = change->moment,
-                                             .active_min = change->sight.active_at,
-                                             .active_max = change->untold_active_at};
+        struct stand *stand = &stands[change->key];
+        if (change->append <= c)
+            *stand = (struct stand){.sight = change->sight,
+                                    .moment = change->moment,
+                                    .active_min = change->sight.active_at,
+                                    .active_max = change->untold_active_at};
+        /* A snapshot tells of touches that nobody waits for, as late as they are. */
+        else if (change->is_touch && change->sight.digest == stand->sight.digest)
+            stand->active_max = change->untold_active_at;
     }
 }
 
@@ -278,19 +283,21 @@ static bool is_namespace(const struct ledger *ledger, const struct change *chang
     return key->kind == KEY_NAMESPACE && key->namespace == namespace;
 }
 
-/* Moves a namespace on to what it was after that change of it. What went in the same step may be gone with it; where
- * a purge was ahead of the death of a session, it is not. */
+/* Moves a namespace on to what it was after that change of it. What was there before a drop, a clear or a purge may be
+ * gone with it; where a purge was ahead of the death of a session, it is not. */
 static void move_ahead(const struct ledger *ledger, const struct change *to, struct stand *stands) {
     unsigned namespace = ledger->keys[to->key].namespace;
-    for (size_t i = 0; i < ledger->change_count; i++) {
-        const struct change *change = &ledger->changes[i];
-        bool is_gone = change->sight.kind == SIGHT_TOMBSTONE || change->sight.kind == SIGHT_NOTHING;
-        if (change->moment != to->moment || ledger->keys[change->key].namespace != namespace) continue;
-        struct stand *stand = &stands[change->key];
-        if (change->moment < stand->moment) continue;
-        if (change == to) *stand = (struct stand){.sight = change->sight, .moment = change->moment};
-        if (change != to && is_gone) stand->may_be_gone = true, stand->gone = change->sight;
+    bool is_dropped = to->sight.kind == SIGHT_NOTHING, is_noted = to->is_touch;
+    for (unsigned i = 0; i < ledger->key_count && (is_dropped || is_noted); i++) {
+        struct stand *stand = &stands[i];
+        if (ledger->keys[i].namespace != namespace || stand->moment > to->moment) continue;
+        if (!is_dropped && ledger->keys[i].kind != KEY_SESSION) continue;
+        stand->may_be_gone = stand->sight.kind != SIGHT_NOTHING;
+        stand->gone =
+            (struct sight){.kind = is_dropped ? SIGHT_NOTHING : SIGHT_TOMBSTONE, .seen_at = stand->sight.seen_at};
     }
+    if (to->moment >= stands[to->key].moment)
+        stands[to->key] = (struct stand){.sight = to->sight, .moment = to->moment};
 }
 
 /* How many keys of a namespace are not as after append c, if it may be ahead; leaves `stands` where that is least. */

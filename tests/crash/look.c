@@ -224,7 +224,7 @@ static void check_user(struct looking *looking, int user) {
         world_fail(world, "%s has %llu sessions in %s by its list, and %llu name it", name,
                    (unsigned long long)verb.scan_result.total, namespace_names[looking->namespace],
                    (unsigned long long)living);
-    if (looking->limit && living > looking->limit && living > *before && world->ledger.moment > 0)
+    if (looking->limit && living > looking->limit && living > *before && !world->is_judging)
         world_fail(world, "%s has %llu sessions in %s, %llu are allowed, and there were %llu", name,
                    (unsigned long long)living, namespace_names[looking->namespace], (unsigned long long)looking->limit,
                    (unsigned long long)*before);

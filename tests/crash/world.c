@@ -313,9 +313,11 @@ static int64_t excused_from(const struct world *world, bool has_cut) {
 static void judge(struct world *world, int64_t excused_from_ms) {
     static struct sight seen[KEYS_MAX];
     static struct verdict verdict;
+    world->is_judging = true;
     server_loop_enter(world->loops[0]);
     look_all(world, 0, seen);
     server_loop_leave(world->loops[0]);
+    world->is_judging = false;
     world->engine->vtable->check(world->engine);
     if (!ledger_judge(&world->ledger, seen, world->now_ms, excused_from_ms, &verdict)) {
         world_fail(world, "%s", verdict.why);
@@ -464,6 +466,7 @@ static void world_open(struct world *world) {
     world->keys = keys_make(&world->env);
     world->is_sealed = of(world, 30);
     world->busyness = of(world, 50) ? 2 : 20;
+    world->has_churn = of(world, 20);
     world->has_pools = of(world, 50);
     world->has_clients = of(world, 40);
     world->seal_keys.count = 1;

@@ -101,6 +101,7 @@ struct world {
     enum log_level_of level;
     unsigned loop_count, peer_count;
     unsigned busyness;           /* per cent: how often storage goes on between two locks of a loop */
+    bool has_churn;              /* namespaces and snapshots come and go */
     bool has_pools, has_clients; /* clients where the disk gives no trouble: their touches are not told then */
     uint64_t living[NAMESPACES_MAX][USERS_COUNT]; /* of a user */
     struct ledger ledger;
@@ -137,6 +138,7 @@ struct world {
     unsigned dies_nth;
     bool is_over; /* the moment of the crash has come */
 
+    bool is_judging; /* what is looked at was recovered, not done */
     bool has_failed;
     char failure[9000];
     char *lines[64];
