@@ -1,10 +1,13 @@
-/* What telling a journal costs a verb, and what taking everything back costs a session: the engine alone, with a
- * journal that throws away, then with one that keeps in memory. One loop. Arguments: sessions, a million without one;
+/* What telling a journal costs a verb, what a snapshot costs a session and gets beside it, and what taking everything
+ * back costs a session: the engine alone, with a journal that throws away, then with one that keeps in memory. One
+ * loop. Arguments: sessions, a million without one;
  * then how many have one user, 0 without one (each other has a user for itself). */
 #include "base/buf.h"
 #include "micro.h"
 #include "wire/codec.h"
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -98,6 +101,85 @@ static void tell(struct journal *journal, const char *what) {
     engine->vtable->close(engine);
 }
 
+/* ---- beside a snapshot */
+
+enum { SAMPLES = 200000, SLICE = 256 * 1024, ROUNDS = 3 };
+static atomic_bool is_walking, is_over;
+static double walk_seconds;
+static unsigned long walks;
+static size_t walk_bytes;
+
+static double wall(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* Makes one snapshot after the other, of which nothing is kept. */
+static void *walk_on(void *unused) {
+    struct buf slice = BUF_EMPTY;
+    while (!atomic_load(&is_over)) {
+        struct snapshot_cursor cursor = {0};
+        double begin = wall();
+        for (walk_bytes = 0; !cursor.is_done && atomic_load(&is_walking); walk_bytes += slice.size) {
+            buf_clear(&slice);
+            engine->vtable->snapshot(engine, &cursor, &slice, SLICE, START);
+        }
+        if (!cursor.is_done) continue;
+        walk_seconds += wall() - begin;
+        walks++;
+    }
+    buf_fini(&slice);
+    return unused;
+}
+
+static int sample_compare(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* How long batches of gets take, one after the other. */
+static void sample_gets(const char *what) {
+    static double samples[SAMPLES];
+    static struct verb verbs[BATCH];
+    static enum submit_state states[BATCH];
+    static char ids[BATCH][ID];
+    struct prng prng = prng_of(3);
+    for (unsigned n = 0; n < SAMPLES; n++) {
+        for (unsigned i = 0; i < BATCH; i++) {
+            id_write(ids[i], prng_below(&prng, sessions));
+            verbs[i] = (struct verb){.kind = VERB_GET, .namespace = BYTES_LITERAL("web"), .id = bytes_of(ids[i], ID)};
+        }
+        double begin = wall();
+        engine->vtable->enter(engine, 0);
+        engine->vtable->submit(engine, 0, verbs, states, BATCH, START);
+        engine->vtable->leave(engine, 0);
+        samples[n] = (wall() - begin) * 1e6;
+    }
+    qsort(samples, SAMPLES, sizeof(*samples), sample_compare);
+    printf("%-16s 16 gets: p50 %6.2f us  p99 %6.2f us  p99.9 %7.2f us\n", what, samples[SAMPLES / 2],
+           samples[SAMPLES / 100 * 99], samples[SAMPLES / 1000 * 999]);
+}
+
+static void walk_beside(struct journal *journal) {
+    pthread_t thread;
+    open_engine(journal);
+    pass(VERB_UPDATE, sessions / BATCH * BATCH, false, false);
+    if (pthread_create(&thread, NULL, walk_on, NULL) != 0) abort();
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        atomic_store(&is_walking, false);
+        sample_gets("alone");
+        atomic_store(&is_walking, true);
+        sample_gets("beside snapshots");
+    }
+    while (!walks) nanosleep(&(struct timespec){0, 1000000}, NULL);
+    atomic_store(&is_over, true);
+    pthread_join(thread, NULL);
+    printf("%lu snapshots of %lu sessions and %.0f MB: %.0f ms each\n", walks, sessions, (double)walk_bytes / 1e6,
+           walk_seconds / (double)walks * 1e3);
+    engine->vtable->close(engine);
+}
+
 static void recover(struct journal *journal, bool has_user, const char *what) {
     const char *why = "";
     struct recovery_counts counts;
@@ -130,6 +212,7 @@ int main(int count, char **arguments) {
     crowd = count > 2 ? strtoul(arguments[2], NULL, 10) : 0;
     tell(NULL, "without journal");
     tell(&dropping, "with one");
+    walk_beside(&dropping);
     recover(&keeping, false, "without users");
     recover(&keeping, true, "with users");
     buf_fini(&kept);
