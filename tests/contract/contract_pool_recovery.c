@@ -133,6 +133,13 @@ static void step_acquire(struct world *world) {
     note_answer(world, &verb, returns == crashing.returns ? verb.acquire.lease_ms : 0);
 }
 
+/* What ends the lease, or may end it earlier. */
+static void lease_forget(unsigned session) {
+    crashing.ledgers[session].leased_until = 0;
+    for (unsigned i = 0; i < crashing.answered_count; i++)
+        if (crashing.answered[i].session == session) crashing.answered[i].leased_until = 0;
+}
+
 static void step_return(struct world *world) {
     unsigned session = (unsigned)roll(SESSIONS);
     struct ledger *ledger = &crashing.ledgers[session];
@@ -140,12 +147,10 @@ static void step_return(struct world *world) {
     crashing.returns++;
     if (ledger->last_use && roll(3)) given.use = 1 + roll(ledger->last_use);
     ledger->released += given.kind == RETURN_RELEASE;
-    if (given.kind != RETURN_MARK) { /* it ends the lease, or may end it earlier */
-        ledger->leased_until = 0;
-        for (unsigned i = 0; i < crashing.answered_count; i++)
-            if (crashing.answered[i].session == session) crashing.answered[i].leased_until = 0;
-    }
+    if (given.kind != RETURN_MARK) lease_forget(session);
     pool_return(world, names[session], given);
+    /* Also the one that was given in the middle of this. */
+    if (given.kind != RETURN_MARK) lease_forget(session);
 }
 
 static void step_renew_all(struct world *world) {
