@@ -28,6 +28,7 @@ enum {
     UNSYNCED_MAX_MS = 1000,            /* the same: age from which on writes are refused */
     RETRY_MS = 1000,                   /* of what found the disk full */
     IDLE_MS = 250,                     /* after which a MARK says what is synced */
+    LIFE_MS = 60 * 1000,               /* after which a further one says what time it is */
     PATIENCE_MS = 50,                  /* between two looks at whether the log is synced for a snapshot */
     SNAPSHOT_RETRY_MS = 60 * 1000      /* after one that failed */
 };
@@ -125,7 +126,7 @@ struct log {
     uint64_t pending_queue;   /* bytes of the queue that it stands for */
     uint64_t pending_effects; /* the same without overhead */
     bool is_marked;           /* nothing but a MARK would stand behind what is written */
-    int64_t written_at;       /* when effects were written last */
+    int64_t written_at;       /* when anything was written last */
 
     /* ---- log_keep's alone */
     struct snapshot snapshot;

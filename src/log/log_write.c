@@ -69,9 +69,14 @@ static void put_frame(struct log *log, enum frame_kind kind, uint64_t version, s
 }
 
 /* A MARK is due when all is written and synced and nothing came for a while: without it, damage of the last frame could
- * be taken for a torn write. */
+ * be taken for a torn write. And from time to time while nothing comes: a start whose wall clock went backwards goes on
+ * from the last moment that it finds, and gives every session anew what passed after that. */
+static int64_t mark_due(const struct log *log) {
+    return log->written_at + (log->is_marked ? LIFE_MS : IDLE_MS);
+}
+
 static bool mark_is_due(struct log *log, int64_t now_ms) {
-    if (log->is_marked || now_ms < log->written_at + IDLE_MS) return false;
+    if (now_ms < mark_due(log)) return false;
     lock_take(&log->lock);
     bool is_synced = log->current->effects_end <= log->current->out.synced;
     lock_release(&log->lock);
@@ -181,7 +186,8 @@ static int64_t next_call(struct log *log, int64_t now_ms) {
     if (is_queued) return now_ms;
     /* A loop's effects are queued a moment before it says so: who waits for them is looked after. */
     if (mark_is_awaited(log, log->written_version)) return now_ms + 1;
-    return log->is_marked ? INT64_MAX : now_ms + IDLE_MS;
+    int64_t due = mark_due(log);
+    return due > now_ms ? due : now_ms + IDLE_MS; /* what is written is not synced yet */
 }
 
 int64_t log_write(struct log *log, int64_t now_ms) {
