@@ -10,11 +10,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 import gen_c  # noqa: E402
 import gen_client  # noqa: E402
 import gen_doc  # noqa: E402
+import gen_python  # noqa: E402
 import gen_node  # noqa: E402
 import gen_vectors  # noqa: E402
 import schema as schema_file  # noqa: E402
 
-OUTPUTS = {**gen_c.OUTPUTS, **gen_client.OUTPUTS, **gen_node.OUTPUTS, **gen_vectors.OUTPUTS, **gen_doc.OUTPUTS}
+OUTPUTS = {**gen_c.OUTPUTS, **gen_client.OUTPUTS, **gen_node.OUTPUTS, **gen_vectors.OUTPUTS,
+           **gen_python.OUTPUTS, **gen_doc.OUTPUTS}
 
 
 def main():
