@@ -133,17 +133,15 @@ export class Connection {
   #greet(): void {
     this.#isConnected = true;
     const writer = new Writer();
+    const { clientName, namespace } = this.#options;
+    // First a notification, which a sessiond does not answer. It holds a line's end and no NUL, so that a server of a
+    // line protocol (Redis, memcached) answers its error at once and we can say what it is, where it would else wait.
     writer.begin();
-    writer.byte(0x94);
-    writer.byte(0);
-    writer.byte(GREETING);
-    writer.number(METHODS["server.hello"].number);
-    writer.arrayHead(1);
-    // The line's end makes a server of a line protocol (Redis, memcached) answer its error at once, so that we can say
-    // what it is, where it would else wait for more. It stands at the message's end.
-    const options = { version: PROTOCOL_VERSION, namespace: this.#options.namespace, client_name: `${this.#options.clientName}\r\n` };
-    writer.argument("hello", options, false);
-    this.#socket.write(writer.end());
+    writer.argument("hello", [2, METHODS["server.hello"].number, [{ client_name: `${clientName}\r\n` }]], false);
+    const first = writer.end();
+    writer.begin();
+    writer.argument("hello", [0, GREETING, METHODS["server.hello"].number, [{ version: PROTOCOL_VERSION, namespace, client_name: clientName }]], false);
+    this.write([first, writer.end()]);
   }
 
   #take(data: Buffer): void {

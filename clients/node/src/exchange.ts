@@ -39,7 +39,6 @@ interface Pending {
   readonly settle: Settle;
   timer: NodeJS.Timeout | undefined;
   signal: AbortSignal | undefined;
-  onAbort: (() => void) | undefined;
   writeCount: number;
   writtenAt: number;
   isWritten: boolean;
@@ -65,6 +64,8 @@ export class Exchange {
   readonly #owner: object;
   readonly #writer = new Writer();
   readonly #pendings = new Map<number, Pending>();
+  readonly #signals = new Map<AbortSignal, { calls: Set<Pending>; listener: () => void }>();
+  #isEncoding = false;
   #unsent: Unsent[] = [];
   #heldBytes = 0;
   #lastMsgid = 0;
@@ -145,7 +146,6 @@ export class Exchange {
       settle,
       timer: undefined,
       signal: undefined,
-      onAbort: undefined,
       writeCount: 0,
       writtenAt: 0,
       isWritten: false,
@@ -158,11 +158,7 @@ export class Exchange {
     this.#unsent.push({ bytes: pending.bytes, pending });
     this.#heldBytes += pending.bytes.length;
     pending.timer = setTimeout(() => this.#late(pending), pending.timeoutMs);
-    if (signal) {
-      pending.signal = signal;
-      pending.onAbort = () => this.#fail(pending, signal.reason);
-      signal.addEventListener("abort", pending.onAbort, { once: true });
-    }
+    if (signal) this.#heed(signal, pending);
     if (requestStartChannel.hasSubscribers) requestStartChannel.publish({ client: this.#owner, method: pending.method.name, id: pending.msgid });
     if (this.#pendings.size === 1) this.#updateRef();
     this.#flushSoon();
@@ -197,8 +193,20 @@ export class Exchange {
 
   /** One message; a notification where there is no msgid. */
   #encode(msgid: number | undefined, method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions): Buffer {
-    const writer = this.#writer;
-    writer.begin();
+    // A getter or toJSON of the caller's may make a call itself.
+    const writer = this.#isEncoding ? new Writer() : this.#writer;
+    const wasEncoding = this.#isEncoding;
+    this.#isEncoding = true;
+    try {
+      writer.begin();
+      this.#write(writer, msgid, method, params, options, call);
+      return writer.end();
+    } finally {
+      this.#isEncoding = wasEncoding;
+    }
+  }
+
+  #write(writer: Writer, msgid: number | undefined, method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions): void {
     writer.byte(msgid === undefined ? 0x93 : 0x94);
     writer.byte(msgid === undefined ? 2 : 0);
     if (msgid !== undefined) writer.uint32(msgid);
@@ -233,7 +241,6 @@ export class Exchange {
       throw new ArgumentError(`The request ${method.name} has ${writer.size} bytes; a message may have ${this.#maxFrame}, and the data of a session ${LIMITS.max_data}.`, {
         details: { limit: this.#maxFrame },
       });
-    return writer.end();
   }
 
   // ---------------------------------------------------------------- settling
@@ -242,7 +249,7 @@ export class Exchange {
     if (pending.isSettled) return false;
     pending.isSettled = true;
     clearTimeout(pending.timer);
-    if (pending.onAbort) pending.signal!.removeEventListener("abort", pending.onAbort);
+    if (pending.signal) this.#disregard(pending.signal, pending);
     this.#pendings.delete(pending.msgid);
     this.#heldBytes -= pending.bytes.length;
     if (this.#pendings.size === 0) {
@@ -250,6 +257,27 @@ export class Exchange {
       if (this.#closing) setImmediate(() => this.#finishClosing());
     }
     return true;
+  }
+
+  /** One listener for all calls of a signal: a request's signal may be given to many, and Node warns of many listeners. */
+  #heed(signal: AbortSignal, pending: Pending): void {
+    pending.signal = signal;
+    const heeding = this.#signals.get(signal);
+    if (heeding) return void heeding.calls.add(pending);
+    const calls = new Set([pending]);
+    const listener = () => {
+      for (const each of [...calls]) this.#fail(each, signal.reason);
+    };
+    this.#signals.set(signal, { calls, listener });
+    signal.addEventListener("abort", listener);
+  }
+
+  #disregard(signal: AbortSignal, pending: Pending): void {
+    const heeding = this.#signals.get(signal)!;
+    heeding.calls.delete(pending);
+    if (heeding.calls.size > 0) return;
+    this.#signals.delete(signal);
+    signal.removeEventListener("abort", heeding.listener);
   }
 
   #succeed(pending: Pending, result: unknown): void {
@@ -280,6 +308,11 @@ export class Exchange {
     const { name } = pending.method;
     const mayHaveExecuted = this.#mayHaveExecuted(pending);
     const connection = this.#connection;
+    if (!pending.isWritten && this.isConnected) {
+      const text = `${name} was not sent within ${pending.timeoutMs} ms, because the event loop was busy with something else.`;
+      this.#fail(pending, new TimeoutError(text, { mayHaveExecuted }));
+      return;
+    }
     if (!pending.isWritten) {
       const text = `${name} found no connection within ${pending.timeoutMs} ms${this.#reason()}`;
       this.#fail(pending, new ConnectionError(text + this.#uncertainty(pending), { cause: this.#lastFailure, mayHaveExecuted }));

@@ -360,8 +360,16 @@ function explain(name: string, root: unknown, keepsUndefined: boolean): string {
 
 /** Encodes one value, as `data` is encoded. Throws an ArgumentError where that is not possible. */
 export function encode(value: unknown): Buffer {
-  const writer = new Writer();
-  writer.begin();
-  writer.argument("the value", value, true);
-  return writer.end();
+  // A toJSON of the value's may encode something itself; it then makes a writer of its own.
+  const writer = idleWriter ?? new Writer();
+  idleWriter = undefined;
+  try {
+    writer.begin();
+    writer.argument("the value", value, true);
+    return Buffer.from(writer.end());
+  } finally {
+    idleWriter = writer;
+  }
 }
+
+let idleWriter: Writer | undefined;

@@ -4,19 +4,18 @@ import { spawnSync } from "node:child_process";
 import diagnostics from "node:diagnostics_channel";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
-import { createServer } from "node:net";
-import { connect as connectSocket } from "node:net";
+import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client, ConflictError, connect, GoneError, METHODS, SessiondError } from "sessiond";
-import { Sessiond } from "./support/sessiond.js";
+import { open, Sessiond } from "./support/sessiond.js";
 
 let server, client;
 before(async () => {
   server = await Sessiond.start();
-  client = await connect(server.url());
+  client = await open(server);
 });
 after(async () => {
   await client?.close();
@@ -84,14 +83,14 @@ test("pools, tokens, cookies and clients are there", async () => {
 });
 
 test("a waiting acquire has its wait on top of the timeout", async () => {
-  const short = new Client({ url: server.url(), timeoutMs: 150 });
-  await short.pool.configure("narrow", { max_pool_size: 1, max_concurrent: 1 });
-  const held = await short.pool.acquire("narrow");
-  const waiting = short.pool.acquire("narrow", { wait_ms: 5000 });
+  const short = new Client({ url: server.url(), timeoutMs: 100 });
+  await client.pool.configure("narrow", { max_pool_size: 1, max_concurrent: 1 });
+  const held = await client.pool.acquire("narrow");
+  const waiting = short.pool.acquire("narrow", { wait_ms: 20_000 });
   await new Promise((resolve) => setTimeout(resolve, 300));
-  await short.pool.release(held.id, { use: held.use });
+  await client.pool.release(held.id, { use: held.use });
   assert.equal((await waiting).id, held.id);
-  await assert.rejects(short.pool.acquire("narrow", { wait_ms: 50 }), { code: "EXHAUSTED" });
+  await assert.rejects(client.pool.acquire("narrow", { wait_ms: 50 }), { code: "EXHAUSTED" });
   await short.close();
 });
 
@@ -117,7 +116,7 @@ test("the calls of one turn are one write", async () => {
     socket.on("error", () => {});
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`);
+  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`, { timeoutMs: 20_000, connectTimeoutMs: 10_000 });
   sizes.length = 0;
   await Promise.all(Array.from({ length: 100 }, (_, i) => (i === 50 ? Promise.resolve().then(() => counted.session.get(`k${i}`)) : counted.session.get(`k${i}`))));
   assert.equal(sizes.length, 1);
@@ -177,6 +176,30 @@ test("an aborted call rejects with the signal's reason, and the next goes on", a
   await client.server.ping();
 });
 
+test("one signal may end many calls, and nothing warns of it", async () => {
+  const warnings = [];
+  const note = (warning) => warnings.push(warning.message);
+  process.on("warning", note);
+  const controller = new AbortController();
+  const call = { signal: controller.signal };
+  await Promise.all(Array.from({ length: 50 }, () => client.session.get("a", {}, call)));
+  const calls = Promise.allSettled(Array.from({ length: 50 }, () => client.session.get("a", {}, call)));
+  controller.abort(new Error("enough"));
+  for (const { reason } of await calls) assert.equal(reason.message, "enough");
+  await new Promise(setImmediate);
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
+});
+
+test("a toJSON that makes a call itself does not disturb the call that it stands in", async () => {
+  let inner;
+  const data = { a: 1, b: { toJSON: () => ((inner = client.session.set("inner", { x: 1 })), "b") }, c: 2 };
+  await client.session.set("outer", data);
+  await inner;
+  assert.deepEqual((await client.session.get("outer")).data, { a: 1, b: "b", c: 2 });
+  assert.deepEqual((await client.session.get("inner")).data, { x: 1 });
+});
+
 test("a repeated op_id is answered as the first was", async () => {
   await client.session.set("once", {});
   for (let i = 0; i < 2; i++) assert.equal((await client.session.patch("once", { incr: { n: 1 } }, { opId: 77 })).values.n, 1);
@@ -188,7 +211,7 @@ test("diagnostics tell of connections and calls, and of no arguments", async () 
   const names = ["connect", "disconnect", "request:start", "request:end", "request:error"].map((name) => `sessiond:${name}`);
   const listen = (message, name) => seen.push([name, message]);
   for (const name of names) diagnostics.subscribe(name, listen);
-  const watched = await connect(server.url());
+  const watched = await open(server);
   await watched.session.create({ id: "secret-id" });
   await watched.session.create({ id: "secret-id" }).catch(() => {});
   await watched.close();
@@ -234,7 +257,7 @@ test("close waits for what was called, and then takes nothing more", async () =>
 test("a Unix socket is as good", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "sessiond-node-"));
   const local = await Sessiond.start({ options: [`--unix-socket=${folder}/s`] });
-  const unix = await connect(`sessiond+unix://${folder}/s?namespace=web`);
+  const unix = await connect(`sessiond+unix://${folder}/s?namespace=web`, { timeoutMs: 20_000 });
   assert.equal((await unix.session.create({ id: "u" })).id, "u");
   await unix.close();
   await local.end();

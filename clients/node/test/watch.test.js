@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Client, connect, encode } from "sessiond";
 import { Fake, messages } from "./support/fake.js";
-import { Sessiond } from "./support/sessiond.js";
+import { open, Sessiond } from "./support/sessiond.js";
 
 let server, client;
 before(async () => {
   server = await Sessiond.start();
-  client = await connect(server.url());
+  client = await open(server);
 });
 after(async () => {
   await client?.close();
@@ -87,7 +87,7 @@ test("a signal ends a watch with its reason, a client that closes without one", 
   await assert.rejects(next, { message: "enough" });
   assert.equal((await watch.next()).done, true);
   await assert.rejects(client.watch({}, { signal: AbortSignal.abort() }), { name: "AbortError" });
-  const other = await connect(server.url());
+  const other = await open(server);
   const last = (await other.watch()).next();
   await other.close();
   assert.equal((await last).done, true);
@@ -96,7 +96,7 @@ test("a signal ends a watch with its reason, a client that closes without one", 
 test("a watch goes on after its server was started again, and says so", async () => {
   let mortal = await Sessiond.start();
   const { port } = mortal;
-  const other = await connect({ url: mortal.url(), reconnectMaxMs: 50 });
+  const other = await open(mortal, { reconnectMaxMs: 50 });
   const watch = await other.watch({ kinds: ["created"] });
   await other.session.create({ id: "a" });
   assert.equal((await watch.next()).value.id, "a");

@@ -46,6 +46,7 @@ export function messages(socket, take, greeting = (reply) => reply(null, hello))
       all = all.subarray(end);
       const [msgid, number, params] = type === 0 ? rest : [undefined, ...rest];
       const method = NAMES.get(number) ?? number;
+      if (method === "server.hello" && type === 2) continue;
       if (method === "server.hello") greeting((error, result) => socket.write(encode([1, msgid, error, result])), socket);
       else take({ msgid, method, params, bytes, reply: (error, result) => socket.write(encode([1, msgid, error, result])) });
     }

@@ -2,6 +2,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { connect } from "sessiond";
 
 const binary = process.env["SESSIOND_BINARY"];
 if (!binary) throw new Error("SESSIOND_BINARY does not name the server's program");
@@ -38,4 +39,9 @@ export class Sessiond {
     this.process.kill(signal);
     await exited;
   }
+}
+
+/** A connected client of a server, with patience for a machine that is busy. */
+export function open(server, options = {}) {
+  return connect({ url: server.url(), timeoutMs: 20_000, connectTimeoutMs: 10_000, ...options });
 }
