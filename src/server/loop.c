@@ -40,7 +40,8 @@ static void loop_take_steps(struct server_loop *loop);
 static void loop_finish_held(struct server_loop *loop) {
     while (loop->held_count > 0) {
         server_loop_enter(loop);
-        loop->engine->vtable->advance(loop->engine, loop->index, loop->now_ms, 1);
+        int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, loop->now_ms, 1);
+        if (next_ms > loop->now_ms && next_ms < INT64_MAX) loop->now_ms = next_ms; /* it waits for a moment */
         loop_take_steps(loop);
         server_loop_leave(loop);
     }

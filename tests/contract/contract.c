@@ -422,6 +422,7 @@ int main(int count, char **arguments) {
         run_all(pool_point_tests, "between two locks of a pool", shard_bits[i]);
     }
     contract_full_journal();
+    contract_busy_journal();
     contract_late_effects();
     contract_recovery_edges();
     for (unsigned long seed = 1; seed <= seeds; seed++) {

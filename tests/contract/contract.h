@@ -135,8 +135,9 @@ extern const struct contract_test life_tests[], group_tests[], namespace_tests[]
     scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[],
     ending_tests[];
 
-/* Reads that touch, while the journal takes no writes. */
+/* Reads that touch, and purges, while the journal takes no writes; the end of a large group while it is behind. */
 void contract_full_journal(void);
+void contract_busy_journal(void);
 /* A session that a snapshot has no trace of, and the log behind it does. */
 void contract_late_effects(void);
 /* Random steps, and engines that are made from what was told of them, from a seed. */

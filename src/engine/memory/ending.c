@@ -10,7 +10,10 @@
 
 #include <stdlib.h>
 
-#define ENDING_SLICE 1000    /* members of one advance; as many are ended at once. Each costs about a microsecond */
+#define ENDING_SLICE  1000 /* members of one advance; as many are ended at once. Each costs about a microsecond */
+#define BUSY_RETRY_MS 2
+#define BUSY_RETRIES_MAX                                                                                               \
+    500 /* then a slice is ended all the same: what was begun comes to its end, also of a server that ends */
 #define MOVES_LOOKED 1000000 /* at most, for one member: moves may lead in a circle */
 #define MOVES_OPEN   32      /* of one member: nearly all but one did not come about */
 
@@ -300,8 +303,12 @@ static void ending_suspend(struct context *context, struct ending *ending, struc
     owner_wake(context, loop->index, INT64_MIN);
 }
 
-bool endings_are_due(const struct loop *loop) {
-    return !list_is_empty(&loop->endings);
+int64_t endings_due(const struct memory_engine *engine, const struct loop *loop, int64_t now_ms) {
+    struct journal *journal = engine->journal;
+    if (list_is_empty(&loop->endings)) return INT64_MAX;
+    bool waits = journal && loop->ending_waits < BUSY_RETRIES_MAX &&
+                 atomic_load_explicit(&journal->state, memory_order_relaxed) == JOURNAL_BUSY;
+    return waits ? now_ms + BUSY_RETRY_MS : INT64_MIN;
 }
 
 static void ending_answer(struct context *context, struct ending *ending) {
@@ -319,7 +326,11 @@ static void ending_answer(struct context *context, struct ending *ending) {
 
 void endings_work(struct context *context) {
     struct loop *loop = context->loop;
-    if (list_is_empty(&loop->endings)) return;
+    if (endings_due(context->engine, loop, context->now_ms) > context->now_ms) {
+        loop->ending_waits += !list_is_empty(&loop->endings);
+        return;
+    }
+    loop->ending_waits = 0;
     struct ending *ending = LIST_ENTRY(loop->endings.next, struct ending, link);
     list_remove(&ending->link);
     if (!ending_work(context, ending, ENDING_SLICE)) {

@@ -15,7 +15,9 @@ bool ending_begin(struct context *context, struct verb *verb, struct namespace *
 
 /* Ends a slice of what is PENDING on this loop, and answers what is through. */
 void endings_work(struct context *context);
-bool endings_are_due(const struct loop *loop);
+/* When there is something to do for endings_work; INT64_MAX: nothing is PENDING. While as much waits for the disk as
+ * may, it waits too: each member's end is told with all that the session holds, and a group may hold more than fits. */
+int64_t endings_due(const struct memory_engine *engine, const struct loop *loop, int64_t now_ms);
 /* Free what is left; no turn is open. */
 void endings_close(struct loop *loop);
 void moves_close(struct memory_engine *engine);

@@ -92,7 +92,8 @@ struct loop {
     _Atomic uint32_t grant_count;
     _Atomic uint64_t floor; /* no effect of an earlier version is staged; FLOOR_NONE: none at all. See stage.h */
     struct buf staged;
-    struct list endings; /* ends of groups that are PENDING; see ending.h */
+    struct list endings;   /* ends of groups that are PENDING; see ending.h */
+    unsigned ending_waits; /* times in a row that they were put off */
     struct loop_counters counters __attribute__((aligned(64)));
 } __attribute__((aligned(128)));
 
@@ -139,8 +140,8 @@ struct memory_engine {
     /* A bit for each loop that watches, and that wants data; written so seldom that every writer has them at hand. */
     _Atomic uint64_t watching __attribute__((aligned(64)));
     _Atomic uint64_t watching_data;
-    _Atomic uint64_t watch_serial; /* how often somebody began or ended to watch */
-    _Atomic uint64_t event_bytes; /* of all rings */
+    _Atomic uint64_t watch_serial;          /* how often somebody began or ended to watch */
+    _Atomic uint64_t event_bytes;           /* of all rings */
     _Atomic(struct expired_list *) expired; /* see expired.h; NULL: there is none, or no more */
 };
 

@@ -237,8 +237,8 @@ static bool sweep_advance(struct context *context, int64_t *budget) {
 /* ---- advance */
 
 /* The earliest moment of this loop's shards. */
-static int64_t loop_next_due(const struct memory_engine *engine, const struct loop *loop) {
-    int64_t next = INT64_MAX;
+static int64_t loop_next_due(const struct memory_engine *engine, const struct loop *loop, int64_t now_ms) {
+    int64_t next = endings_due(engine, loop, now_ms);
     for (uint32_t i = loop->index; i < engine->shard_count; i += engine->loop_count) {
         int64_t due_at = atomic_load_explicit(&engine->due[i], memory_order_relaxed);
         if (due_at < next) next = due_at;
@@ -249,9 +249,7 @@ static int64_t loop_next_due(const struct memory_engine *engine, const struct lo
         int64_t pools_at = atomic_load(&((struct memory_engine *)engine)->pools_due_at);
         if (pools_at < next) next = pools_at;
     }
-    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop) ||
-        endings_are_due(loop))
-        next = INT64_MIN;
+    if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop)) next = INT64_MIN;
     return next;
 }
 
@@ -259,7 +257,7 @@ static int64_t loop_next_due(const struct memory_engine *engine, const struct lo
  * wake_at; here wake_at is written, then the due moments are read once more. */
 static int64_t loop_sleep(struct memory_engine *engine, struct loop *loop, int64_t now_ms) {
     atomic_store(&loop->wake_at, INT64_MAX);
-    int64_t next = loop_next_due(engine, loop);
+    int64_t next = loop_next_due(engine, loop, now_ms);
     if (next < now_ms) next = now_ms;
     int64_t told = atomic_load(&loop->wake_at);
     while (next < told && !atomic_compare_exchange_weak(&loop->wake_at, &told, next)) {
