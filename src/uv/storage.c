@@ -249,6 +249,13 @@ bool storage_recover(struct storage *storage, struct engine *engine, struct cloc
 
 /* ---------------------------------------------------------------- while it runs */
 
+/* Whether what is written now can still be read with them. */
+static bool keys_open(const struct seal_keys *keys, const struct seal_keys *in_force) {
+    for (unsigned i = 0; i < keys->count; i++)
+        if (memcmp(keys->keys[i], in_force->keys[0], SEAL_KEY_BYTES) == 0) return true;
+    return false;
+}
+
 void storage_reload(struct storage *storage) {
     struct seal_keys keys = {0};
     char error[SEAL_FILE_ERROR_MAX];
@@ -262,6 +269,11 @@ void storage_reload(struct storage *storage) {
         /* What was to be encrypted is not to become readable because a file went away. */
         log_event(LOG_ERROR, "encryption_key_refused",
                   LOG_TEXT("why", "the credential is gone; what was read of it at the start goes on to be used"));
+    } else if (storage->is_sealed && !keys_open(&keys, &storage->keys)) {
+        /* With it gone, the next start could not read what is there. */
+        log_event(LOG_ERROR, "encryption_key_refused",
+                  LOG_TEXT("why", "the key in force is missing in the file; keep it there, behind the new one, until a "
+                                  "snapshot has been made with the new one"));
     } else if (!is_same) {
         storage->keys = keys;
         storage->is_sealed = found == SEAL_FILE_READ;

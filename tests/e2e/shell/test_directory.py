@@ -1,6 +1,7 @@
 """A data directory that is not as the last server left it: moved in part, or opened with other options."""
 
 import os
+import signal
 
 import server
 from test_durability import DurabilityTest
@@ -37,6 +38,26 @@ class Directory(DurabilityTest):
         process, client = self.kept()
         self.assertEqual(client.call("session.get", "web", "a")["data"], 1)
         self.assertIn("event=keys_made", process.log())
+
+    def test_is_not_sealed_with_a_key_in_whose_file_the_last_one_is_missing(self):
+        path = os.path.join(self.folder, "key")
+
+        def write(*keys):
+            with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                file.write("".join(key + "\n" for key in keys))
+
+        one, two = os.urandom(32).hex(), os.urandom(32).hex()
+        write(one)
+        process, client = self.kept(f"--encryption-key-file={path}")
+        client.call("session.set", "web", "a", 1)
+        write(two)
+        process.signal(signal.SIGHUP)
+        process.wait_for_log("event=encryption_key_refused")
+        client.call("session.set", "web", "b", 2)
+        self.assert_ends_well(process)
+        write(one)
+        process, client = self.kept(f"--encryption-key-file={path}")
+        self.assertEqual(client.call("session.get", "web", "b")["data"], 2)
 
 
 if __name__ == "__main__":
