@@ -16,5 +16,10 @@ export interface CallOptions {
 /** Sends requests; a Client is one, and so is each view of it. */
 export interface Caller {
   /** `params` without the namespace, which is put before them where the method takes one. */
-  request(method: Method, params: unknown[], options: object | undefined, call: CallOptions | undefined): Promise<unknown>;
+  request(
+    method: Method,
+    params: unknown[],
+    options: object | undefined,
+    call: CallOptions | undefined,
+  ): Promise<unknown>;
 }

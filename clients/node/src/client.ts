@@ -12,7 +12,9 @@ import { Watch, WatchSet, type WatchOptions } from "./watch.js";
 
 /** An operation as a notification: it answers nothing, not even that it failed. */
 export type OneWay<Group> = {
-  [Name in keyof Group]: Group[Name] extends (...args: infer Args) => Promise<unknown> ? (...args: Args) => void : never;
+  [Name in keyof Group]: Group[Name] extends (...args: infer Args) => Promise<unknown>
+    ? (...args: Args) => void
+    : never;
 };
 export type OneWayOperations = { readonly [Group in keyof Operations]: OneWay<Operations[Group]> };
 
@@ -49,7 +51,8 @@ export class Client extends EventEmitter<ClientEvents> {
   /** Connects to nothing yet. Throws an UrlError or ArgumentError where the URL or an option cannot be used. */
   constructor(urlOrOptions: string | ClientOptions = {}, options: ClientOptions = {}) {
     super();
-    const given = typeof urlOrOptions === "string" ? { ...options, url: urlOrOptions } : { ...urlOrOptions, ...options };
+    const given =
+      typeof urlOrOptions === "string" ? { ...options, url: urlOrOptions } : { ...urlOrOptions, ...options };
     this.#exchange = new Exchange(
       resolveOptions(given),
       {
@@ -140,7 +143,10 @@ export class Client extends EventEmitter<ClientEvents> {
   }
 
   #callerFor(namespace: string | undefined): Caller {
-    return { request: (method, params, options, call) => this.#exchange.request(method, params, options, inNamespace(call, namespace)) };
+    return {
+      request: (method, params, options, call) =>
+        this.#exchange.request(method, params, options, inNamespace(call, namespace)),
+    };
   }
 
   #oneWayFor(namespace: string | undefined): OneWayOperations {

@@ -56,7 +56,11 @@ export class Connection {
     this.endpoint = endpoint;
     this.#options = options;
     this.#handlers = handlers;
-    this.#socket = connect(endpoint.path !== undefined ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port!, noDelay: true, keepAlive: true });
+    this.#socket = connect(
+      endpoint.path !== undefined
+        ? { path: endpoint.path }
+        : { host: endpoint.host, port: endpoint.port!, noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 },
+    );
     this.#socket.on("connect", () => this.#greet());
     this.#socket.on("data", (data) => this.#take(data));
     this.#socket.on("error", (error) => (this.#socketError = error));
@@ -140,7 +144,16 @@ export class Connection {
     writer.argument("hello", [2, METHODS["server.hello"].number, [{ client_name: `${clientName}\r\n` }]], false);
     const first = writer.end();
     writer.begin();
-    writer.argument("hello", [0, GREETING, METHODS["server.hello"].number, [{ version: PROTOCOL_VERSION, namespace, client_name: clientName }]], false);
+    writer.argument(
+      "hello",
+      [
+        0,
+        GREETING,
+        METHODS["server.hello"].number,
+        [{ version: PROTOCOL_VERSION, namespace, client_name: clientName }],
+      ],
+      false,
+    );
     this.write([first, writer.end()]);
   }
 
@@ -220,8 +233,12 @@ export class Connection {
       if (this.isReady && message[1] !== GREETING) return this.#handlers.onReply(message[1], message[2], message[3]);
       return this.#greeted(message[1], message[2], message[3]);
     }
-    const event = message[0] === 2 && message.length === 3 && message[1] === "event" && Array.isArray(message[2]) ? (message[2][0] as unknown) : undefined;
-    if (!this.isReady || typeof event !== "object" || event === null) throw new Malformed("not a message of MessagePack-RPC");
+    const event =
+      message[0] === 2 && message.length === 3 && message[1] === "event" && Array.isArray(message[2])
+        ? (message[2][0] as unknown)
+        : undefined;
+    if (!this.isReady || typeof event !== "object" || event === null)
+      throw new Malformed("not a message of MessagePack-RPC");
     this.#handlers.onEvent(event as Record<string, unknown>);
   }
 
@@ -232,14 +249,25 @@ export class Connection {
     if (error !== null) {
       const said = serverError(error);
       if (this.isReady || PASSING.has(said.code))
-        return this.drop(new ConnectionError(`${name} ended the connection: ${said.code}: ${said.message}`, { cause: said }));
-      return this.drop(new ProtocolError(`${name} refused the greeting of protocol version ${PROTOCOL_VERSION}: ${said.code}: ${said.message}`, { cause: said }), true);
+        return this.drop(
+          new ConnectionError(`${name} ended the connection: ${said.code}: ${said.message}`, { cause: said }),
+        );
+      return this.drop(
+        new ProtocolError(
+          `${name} refused the greeting of protocol version ${PROTOCOL_VERSION}: ${said.code}: ${said.message}`,
+          { cause: said },
+        ),
+        true,
+      );
     }
     const hello = result as Hello;
-    if (this.isReady || typeof hello !== "object" || hello === null || typeof hello.version !== "number") throw new Malformed("no greeting of sessiond");
+    if (this.isReady || typeof hello !== "object" || hello === null || typeof hello.version !== "number")
+      throw new Malformed("no greeting of sessiond");
     if (hello.version !== PROTOCOL_VERSION)
       return this.drop(
-        new ProtocolError(`${name} speaks version ${hello.version} of the protocol, this client version ${PROTOCOL_VERSION}; use a client and a server of one version.`),
+        new ProtocolError(
+          `${name} speaks version ${hello.version} of the protocol, this client version ${PROTOCOL_VERSION}; use a client and a server of one version.`,
+        ),
         true,
       );
     this.isReady = true;
@@ -250,7 +278,13 @@ export class Connection {
   #broken(data: Buffer, error: Malformed): void {
     const name = this.endpoint.name;
     const text = data.toString("latin1", 0, 64);
-    const other = /^HTTP\//.test(text) ? "HTTP" : /^(-(ERR|NOAUTH|DENIED)|\+|-[A-Z]+ )/.test(text) ? "Redis" : /^(ERROR|CLIENT_ERROR)\r\n/.test(text) ? "memcached" : undefined;
+    const other = /^HTTP\//.test(text)
+      ? "HTTP"
+      : /^(-(ERR|NOAUTH|DENIED)|\+|-[A-Z]+ )/.test(text)
+        ? "Redis"
+        : /^(ERROR|CLIENT_ERROR)\r\n/.test(text)
+          ? "memcached"
+          : undefined;
     const begins = JSON.stringify(text.slice(0, 24).replace(/[^\x20-\x7e]/g, "."));
     const message = this.isReady
       ? `${name} sent what is not sessiond's protocol (${error.message}); the connection was closed.`
@@ -263,7 +297,10 @@ export class Connection {
 
 /** The error that a server's map stands for. */
 export function serverError(error: unknown): ServerError {
-  const details = (typeof error === "object" && error !== null ? error : {}) as ErrorDetails & { code?: unknown; message?: unknown };
+  const details = (typeof error === "object" && error !== null ? error : {}) as ErrorDetails & {
+    code?: unknown;
+    message?: unknown;
+  };
   const code = typeof details.code === "string" ? details.code : "UNKNOWN";
   const message = typeof details.message === "string" ? details.message : "The server gave no reason.";
   const { code: _code, message: _message, ...rest } = details;
@@ -274,7 +311,15 @@ export function serverError(error: unknown): ServerError {
 function msgidOf(buffer: Buffer): number | undefined {
   if (buffer[0] !== 0x94 || buffer[1] !== 1) return undefined;
   const head = buffer[2]!;
-  return head < 0x80 ? head : head === 0xcc ? buffer[3] : head === 0xcd ? buffer.readUInt16BE(3) : head === 0xce ? buffer.readUInt32BE(3) : undefined;
+  return head < 0x80
+    ? head
+    : head === 0xcc
+      ? buffer[3]
+      : head === 0xcd
+        ? buffer.readUInt16BE(3)
+        : head === 0xce
+          ? buffer.readUInt32BE(3)
+          : undefined;
 }
 
 /** Errors of an address with several families have their reasons in a list, and an empty message. */

@@ -23,7 +23,11 @@ export class SessiondError extends Error {
   /** Of a write: it is not known whether the server executed it. */
   readonly mayHaveExecuted: boolean;
 
-  constructor(code: string, message: string, extra: { details?: ErrorDetails; cause?: unknown; mayHaveExecuted?: boolean } = {}) {
+  constructor(
+    code: string,
+    message: string,
+    extra: { details?: ErrorDetails; cause?: unknown; mayHaveExecuted?: boolean } = {},
+  ) {
     super(message, extra.cause === undefined ? undefined : { cause: extra.cause });
     this.code = code;
     this.details = extra.details ?? {};

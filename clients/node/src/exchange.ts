@@ -7,15 +7,21 @@
 // connection only if it is a read or carries an op_id, and at most WRITES_MAX times. Everything that waits is bounded.
 // The process is kept alive while a call waits, and not otherwise.
 import { Connection, serverError } from "./connection.js";
-import { disconnectChannel, connectChannel, requestEndChannel, requestErrorChannel, requestStartChannel } from "./diagnostics.js";
-import { ArgumentError, ClosedError, ConnectionError, OverloadedError, TimeoutError, type SessiondError } from "./errors.js";
+import {
+  disconnectChannel,
+  connectChannel,
+  requestEndChannel,
+  requestErrorChannel,
+  requestStartChannel,
+} from "./diagnostics.js";
+import { ClosedError, ConnectionError, OverloadedError, TimeoutError, type SessiondError } from "./errors.js";
 import type { CallOptions } from "./call.js";
-import { LIMITS, VALUE_ARGUMENTS, type Method } from "./generated/constants.js";
-import { Writer } from "./msgpack.js";
+import { LIMITS, type Method } from "./generated/constants.js";
 import type { ResolvedOptions } from "./options.js";
-import { opId } from "./chance.js";
+import { checkTimeout, RequestEncoder } from "./request.js";
 import type { Hello } from "./shapes.js";
-import { checkNamespace, type Endpoint } from "./url.js";
+import { Signals } from "./signals.js";
+import type { Endpoint } from "./url.js";
 
 /** How often one call is sent before it is given up: it may be what ends its connections. */
 const WRITES_MAX = 3;
@@ -62,14 +68,12 @@ export class Exchange {
   readonly options: ResolvedOptions;
   readonly #handlers: ExchangeHandlers;
   readonly #owner: object;
-  readonly #writer = new Writer();
+  readonly #encoder: RequestEncoder;
   readonly #pendings = new Map<number, Pending>();
-  readonly #signals = new Map<AbortSignal, { calls: Set<Pending>; listener: () => void }>();
-  #isEncoding = false;
+  readonly #signals = new Signals<Pending>((pending, reason) => this.#fail(pending, reason));
   #unsent: Unsent[] = [];
   #heldBytes = 0;
   #lastMsgid = 0;
-  #maxFrame: number = LIMITS.max_frame;
   #connection: Connection | undefined;
   #isFlushing = false;
   #nextEndpoint = 0;
@@ -86,6 +90,7 @@ export class Exchange {
 
   constructor(options: ResolvedOptions, handlers: ExchangeHandlers, owner: object) {
     this.options = options;
+    this.#encoder = new RequestEncoder(options.autoOpId);
     this.#handlers = handlers;
     this.#owner = owner;
   }
@@ -97,17 +102,34 @@ export class Exchange {
   // ---------------------------------------------------------------- calls
 
   /** Sends a request, and settles with its answer. Never throws. */
-  request(method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions = {}): Promise<unknown> {
+  request(
+    method: Method,
+    params: readonly unknown[],
+    options: object | undefined,
+    call: CallOptions = {},
+  ): Promise<unknown> {
     return new Promise((resolve, reject) => this.send(method, params, options, call, { resolve, reject }));
   }
 
   /** The same with callbacks, which come before the next message of the server is looked at. Throws like notify. */
-  send(method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions, settle: Settle): void {
+  send(
+    method: Method,
+    params: readonly unknown[],
+    options: object | undefined,
+    call: CallOptions,
+    settle: Settle,
+  ): void {
     this.#add(this.#begin(method, params, options, call, settle), call.signal);
   }
 
   /** For what begins again with each connection: it goes out before all that waits, and on this connection only. */
-  sendFirst(method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions, settle: Settle): void {
+  sendFirst(
+    method: Method,
+    params: readonly unknown[],
+    options: object | undefined,
+    call: CallOptions,
+    settle: Settle,
+  ): void {
     const pending = { ...this.#begin(method, params, options, call, settle), isRepeatable: false };
     const waiting = this.#unsent;
     this.#unsent = [];
@@ -118,13 +140,19 @@ export class Exchange {
   /** Sends a notification: there is no answer, and what is lost is lost. Throws where it cannot be sent. */
   notify(method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions = {}): void {
     this.#checkRoom();
-    const bytes = this.#encode(undefined, method, params, options, call);
+    const bytes = this.#encoder.encode(undefined, method, params, options, call);
     this.#unsent.push({ bytes, pending: undefined });
     this.#heldBytes += bytes.length;
     this.#flushSoon();
   }
 
-  #begin(method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions, settle: Settle): Pending {
+  #begin(
+    method: Method,
+    params: readonly unknown[],
+    options: object | undefined,
+    call: CallOptions,
+    settle: Settle,
+  ): Pending {
     call.signal?.throwIfAborted();
     this.#checkRoom();
     const waitMs = (options as { wait_ms?: unknown } | undefined)?.wait_ms;
@@ -132,8 +160,8 @@ export class Exchange {
     const timeoutMs = call.timeoutMs ?? this.options.timeoutMs + (isPatient ? waitMs : 0);
     checkTimeout(timeoutMs);
     const msgid = this.#newMsgid();
-    const isRepeatable = !method.isWrite || this.#opIdOf(call) !== undefined;
-    const bytes = this.#encode(msgid, method, params, options, call);
+    const isRepeatable = !method.isWrite || this.#encoder.opIdOf(call) !== undefined;
+    const bytes = this.#encoder.encode(msgid, method, params, options, call);
     const begunAt = performance.now();
     return {
       msgid,
@@ -158,8 +186,12 @@ export class Exchange {
     this.#unsent.push({ bytes: pending.bytes, pending });
     this.#heldBytes += pending.bytes.length;
     pending.timer = setTimeout(() => this.#late(pending), pending.timeoutMs);
-    if (signal) this.#heed(signal, pending);
-    if (requestStartChannel.hasSubscribers) requestStartChannel.publish({ client: this.#owner, method: pending.method.name, id: pending.msgid });
+    if (signal) {
+      pending.signal = signal;
+      this.#signals.add(signal, pending);
+    }
+    if (requestStartChannel.hasSubscribers)
+      requestStartChannel.publish({ client: this.#owner, method: pending.method.name, id: pending.msgid });
     if (this.#pendings.size === 1) this.#updateRef();
     this.#flushSoon();
   }
@@ -168,13 +200,19 @@ export class Exchange {
   #checkRoom(): void {
     if (this.#isClosed || this.#closing) throw new ClosedError("The client was closed; make a new one.");
     const { maxPending, maxPendingBytes, maxOffline } = this.options;
-    if (this.#pendings.size >= maxPending) throw new OverloadedError(`${maxPending} calls wait for their answers; await some first, or raise maxPending.`);
+    if (this.#pendings.size >= maxPending)
+      throw new OverloadedError(`${maxPending} calls wait for their answers; await some first, or raise maxPending.`);
     if (this.#heldBytes + (this.#connection?.unwrittenBytes ?? 0) >= maxPendingBytes)
-      throw new OverloadedError(`${maxPendingBytes} bytes of calls wait for their answers; await some first, or raise maxPendingBytes.`);
+      throw new OverloadedError(
+        `${maxPendingBytes} bytes of calls wait for their answers; await some first, or raise maxPendingBytes.`,
+      );
     // Calls whose time was over are still among the unsent ones; they are cleared away when it matters.
-    if (!this.isConnected && this.#unsent.length >= maxOffline) this.#unsent = this.#unsent.filter(({ pending }) => !pending?.isSettled);
     if (!this.isConnected && this.#unsent.length >= maxOffline)
-      throw new OverloadedError(`There is no connection, and ${maxOffline} calls wait for one${this.#reason()}; try again later, or raise maxOffline.`);
+      this.#unsent = this.#unsent.filter(({ pending }) => !pending?.isSettled);
+    if (!this.isConnected && this.#unsent.length >= maxOffline)
+      throw new OverloadedError(
+        `There is no connection, and ${maxOffline} calls wait for one${this.#reason()}; try again later, or raise maxOffline.`,
+      );
   }
 
   #newMsgid(): number {
@@ -183,73 +221,13 @@ export class Exchange {
     return this.#lastMsgid;
   }
 
-  /** undefined: it gets none; true: it gets a random one. */
-  #opIdOf(call: CallOptions): number | true | undefined {
-    if (call.opId === undefined) return this.options.autoOpId ? true : undefined;
-    if (call.opId === false) return undefined;
-    if (Number.isSafeInteger(call.opId) && call.opId >= 0) return call.opId;
-    throw new ArgumentError("opId is no integer from 0 to 2^53 - 1; give one, or false for none.");
-  }
-
-  /** One message; a notification where there is no msgid. */
-  #encode(msgid: number | undefined, method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions): Buffer {
-    // A getter or toJSON of the caller's may make a call itself.
-    const writer = this.#isEncoding ? new Writer() : this.#writer;
-    const wasEncoding = this.#isEncoding;
-    this.#isEncoding = true;
-    try {
-      writer.begin();
-      this.#write(writer, msgid, method, params, options, call);
-      return writer.end();
-    } finally {
-      this.#isEncoding = wasEncoding;
-    }
-  }
-
-  #write(writer: Writer, msgid: number | undefined, method: Method, params: readonly unknown[], options: object | undefined, call: CallOptions): void {
-    writer.byte(msgid === undefined ? 0x93 : 0x94);
-    writer.byte(msgid === undefined ? 2 : 0);
-    if (msgid !== undefined) writer.uint32(msgid);
-    if (method.number !== undefined) writer.number(method.number);
-    else writer.string(method.name);
-    const isNamespaced = method.params[0] === "namespace";
-    const given = optionsOf(options);
-    const id = method.isWrite ? this.#opIdOf(call) : undefined;
-    const optionCount = given.length + (id === undefined ? 0 : 1);
-    writer.arrayHead((isNamespaced ? 1 : 0) + params.length + (optionCount > 0 ? 1 : 0));
-    if (isNamespaced) {
-      if (call.namespace !== undefined) checkNamespace(call.namespace, (message) => new ArgumentError(message));
-      writer.argument("namespace", call.namespace ?? null, false);
-    }
-    for (let i = 0; i < params.length; i++) {
-      const name = method.params[i + (isNamespaced ? 1 : 0)] ?? `params[${i}]`;
-      if (params[i] === undefined) throw new ArgumentError(`${name} of ${method.name} is undefined; give it, or null where that means something.`);
-      writer.argument(name, params[i], VALUE_ARGUMENTS.has(name));
-    }
-    if (optionCount > 0) {
-      writer.mapHead(optionCount);
-      for (const [name, value] of given) {
-        writer.string(name);
-        writer.argument(name, value, VALUE_ARGUMENTS.has(name));
-      }
-      if (id !== undefined) {
-        writer.string("op_id");
-        writer.uint64(id === true ? opId() : id);
-      }
-    }
-    if (writer.size > this.#maxFrame)
-      throw new ArgumentError(`The request ${method.name} has ${writer.size} bytes; a message may have ${this.#maxFrame}, and the data of a session ${LIMITS.max_data}.`, {
-        details: { limit: this.#maxFrame },
-      });
-  }
-
   // ---------------------------------------------------------------- settling
 
   #forget(pending: Pending): boolean {
     if (pending.isSettled) return false;
     pending.isSettled = true;
     clearTimeout(pending.timer);
-    if (pending.signal) this.#disregard(pending.signal, pending);
+    if (pending.signal) this.#signals.remove(pending.signal, pending);
     this.#pendings.delete(pending.msgid);
     this.#heldBytes -= pending.bytes.length;
     if (this.#pendings.size === 0) {
@@ -259,38 +237,28 @@ export class Exchange {
     return true;
   }
 
-  /** One listener for all calls of a signal: a request's signal may be given to many, and Node warns of many listeners. */
-  #heed(signal: AbortSignal, pending: Pending): void {
-    pending.signal = signal;
-    const heeding = this.#signals.get(signal);
-    if (heeding) return void heeding.calls.add(pending);
-    const calls = new Set([pending]);
-    const listener = () => {
-      for (const each of [...calls]) this.#fail(each, signal.reason);
-    };
-    this.#signals.set(signal, { calls, listener });
-    signal.addEventListener("abort", listener);
-  }
-
-  #disregard(signal: AbortSignal, pending: Pending): void {
-    const heeding = this.#signals.get(signal)!;
-    heeding.calls.delete(pending);
-    if (heeding.calls.size > 0) return;
-    this.#signals.delete(signal);
-    signal.removeEventListener("abort", heeding.listener);
-  }
-
   #succeed(pending: Pending, result: unknown): void {
     if (!this.#forget(pending)) return;
     if (requestEndChannel.hasSubscribers)
-      requestEndChannel.publish({ client: this.#owner, method: pending.method.name, id: pending.msgid, durationMs: performance.now() - pending.begunAt });
+      requestEndChannel.publish({
+        client: this.#owner,
+        method: pending.method.name,
+        id: pending.msgid,
+        durationMs: performance.now() - pending.begunAt,
+      });
     pending.settle.resolve(result);
   }
 
   #fail(pending: Pending, error: unknown): void {
     if (!this.#forget(pending)) return;
     if (requestErrorChannel.hasSubscribers)
-      requestErrorChannel.publish({ client: this.#owner, method: pending.method.name, id: pending.msgid, durationMs: performance.now() - pending.begunAt, error });
+      requestErrorChannel.publish({
+        client: this.#owner,
+        method: pending.method.name,
+        id: pending.msgid,
+        durationMs: performance.now() - pending.begunAt,
+        error,
+      });
     pending.settle.reject(error);
   }
 
@@ -315,14 +283,26 @@ export class Exchange {
     }
     if (!pending.isWritten) {
       const text = `${name} found no connection within ${pending.timeoutMs} ms${this.#reason()}`;
-      this.#fail(pending, new ConnectionError(text + this.#uncertainty(pending), { cause: this.#lastFailure, mayHaveExecuted }));
+      this.#fail(
+        pending,
+        new ConnectionError(text + this.#uncertainty(pending), { cause: this.#lastFailure, mayHaveExecuted }),
+      );
       return;
     }
-    this.#fail(pending, new TimeoutError(`${name} was not answered within ${pending.timeoutMs} ms.${this.#uncertainty(pending)}`, { mayHaveExecuted }));
+    this.#fail(
+      pending,
+      new TimeoutError(`${name} was not answered within ${pending.timeoutMs} ms.${this.#uncertainty(pending)}`, {
+        mayHaveExecuted,
+      }),
+    );
     // A server from which nothing at all has come since is hung or cut off; the others go to a new connection.
     const isSilent = connection?.isReady && connection.receivedAt < pending.writtenAt;
     if (isSilent && !pending.isPatient && performance.now() - pending.writtenAt >= this.options.connectTimeoutMs)
-      connection.drop(new ConnectionError(`${connection.endpoint.name} answered nothing for ${Math.round(performance.now() - pending.writtenAt)} ms; the connection was given up.`));
+      connection.drop(
+        new ConnectionError(
+          `${connection.endpoint.name} answered nothing for ${Math.round(performance.now() - pending.writtenAt)} ms; the connection was given up.`,
+        ),
+      );
   }
 
   /** Why there is no connection, for a sentence. */
@@ -420,8 +400,9 @@ export class Exchange {
     this.#lastFailure = undefined;
     this.#triedCount = this.#fatalCount = 0;
     const maxFrame = hello.limits?.["max_frame"];
-    this.#maxFrame = typeof maxFrame === "number" && maxFrame > 0 ? maxFrame : LIMITS.max_frame;
-    if (connectChannel.hasSubscribers) connectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, server: hello.server });
+    this.#encoder.maxFrame = typeof maxFrame === "number" && maxFrame > 0 ? maxFrame : LIMITS.max_frame;
+    if (connectChannel.hasSubscribers)
+      connectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, server: hello.server });
     this.#handlers.onConnect(connection.endpoint, hello);
     this.#flush();
   }
@@ -444,7 +425,8 @@ export class Exchange {
     this.#connection = undefined;
     this.#lastFailure = error;
     if (connection.isReady) {
-      if (disconnectChannel.hasSubscribers) disconnectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, error });
+      if (disconnectChannel.hasSubscribers)
+        disconnectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, error });
       this.#handlers.onDisconnect(connection.endpoint, error);
       this.#takeBack(error);
     }
@@ -469,10 +451,13 @@ export class Exchange {
       else
         this.#fail(
           pending,
-          new ConnectionError(`${pending.method.name} was sent${pending.writeCount > 1 ? ` ${pending.writeCount} times` : ""} and not answered: ${error.message}${this.#uncertainty(pending)}`, {
-            cause: error,
-            mayHaveExecuted: this.#mayHaveExecuted(pending),
-          }),
+          new ConnectionError(
+            `${pending.method.name} was sent${pending.writeCount > 1 ? ` ${pending.writeCount} times` : ""} and not answered: ${error.message}${this.#uncertainty(pending)}`,
+            {
+              cause: error,
+              mayHaveExecuted: this.#mayHaveExecuted(pending),
+            },
+          ),
         );
     }
     this.#unsent = [...again, ...this.#unsent];
@@ -490,10 +475,13 @@ export class Exchange {
     }
     this.#triedCount = this.#fatalCount = 0;
     this.#pauseMs = Math.min(Math.max(this.#pauseMs * 2, reconnectMinMs), reconnectMaxMs);
-    this.#pause = setTimeout(() => {
-      this.#pause = undefined;
-      if (this.#isWanted()) this.#connect();
-    }, this.#pauseMs / 2 + (Math.random() * this.#pauseMs) / 2);
+    this.#pause = setTimeout(
+      () => {
+        this.#pause = undefined;
+        if (this.#isWanted()) this.#connect();
+      },
+      this.#pauseMs / 2 + (Math.random() * this.#pauseMs) / 2,
+    );
     this.#updateRef();
   }
 
@@ -539,7 +527,13 @@ export class Exchange {
     const connection = this.#end();
     connection?.drop(new ClosedError("The client was closed."));
     for (const pending of [...this.#pendings.values()])
-      this.#fail(pending, new ClosedError(`The client was closed before ${pending.method.name} was answered.${this.#uncertainty(pending)}`, { mayHaveExecuted: this.#mayHaveExecuted(pending) }));
+      this.#fail(
+        pending,
+        new ClosedError(
+          `The client was closed before ${pending.method.name} was answered.${this.#uncertainty(pending)}`,
+          { mayHaveExecuted: this.#mayHaveExecuted(pending) },
+        ),
+      );
     this.#closing?.done();
   }
 
@@ -552,24 +546,10 @@ export class Exchange {
     const connection = this.#connection;
     this.#connection = undefined;
     if (connection?.isReady) {
-      if (disconnectChannel.hasSubscribers) disconnectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, error: undefined });
+      if (disconnectChannel.hasSubscribers)
+        disconnectChannel.publish({ client: this.#owner, endpoint: connection.endpoint.name, error: undefined });
       this.#handlers.onDisconnect(connection.endpoint, undefined);
     }
     return connection;
   }
-}
-
-/** The options that are given, with their names. */
-function optionsOf(options: object | undefined): [string, unknown][] {
-  if (options === undefined || options === null) return [];
-  if (typeof options !== "object" || Array.isArray(options)) throw new ArgumentError(`The options are ${Array.isArray(options) ? "an array" : `of the type ${typeof options}`}; give an object.`);
-  const given: [string, unknown][] = [];
-  for (const [name, value] of Object.entries(options)) if (value !== undefined) given.push([name, value]);
-  return given;
-}
-
-/** A timeout has to be one that a timer can hold. */
-export function checkTimeout(timeoutMs: number): void {
-  if (typeof timeoutMs !== "number" || !(timeoutMs > 0) || timeoutMs > 0x7fff_ffff)
-    throw new ArgumentError(`timeoutMs is ${String(timeoutMs)}; give milliseconds above 0, at most 2147483647.`);
 }

@@ -11,7 +11,8 @@ export class Malformed extends Error {}
 export function decode(bytes: Uint8Array): unknown {
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const scan = new Scan();
-  if (scan.advance(buffer, 0, buffer.length) !== buffer.length || !scan.isWhole) throw new Malformed("not exactly one value");
+  if (scan.advance(buffer, 0, buffer.length) !== buffer.length || !scan.isWhole)
+    throw new Malformed("not exactly one value");
   return new Reader().read(buffer, 0);
 }
 
@@ -186,7 +187,13 @@ export class Reader {
       if (!isText) return this.#oddMap(out, i, length, depth);
       const key = head < 0xc0 ? this.#key(head & 0x1f) : (this.#value(depth) as string);
       // A plain assignment of this one key would change the object's prototype.
-      if (key === "__proto__") Object.defineProperty(out, key, { value: this.#value(depth), writable: true, enumerable: true, configurable: true });
+      if (key === "__proto__")
+        Object.defineProperty(out, key, {
+          value: this.#value(depth),
+          writable: true,
+          enumerable: true,
+          configurable: true,
+        });
       else out[key] = this.#value(depth);
     }
     return out;

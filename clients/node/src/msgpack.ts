@@ -254,7 +254,8 @@ export class Writer {
       this.arrayHead(array.length);
       for (let i = 0; i < array.length; i++) this.#value(array[i], depth);
     } else if (kind === "object") this.#members(value as Record<string, unknown>, depth);
-    else if (kind === "bytes") this.#bytes(value instanceof ArrayBuffer ? new Uint8Array(value) : (value as Uint8Array));
+    else if (kind === "bytes")
+      this.#bytes(value instanceof ArrayBuffer ? new Uint8Array(value) : (value as Uint8Array));
     else if (kind === "date") this.#date(value as Date);
     else if (kind === "json") this.#value((value as { toJSON(): unknown }).toJSON(), depth);
     else if (kind === "map") {
@@ -318,9 +319,13 @@ function explain(name: string, root: unknown, keepsUndefined: boolean): string {
       case "symbol":
         return `${at} is a ${typeof value}, which cannot be sent; leave it out.`;
       case "bigint":
-        return value < -(1n << 63n) || value >= 1n << 64n ? `${at} is a BigInt of more than 64 bits; send it as a string.` : undefined;
+        return value < -(1n << 63n) || value >= 1n << 64n
+          ? `${at} is a BigInt of more than 64 bits; send it as a string.`
+          : undefined;
       case "string":
-        return isWellFormed(value) ? undefined : `${at} holds half of a surrogate pair, which UTF-8 cannot; send bytes, or mend it with toWellFormed().`;
+        return isWellFormed(value)
+          ? undefined
+          : `${at} holds half of a surrogate pair, which UTF-8 cannot; send bytes, or mend it with toWellFormed().`;
       case "object":
         return value === null ? undefined : walkObject(value, at);
       default:
@@ -329,7 +334,8 @@ function explain(name: string, root: unknown, keepsUndefined: boolean): string {
   };
   const walkObject = (value: object, at: string): string | undefined => {
     if (ancestors.includes(value)) return `${at} is circular: it is what it stands in; send a tree.`;
-    if (ancestors.length > MAX_DEPTH) return `${at.slice(0, 80)}... is nested more than ${MAX_DEPTH} deep; send something flatter.`;
+    if (ancestors.length > MAX_DEPTH)
+      return `${at.slice(0, 80)}... is nested more than ${MAX_DEPTH} deep; send something flatter.`;
     ancestors.push(value);
     const found = walkMembers(value, at);
     ancestors.pop();
@@ -346,10 +352,19 @@ function explain(name: string, root: unknown, keepsUndefined: boolean): string {
     if (kind === "json") return walk((value as { toJSON(): unknown }).toJSON(), `${at}.toJSON()`);
     if (kind === "bytes") return undefined;
     const entries: Iterable<[unknown, unknown]> =
-      kind === "array" ? (value as unknown[]).entries() : kind === "map" ? (value as Map<unknown, unknown>) : Object.entries(value);
+      kind === "array"
+        ? (value as unknown[]).entries()
+        : kind === "map"
+          ? (value as Map<unknown, unknown>)
+          : Object.entries(value);
     for (const [key, member] of entries) {
       if (kind === "object" && member === undefined && !keepsUndefined) continue;
-      const here = kind === "array" ? `${at}[${String(key)}]` : typeof key === "string" && /^[\w$]+$/.test(key) ? `${at}.${key}` : `${at}[${JSON.stringify(String(key))}]`;
+      const here =
+        kind === "array"
+          ? `${at}[${String(key)}]`
+          : typeof key === "string" && /^[\w$]+$/.test(key)
+            ? `${at}.${key}`
+            : `${at}[${JSON.stringify(String(key))}]`;
       const found = (kind === "array" ? undefined : walk(key, `the key ${here}`)) ?? walk(member, here);
       if (found !== undefined) return found;
     }

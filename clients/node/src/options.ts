@@ -63,26 +63,39 @@ const OTHERS = ["url", "urls", "namespace", "clientName", "autoOpId"];
 /** Throws an UrlError or ArgumentError that names the option. */
 export function resolveOptions(options: ClientOptions): ResolvedOptions {
   for (const name of Object.keys(options))
-    if (!(name in NUMBERS) && !OTHERS.includes(name)) throw new ArgumentError(`There is no option "${name}"; there are ${[...OTHERS, ...Object.keys(NUMBERS)].join(", ")}.`);
+    if (!(name in NUMBERS) && !OTHERS.includes(name))
+      throw new ArgumentError(
+        `There is no option "${name}"; there are ${[...OTHERS, ...Object.keys(NUMBERS)].join(", ")}.`,
+      );
   const numbers = { ...NUMBERS };
   for (const name of Object.keys(NUMBERS) as (keyof typeof NUMBERS)[]) {
     const value = options[name];
     if (value === undefined) continue;
-    if (typeof value !== "number" || !(value >= 1) || value > 0x7fff_ffff) throw new ArgumentError(`The option ${name} is ${String(value)}; give a number from 1 to 2147483647.`);
+    if (typeof value !== "number" || !(value >= 1) || value > 0x7fff_ffff)
+      throw new ArgumentError(`The option ${name} is ${String(value)}; give a number from 1 to 2147483647.`);
     numbers[name] = value;
   }
-  if (options.autoOpId !== undefined && typeof options.autoOpId !== "boolean") throw new ArgumentError("The option autoOpId is neither true nor false.");
+  if (options.autoOpId !== undefined && typeof options.autoOpId !== "boolean")
+    throw new ArgumentError("The option autoOpId is neither true nor false.");
   const clientName = options.clientName ?? "sessiond for Node.js";
-  if (typeof clientName !== "string" || Buffer.byteLength(clientName) > 1000) throw new ArgumentError("The option clientName is no string of at most 1000 bytes.");
+  if (typeof clientName !== "string" || Buffer.byteLength(clientName) > 1000)
+    throw new ArgumentError("The option clientName is no string of at most 1000 bytes.");
   return { ...numbers, ...resolveUrls(options), clientName, autoOpId: options.autoOpId ?? true };
 }
 
-function resolveUrls({ url, urls, namespace }: ClientOptions): { endpoints: readonly Endpoint[]; namespace: string | undefined } {
+function resolveUrls({ url, urls, namespace }: ClientOptions): {
+  endpoints: readonly Endpoint[];
+  namespace: string | undefined;
+} {
   if (url !== undefined && urls !== undefined) throw new UrlError("Both url and urls are given; give one of them.");
-  if (urls !== undefined && (!Array.isArray(urls) || urls.length === 0)) throw new UrlError("urls is no array of at least one URL.");
+  if (urls !== undefined && (!Array.isArray(urls) || urls.length === 0))
+    throw new UrlError("urls is no array of at least one URL.");
   const parsed = (urls ?? [url ?? DEFAULT_URL]).map(parseUrl);
   const names = new Set(parsed.map((each) => each.namespace).filter((name) => name !== undefined));
-  if (namespace === undefined && names.size > 1) throw new UrlError(`The URLs name several namespaces (${[...names].join(", ")}); give them one, or the option namespace.`);
+  if (namespace === undefined && names.size > 1)
+    throw new UrlError(
+      `The URLs name several namespaces (${[...names].join(", ")}); give them one, or the option namespace.`,
+    );
   if (namespace !== undefined) checkNamespace(namespace, (message) => new ArgumentError(message));
   return { endpoints: parsed.flatMap((each) => each.endpoints), namespace: namespace ?? [...names][0] };
 }

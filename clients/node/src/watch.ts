@@ -69,7 +69,8 @@ export class Watch implements AsyncIterableIterator<WatchEvent> {
     this.#set = set;
     this.#options = options;
     this.#maxEvents = options.maxEvents ?? 10_000;
-    if (!Number.isInteger(this.#maxEvents) || this.#maxEvents < 1) throw new ArgumentError(`maxEvents is ${String(options.maxEvents)}; give an integer above 0.`);
+    if (!Number.isInteger(this.#maxEvents) || this.#maxEvents < 1)
+      throw new ArgumentError(`maxEvents is ${String(options.maxEvents)}; give an integer above 0.`);
     options.signal?.addEventListener("abort", this.#onAbort, { once: true });
   }
 
@@ -194,7 +195,13 @@ export class WatchSet {
         resolve(watch);
       };
       try {
-        this.exchange.send(METHODS["watch.start"], [], start, { ...call, signal: options.signal }, { resolve: begun, reject: refused });
+        this.exchange.send(
+          METHODS["watch.start"],
+          [],
+          start,
+          { ...call, signal: options.signal },
+          { resolve: begun, reject: refused },
+        );
       } catch (error) {
         refused(error);
       }
@@ -231,7 +238,9 @@ export class WatchSet {
     this.#byNumber.get(number as number)?.push(rest as unknown as WatchEvent);
   }
 
+  /** The client ends, and its watches with its connection. */
   finish(): void {
+    this.pause();
     for (const watch of [...this.#watches.keys()]) watch.finish();
   }
 

@@ -9,8 +9,11 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { Client, ConflictError, connect, GoneError, METHODS, SessiondError } from "sessiond";
+import { Client, ConflictError, connect, encode, GoneError, METHODS, SessiondError } from "sessiond";
+import { Fake, messages } from "./support/fake.js";
 import { open, Sessiond } from "./support/sessiond.js";
+
+const operations = readFileSync(new URL("../dist/esm/generated/operations.js", import.meta.url), "utf8");
 
 let server, client;
 before(async () => {
@@ -23,8 +26,18 @@ after(async () => {
 });
 
 test("a session's life, with all that was given in it", async () => {
-  const data = { cart: [1, 2.5, null, true], when: new Date(1767225600123), big: 2n ** 60n, bytes: Buffer.from([0, 255]), map: new Map([[1, 2]]) };
-  const made = await client.session.create({ user: "ann", data, timeouts: { idle_timeout_ms: 60_000, abandon_timeout_ms: undefined } });
+  const data = {
+    cart: [1, 2.5, null, true],
+    when: new Date(1767225600123),
+    big: 2n ** 60n,
+    bytes: Buffer.from([0, 255]),
+    map: new Map([[1, 2]]),
+  };
+  const made = await client.session.create({
+    user: "ann",
+    data,
+    timeouts: { idle_timeout_ms: 60_000, abandon_timeout_ms: undefined },
+  });
   assert.equal(made.id.length, 43);
   assert.equal(made.idle_timeout_ms, 60_000);
   const read = await client.session.get(made.id);
@@ -34,7 +47,7 @@ test("a session's life, with all that was given in it", async () => {
   assert.ok(version > read.version);
   assert.deepEqual((await client.session.patch(made.id, { incr: { views: 2 } })).values, { views: 2 });
   assert.ok((await client.session.touch(made.id)).expires_at > Date.now());
-  assert.deepEqual((await client.session.getMany([made.id, "none"], { fields: ["id"] })), [{ id: made.id }, null]);
+  assert.deepEqual(await client.session.getMany([made.id, "none"], { fields: ["id"] }), [{ id: made.id }, null]);
   assert.equal((await client.session.list({ user: "ann", fields: ["id"] })).total, 1);
   assert.equal(await client.session.destroy(made.id), true);
   assert.equal(await client.session.get(made.id), null);
@@ -51,7 +64,10 @@ test("what the server refuses is an error of the code's own class, with what it 
     return true;
   });
   await client.session.end("refused");
-  await assert.rejects(client.session.touch("refused"), (error) => error instanceof GoneError && error.status === "ended");
+  await assert.rejects(
+    client.session.touch("refused"),
+    (error) => error instanceof GoneError && error.status === "ended",
+  );
   await assert.rejects(client.session.create({ id: "x", idd: 1 }), { code: "BAD_REQUEST" });
   await assert.rejects(client.call("session.nothing"), { code: "UNKNOWN_METHOD" });
 });
@@ -74,7 +90,11 @@ test("pools, tokens, cookies and clients are there", async () => {
   assert.equal(await client.pool.release(pool.id, { fence: pool.fence }), true);
   assert.equal((await client.pool.acquire("proxies", { count: 3 })).length, 3);
   const { token, id } = await client.session.create({ token: true, client: "phone" });
-  assert.deepEqual(await client.session.validate(token, { fields: ["id"] }), { valid: true, error: null, session: { id } });
+  assert.deepEqual(await client.session.validate(token, { fields: ["id"] }), {
+    valid: true,
+    error: null,
+    session: { id },
+  });
   assert.equal((await client.client.get("phone")).default_session, id);
   await client.namespace.configure({ cookie_secrets: ["keyboard cat"] });
   const signed = await client.cookie.sign("abc");
@@ -116,9 +136,16 @@ test("the calls of one turn are one write", async () => {
     socket.on("error", () => {});
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`, { timeoutMs: 20_000, connectTimeoutMs: 10_000 });
+  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`, {
+    timeoutMs: 20_000,
+    connectTimeoutMs: 10_000,
+  });
   sizes.length = 0;
-  await Promise.all(Array.from({ length: 100 }, (_, i) => (i === 50 ? Promise.resolve().then(() => counted.session.get(`k${i}`)) : counted.session.get(`k${i}`))));
+  await Promise.all(
+    Array.from({ length: 100 }, (_, i) =>
+      i === 50 ? Promise.resolve().then(() => counted.session.get(`k${i}`)) : counted.session.get(`k${i}`),
+    ),
+  );
   assert.equal(sizes.length, 1);
   await counted.close();
   proxy.close();
@@ -137,9 +164,15 @@ test("notifications are executed and answer nothing", async () => {
 });
 
 test("what cannot be sent rejects before anything is sent, and names its place", async () => {
-  await assert.rejects(client.session.set("bad", { a: { b: [() => 1] } }), { code: "ARGUMENT", message: /^data\.a\.b\[0\] is a function/ });
+  await assert.rejects(client.session.set("bad", { a: { b: [() => 1] } }), {
+    code: "ARGUMENT",
+    message: /^data\.a\.b\[0\] is a function/,
+  });
   await assert.rejects(client.session.create({ data: { a: undefined } }), { message: /^data\.a is undefined/ });
-  await assert.rejects(client.session.set("bad", undefined), { code: "ARGUMENT", message: /data of session.set is undefined/ });
+  await assert.rejects(client.session.set("bad", undefined), {
+    code: "ARGUMENT",
+    message: /data of session.set is undefined/,
+  });
   await assert.rejects(client.session.get("bad", "options"), { code: "ARGUMENT" });
   await assert.rejects(client.session.touch("bad", {}, { opId: -1 }), { code: "ARGUMENT" });
   await assert.rejects(client.session.get("bad", {}, { timeoutMs: NaN }), { code: "ARGUMENT" });
@@ -160,7 +193,11 @@ test("what a call was given is taken when it is called", async () => {
 test("large values come in many pieces and come back whole", async () => {
   const data = { bytes: Buffer.alloc(900_000, 5), text: "é".repeat(30_000) };
   await client.session.set("large", data);
-  const [one, two, small] = await Promise.all([client.session.get("large"), client.session.get("large"), client.session.get("none")]);
+  const [one, two, small] = await Promise.all([
+    client.session.get("large"),
+    client.session.get("large"),
+    client.session.get("none"),
+  ]);
   assert.deepEqual(one.data, data);
   assert.deepEqual(two.data, data);
   assert.equal(small, null);
@@ -202,13 +239,16 @@ test("a toJSON that makes a call itself does not disturb the call that it stands
 
 test("a repeated op_id is answered as the first was", async () => {
   await client.session.set("once", {});
-  for (let i = 0; i < 2; i++) assert.equal((await client.session.patch("once", { incr: { n: 1 } }, { opId: 77 })).values.n, 1);
+  for (let i = 0; i < 2; i++)
+    assert.equal((await client.session.patch("once", { incr: { n: 1 } }, { opId: 77 })).values.n, 1);
   assert.equal((await client.session.patch("once", { incr: { n: 1 } }, { opId: false })).values.n, 2);
 });
 
 test("diagnostics tell of connections and calls, and of no arguments", async () => {
   const seen = [];
-  const names = ["connect", "disconnect", "request:start", "request:end", "request:error"].map((name) => `sessiond:${name}`);
+  const names = ["connect", "disconnect", "request:start", "request:end", "request:error"].map(
+    (name) => `sessiond:${name}`,
+  );
   const listen = (message, name) => seen.push([name, message]);
   for (const name of names) diagnostics.subscribe(name, listen);
   const watched = await open(server);
@@ -217,10 +257,19 @@ test("diagnostics tell of connections and calls, and of no arguments", async () 
   await watched.close();
   for (const name of names) diagnostics.unsubscribe(name, listen);
   const mine = seen.filter(([, message]) => message.client === watched);
-  assert.deepEqual(mine.map(([name, { method }]) => `${name.slice(9)} ${method ?? ""}`), [
-    "request:start server.ping", "connect ", "request:end server.ping", "request:start session.create", "request:end session.create",
-    "request:start session.create", "request:error session.create", "disconnect ",
-  ]);
+  assert.deepEqual(
+    mine.map(([name, { method }]) => `${name.slice(9)} ${method ?? ""}`),
+    [
+      "request:start server.ping",
+      "connect ",
+      "request:end server.ping",
+      "request:start session.create",
+      "request:end session.create",
+      "request:start session.create",
+      "request:error session.create",
+      "disconnect ",
+    ],
+  );
   assert.ok(mine.at(-2)[1].durationMs >= 0 && mine.at(-2)[1].error.code === "EXISTS");
   assert.ok(!JSON.stringify(mine.map(([, { client: _, error: __, ...rest }]) => rest)).includes("secret"));
 });
@@ -254,6 +303,12 @@ test("close waits for what was called, and then takes nothing more", async () =>
   await third[Symbol.asyncDispose]();
 });
 
+test("close waits for notifications that find no server no longer than a call would", async () => {
+  const other = new Client({ url: "sessiond://127.0.0.1:1", timeoutMs: 100 });
+  other.oneWay.session.touch("a");
+  await other.close();
+});
+
 test("a Unix socket is as good", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "sessiond-node-"));
   const local = await Sessiond.start({ options: [`--unix-socket=${folder}/s`] });
@@ -265,31 +320,73 @@ test("a Unix socket is as good", async () => {
 });
 
 test("an idle client does not keep the process alive, a waiting call does; require works as import does", () => {
-  const run = (code) => spawnSync(process.execPath, ["--input-type=commonjs", "-e", code], { cwd: fileURLToPath(new URL("..", import.meta.url)), encoding: "utf8", timeout: 20_000 });
-  const idle = run(`const { connect } = require("sessiond"); connect("${server.url()}").then((c) => c.session.get("a")).then((r) => console.log("answered", r))`);
+  const run = (code) =>
+    spawnSync(process.execPath, ["--input-type=commonjs", "-e", code], {
+      cwd: fileURLToPath(new URL("..", import.meta.url)),
+      encoding: "utf8",
+      timeout: 20_000,
+    });
+  const idle = run(
+    `const { connect } = require("sessiond"); connect("${server.url()}").then((c) => c.session.get("a")).then((r) => console.log("answered", r))`,
+  );
   assert.deepEqual([idle.status, idle.stdout, idle.stderr], [0, "answered null\n", ""]);
-  const waiting = run(`const { Client } = require("sessiond"); new Client({ url: "sessiond://127.0.0.1:1", timeoutMs: 200 }).server.ping().catch((e) => console.log(e.code))`);
+  const waiting = run(
+    `const { Client } = require("sessiond"); new Client({ url: "sessiond://127.0.0.1:1", timeoutMs: 200 }).server.ping().catch((e) => console.log(e.code))`,
+  );
   assert.deepEqual([waiting.status, waiting.stdout, waiting.stderr], [0, "CONNECTION\n", ""]);
 });
 
-test("every operation of the schema is a method, and its vector's params are what it sends", async () => {
-  const sent = [];
-  const { createOperations } = await import("../dist/esm/generated/operations.js");
-  const operations = createOperations({ request: async (method, params, options) => sent.push([method.name, params, options]) });
+test("every operation of the schema is a method that sends what its vector says, and answers what that says", async () => {
   const vectors = JSON.parse(readFileSync(`${process.env["SESSIOND_VECTORS"]}/requests.json`, "utf8")).cases;
-  for (const { method, params } of vectors) {
-    const [group, verb] = method.split(".");
-    if (group === "watch") continue;
-    const { params: names } = METHODS[method];
-    const own = names[0] === "namespace" ? params.slice(1) : params;
-    const positional = own.slice(0, names.filter((name) => name !== "namespace").length);
-    const options = own[positional.length];
-    await operations[group][verb.replace(/_(.)/g, (_, letter) => letter.toUpperCase())](...positional, options);
-    assert.deepEqual(sent.pop(), [method, positional, options]);
+  let vector;
+  const received = [];
+  const fake = await Fake.start((socket) =>
+    messages(socket, ({ msgid, method, params }) => {
+      received.push([method, params]);
+      const reply = Buffer.from(vector.reply, "hex");
+      socket.write(
+        Buffer.concat([
+          encode([1, msgid, null, 0]).subarray(0, -1),
+          reply.subarray(reply.length - encode(vector.result).length),
+        ]),
+      );
+    }),
+  );
+  const other = new Client({ url: fake.url, timeoutMs: 20_000, connectTimeoutMs: 10_000 });
+  try {
+    for (vector of vectors) {
+      const { method, params, result } = vector;
+      const [group, verb] = method.split(".");
+      if (group === "watch") continue;
+      const names = METHODS[method].params;
+      const isNamespaced = names[0] === "namespace";
+      const own = isNamespaced ? params.slice(1) : params;
+      const positional = own.slice(0, names.length - (isNamespaced ? 1 : 0));
+      const options = own[positional.length];
+      const call = { opId: false, ...(isNamespaced ? { namespace: params[0] } : {}) };
+      const takesOptions = new RegExp(`METHODS\\["${method}"\\], \\[.*\\], options, call`).test(operations);
+      const answer = await other[group][verb.replace(/_(.)/g, (_, letter) => letter.toUpperCase())](
+        ...positional,
+        ...(takesOptions ? [options] : []),
+        call,
+      );
+      assert.deepEqual(received.pop(), [method, params]);
+      assert.deepEqual(answer, result);
+    }
+  } finally {
+    other.destroy();
+    await fake.stop();
   }
 });
 
 test("both builds export the same names", () => {
   const required = Object.keys(createRequire(import.meta.url)("sessiond")).sort();
-  return import("sessiond").then((imported) => assert.deepEqual(Object.keys(imported).filter((name) => name !== "default" && name !== "module.exports").sort(), required));
+  return import("sessiond").then((imported) =>
+    assert.deepEqual(
+      Object.keys(imported)
+        .filter((name) => name !== "default" && name !== "module.exports")
+        .sort(),
+      required,
+    ),
+  );
 });

@@ -24,7 +24,11 @@ function open(url, options = {}) {
 }
 
 /** Settles a promise into what came of it. */
-const outcome = (promise) => promise.then((value) => ({ value }), (error) => ({ error }));
+const outcome = (promise) =>
+  promise.then(
+    (value) => ({ value }),
+    (error) => ({ error }),
+  );
 
 test("a server killed and started again under load: each call is a success or says clearly what became of it", async () => {
   let server = await Sessiond.start();
@@ -36,7 +40,12 @@ test("a server killed and started again under load: each call is a success or sa
   const load = (async () => {
     for (let i = 0; !isOver; i++) {
       const options = i % 4 === 3 ? { opId: false } : {};
-      const made = [client.session.set(`k${i}`, { i }, {}, options), client.session.get(`k${i - 1}`), client.pool.acquire("p"), client.session.list()];
+      const made = [
+        client.session.set(`k${i}`, { i }, {}, options),
+        client.session.get(`k${i - 1}`),
+        client.pool.acquire("p"),
+        client.session.list(),
+      ];
       calls.push(...made.map((call) => outcome(call).then((each) => outcomes.push(each))));
       await sleep(2);
     }
@@ -82,7 +91,10 @@ test("reads and writes with an op_id are repeated, with the same bytes; other wr
   assert.deepEqual([read.value, write.value], [{ count: 2 }, { count: 2 }]);
   assert.equal(unsafe.error.code, "CONNECTION");
   assert.equal(unsafe.error.mayHaveExecuted, true);
-  assert.match(unsafe.error.message, /session\.touch was sent and not answered.*It is not known whether it was executed\.$/);
+  assert.match(
+    unsafe.error.message,
+    /session\.touch was sent and not answered.*It is not known whether it was executed\.$/,
+  );
   const of = (connection) => seen.filter(([count]) => count === connection).map(([, ...rest]) => rest);
   assert.deepEqual(of(2), of(1).slice(0, 2));
   client.destroy();
@@ -92,17 +104,28 @@ test("reads and writes with an op_id are repeated, with the same bytes; other wr
 test("a call that ends its connection each time is given up after three", async () => {
   const fake = await Fake.start((socket) => messages(socket, () => socket.destroy()));
   const client = open(fake.url);
-  await assert.rejects(client.session.touch("a"), { code: "CONNECTION", message: /sent 3 times and not answered/, mayHaveExecuted: true });
+  await assert.rejects(client.session.touch("a"), {
+    code: "CONNECTION",
+    message: /sent 3 times and not answered/,
+    mayHaveExecuted: true,
+  });
   assert.equal(fake.count, 3);
   client.destroy();
   await fake.stop();
 });
 
 test("a call that is not answered times out, and a write says that nobody knows", async () => {
-  const fake = await Fake.start((socket) => messages(socket, ({ method, reply }) => method === "server.ping" && reply(null, { now: 1 })));
+  const fake = await Fake.start((socket) =>
+    messages(socket, ({ method, reply }) => method === "server.ping" && reply(null, { now: 1 })),
+  );
   const client = open(fake.url);
   await client.server.ping();
-  await assert.rejects(client.session.get("a", {}, { timeoutMs: 100 }), { name: "TimeoutError", code: "TIMEOUT", message: "session.get was not answered within 100 ms.", mayHaveExecuted: false });
+  await assert.rejects(client.session.get("a", {}, { timeoutMs: 100 }), {
+    name: "TimeoutError",
+    code: "TIMEOUT",
+    message: "session.get was not answered within 100 ms.",
+    mayHaveExecuted: false,
+  });
   await assert.rejects(client.session.touch("a", {}, { timeoutMs: 50 }), {
     message: "session.touch was not answered within 50 ms. It is not known whether it was executed.",
     mayHaveExecuted: true,
@@ -117,7 +140,7 @@ test("a call whose time was over before it could be sent says so", async () => {
   await client.server.ping();
   await new Promise(setImmediate); // from here on timers come before the next write
   const call = outcome(client.session.touch("a", {}, { timeoutMs: 1 }));
-  for (const end = performance.now() + 20; performance.now() < end; );
+  for (const end = performance.now() + 20; performance.now() < end;);
   const { error } = await call;
   assert.deepEqual([error.code, error.mayHaveExecuted], ["TIMEOUT", false]);
   assert.match(error.message, /was not sent within 1 ms/);
@@ -127,7 +150,9 @@ test("a call whose time was over before it could be sent says so", async () => {
 
 test("a late answer is nobody's, and the connection goes on", async () => {
   let late;
-  const fake = await Fake.start((socket) => messages(socket, ({ method, reply }) => (method === "session.get" ? (late = reply) : reply(null, { now: 5 }))));
+  const fake = await Fake.start((socket) =>
+    messages(socket, ({ method, reply }) => (method === "session.get" ? (late = reply) : reply(null, { now: 5 }))),
+  );
   const client = open(fake.url);
   await client.server.ping();
   await assert.rejects(client.session.get("a", {}, { timeoutMs: 200 }), { code: "TIMEOUT" });
@@ -139,7 +164,9 @@ test("a late answer is nobody's, and the connection goes on", async () => {
 });
 
 test("a connection from which nothing comes any more is given up for a new one", async () => {
-  const fake = await Fake.start((socket, count) => messages(socket, ({ method, reply }) => (count > 1 || method === "server.info") && reply(null, { now: count })));
+  const fake = await Fake.start((socket, count) =>
+    messages(socket, ({ method, reply }) => (count > 1 || method === "server.info") && reply(null, { now: count })),
+  );
   const client = open(fake.url, { connectTimeoutMs: 300 });
   await client.server.info();
   await assert.rejects(client.server.ping({ timeoutMs: 400 }), { code: "TIMEOUT" });
@@ -151,11 +178,18 @@ test("a connection from which nothing comes any more is given up for a new one",
 test("without a server calls wait, a bounded number of them, and say why they failed", async () => {
   const client = new Client({ url: `sessiond://127.0.0.1:${await freePort()}/web`, timeoutMs: 200, maxOffline: 3 });
   const waiting = [client.session.get("a"), client.session.touch("a"), client.session.get("b")].map(outcome);
-  await assert.rejects(client.session.get("c"), { name: "OverloadedError", code: "OVERLOADED", message: /3 calls wait for one/ });
+  await assert.rejects(client.session.get("c"), {
+    name: "OverloadedError",
+    code: "OVERLOADED",
+    message: /3 calls wait for one/,
+  });
   assert.throws(() => client.oneWay.session.touch("c"), { code: "OVERLOADED" });
   const [read, write] = await Promise.all(waiting);
   assert.equal(read.error.code, "CONNECTION");
-  assert.match(read.error.message, /session\.get found no connection within 200 ms: 127\.0\.0\.1:\d+ cannot be reached: connect ECONNREFUSED/);
+  assert.match(
+    read.error.message,
+    /session\.get found no connection within 200 ms: 127\.0\.0\.1:\d+ cannot be reached: connect ECONNREFUSED/,
+  );
   assert.match(write.error.message, /It was not sent\.$/);
   assert.equal(write.error.mayHaveExecuted, false);
   assert.equal(read.error.cause.cause.code, "ECONNREFUSED");
@@ -185,7 +219,11 @@ test("what waits is bounded in number and bytes with a connection, too", async (
 test("calls made before the server is there are executed in their order when it comes", async () => {
   const port = await freePort();
   const client = new Client({ url: `sessiond://127.0.0.1:${port}/web`, timeoutMs: 10_000 });
-  const calls = [client.session.set("a", { n: 1 }), client.session.patch("a", { incr: { n: 1 } }), client.session.get("a")];
+  const calls = [
+    client.session.set("a", { n: 1 }),
+    client.session.patch("a", { incr: { n: 1 } }),
+    client.session.get("a"),
+  ];
   client.oneWay.session.set("b", { n: 3 });
   await sleep(100);
   const server = await Sessiond.start({ port });
@@ -213,21 +251,82 @@ test("several hosts are tried in turn, and when one dies the next one serves", a
 });
 
 for (const [name, onConnection, code, sentence] of [
-  ["Redis, which answers at a line's end", (socket) => socket.on("data", (data) => isLine(data) && socket.write("-ERR unknown command '\\x93'\r\n")), "PROTOCOL", /speaks Redis, not sessiond's protocol/],
-  ["memcached", (socket) => socket.on("data", (data) => isLine(data) && socket.write("ERROR\r\n")), "PROTOCOL", /speaks memcached/],
-  ["one that greets by itself", (socket) => socket.write("220 mail.example ESMTP\r\n"), "PROTOCOL", /does not speak sessiond's protocol \(it began with "220 mail\.example ESMTP\.\."\)/],
-  ["one that sends MessagePack that is no reply", (socket) => socket.write(encode({ a: 1 })), "PROTOCOL", /does not speak sessiond's protocol/],
-  ["one that answers what was not asked", (socket) => socket.write(encode([1, 9, null, null])), "PROTOCOL", /does not speak sessiond's protocol/],
-  ["one that ends the connection", (socket) => socket.end(), "CONNECTION", /closed the connection without answering the greeting/],
+  [
+    "Redis, which answers at a line's end",
+    (socket) => socket.on("data", (data) => isLine(data) && socket.write("-ERR unknown command '\\x93'\r\n")),
+    "PROTOCOL",
+    /speaks Redis, not sessiond's protocol/,
+  ],
+  [
+    "memcached",
+    (socket) => socket.on("data", (data) => isLine(data) && socket.write("ERROR\r\n")),
+    "PROTOCOL",
+    /speaks memcached/,
+  ],
+  [
+    "one that greets by itself",
+    (socket) => socket.write("220 mail.example ESMTP\r\n"),
+    "PROTOCOL",
+    /does not speak sessiond's protocol \(it began with "220 mail\.example ESMTP\.\."\)/,
+  ],
+  [
+    "one that sends MessagePack that is no reply",
+    (socket) => socket.write(encode({ a: 1 })),
+    "PROTOCOL",
+    /does not speak sessiond's protocol/,
+  ],
+  [
+    "one that answers what was not asked",
+    (socket) => socket.write(encode([1, 9, null, null])),
+    "PROTOCOL",
+    /does not speak sessiond's protocol/,
+  ],
+  [
+    "one that ends the connection",
+    (socket) => socket.end(),
+    "CONNECTION",
+    /closed the connection without answering the greeting/,
+  ],
   ["one that is silent", () => {}, "CONNECTION", /did not answer the greeting within 100 ms/],
-  ["one of another version", (socket) => messages(socket, () => {}, (reply) => reply(null, { ...hello, version: 2 })), "PROTOCOL", /speaks version 2 of the protocol, this client version 1/],
-  ["one that refuses the version", (socket) => messages(socket, () => {}, (reply) => reply({ code: "BAD_REQUEST", message: "This server speaks version 3." }, null)), "PROTOCOL", /refused the greeting of protocol version 1: BAD_REQUEST: This server speaks version 3/],
-  ["one whose greeting is no map", (socket) => messages(socket, () => {}, (reply) => reply(null, null)), "PROTOCOL", /does not speak sessiond's protocol/],
+  [
+    "one of another version",
+    (socket) =>
+      messages(
+        socket,
+        () => {},
+        (reply) => reply(null, { ...hello, version: 2 }),
+      ),
+    "PROTOCOL",
+    /speaks version 2 of the protocol, this client version 1/,
+  ],
+  [
+    "one that refuses the version",
+    (socket) =>
+      messages(
+        socket,
+        () => {},
+        (reply) => reply({ code: "BAD_REQUEST", message: "This server speaks version 3." }, null),
+      ),
+    "PROTOCOL",
+    /refused the greeting of protocol version 1: BAD_REQUEST: This server speaks version 3/,
+  ],
+  [
+    "one whose greeting is no map",
+    (socket) =>
+      messages(
+        socket,
+        () => {},
+        (reply) => reply(null, null),
+      ),
+    "PROTOCOL",
+    /does not speak sessiond's protocol/,
+  ],
 ])
   test(`a server that is not sessiond is named: ${name}`, async () => {
     const fake = await Fake.start(onConnection);
     // What is of no use to be tried again is not: it fails long before the timeout, which would be a CONNECTION error.
-    const patience = code === "PROTOCOL" ? { timeoutMs: 20_000, connectTimeoutMs: 10_000 } : { timeoutMs: 600, connectTimeoutMs: 100 };
+    const patience =
+      code === "PROTOCOL" ? { timeoutMs: 20_000, connectTimeoutMs: 10_000 } : { timeoutMs: 600, connectTimeoutMs: 100 };
     const { error } = await outcome(connect({ url: fake.url, ...patience }));
     assert.ok(error, "it was taken for a sessiond");
     assert.equal(error.code, code, error.message);
@@ -239,13 +338,21 @@ for (const [name, onConnection, code, sentence] of [
 test("a server that is not sessiond is named: HTTP", async () => {
   const http = createHttpServer();
   await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
-  await assert.rejects(connect(`sessiond://127.0.0.1:${http.address().port}`), { code: "PROTOCOL", message: /speaks HTTP, not sessiond's protocol/ });
+  await assert.rejects(connect(`sessiond://127.0.0.1:${http.address().port}`), {
+    code: "PROTOCOL",
+    message: /speaks HTTP, not sessiond's protocol/,
+  });
   http.close();
 });
 
 test("a server that is full for now is tried again", async () => {
   const fake = await Fake.start((socket, count) =>
-    messages(socket, ({ reply }) => reply(null, { now: count }), (reply) => (count < 3 ? reply({ code: "BUSY", message: "Too many.", retry_after_ms: 1 }, null) : reply(null, hello))),
+    messages(
+      socket,
+      ({ reply }) => reply(null, { now: count }),
+      (reply) =>
+        count < 3 ? reply({ code: "BUSY", message: "Too many.", retry_after_ms: 1 }, null) : reply(null, hello),
+    ),
   );
   const client = open(fake.url);
   assert.deepEqual(await client.server.ping(), { now: 3 });
@@ -257,7 +364,11 @@ test("an answer that is too long fails its call alone", async () => {
   const server = await Sessiond.start();
   const client = await connect({ url: server.url(), maxReplyBytes: 100_000, timeoutMs: 20_000 });
   await client.session.set("large", "x".repeat(500_000));
-  const [before, large, behind] = await Promise.all([client.session.get("none"), outcome(client.session.get("large")), client.session.get("none")]);
+  const [before, large, behind] = await Promise.all([
+    client.session.get("none"),
+    outcome(client.session.get("large")),
+    client.session.get("none"),
+  ]);
   assert.deepEqual([before, behind], [null, null]);
   assert.equal(large.error.code, "PROTOCOL");
   assert.match(large.error.message, /more than 100000 bytes/);
@@ -266,7 +377,9 @@ test("an answer that is too long fails its call alone", async () => {
 });
 
 test("rubbish amid the answers closes the connection, and what may be repeated is", async () => {
-  const fake = await Fake.start((socket, count) => messages(socket, ({ reply }) => (count === 1 ? socket.write("\xc1\xc1", "latin1") : reply(null, { now: count }))));
+  const fake = await Fake.start((socket, count) =>
+    messages(socket, ({ reply }) => (count === 1 ? socket.write("\xc1\xc1", "latin1") : reply(null, { now: count }))),
+  );
   const client = open(fake.url);
   assert.deepEqual(await client.server.ping(), { now: 2 });
   client.destroy();
@@ -291,13 +404,26 @@ test("answers may come byte by byte", async () => {
 });
 
 test("an error that nobody knows keeps its code and its details", async () => {
-  const fake = await Fake.start((socket) => messages(socket, ({ reply }) => reply({ code: "NEWER", message: "Something new.", retry_after_ms: 5, shade: "blue" }, null)));
+  const fake = await Fake.start((socket) =>
+    messages(socket, ({ reply }) =>
+      reply({ code: "NEWER", message: "Something new.", retry_after_ms: 5, shade: "blue" }, null),
+    ),
+  );
   const client = open(fake.url);
-  await assert.rejects(client.server.ping(), { name: "ServerError", code: "NEWER", message: "Something new.", retry_after_ms: 5, details: { retry_after_ms: 5, shade: "blue" } });
+  await assert.rejects(client.server.ping(), {
+    name: "ServerError",
+    code: "NEWER",
+    message: "Something new.",
+    retry_after_ms: 5,
+    details: { retry_after_ms: 5, shade: "blue" },
+  });
   client.destroy();
   await fake.stop();
 });
 
 test("a name that does not exist is an error that says so", async () => {
-  await assert.rejects(connect({ url: "sessiond://no-such-host.invalid", timeoutMs: 1500, connectTimeoutMs: 1000 }), { code: "CONNECTION", message: /no-such-host\.invalid:7420/ });
+  await assert.rejects(connect({ url: "sessiond://no-such-host.invalid", timeoutMs: 1500, connectTimeoutMs: 1000 }), {
+    code: "CONNECTION",
+    message: /no-such-host\.invalid:7420/,
+  });
 });

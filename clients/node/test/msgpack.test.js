@@ -8,11 +8,57 @@ import { Writer } from "../dist/esm/msgpack.js";
 import { Reader, Scan } from "../dist/esm/msgpack-read.js";
 
 const plain = [
-  null, true, false, 0, 1, 127, 128, 255, 256, 65535, 65536, 2 ** 32 - 1, 2 ** 32, 1767225600000, 2 ** 53 - 1,
-  -1, -32, -33, -128, -129, -32768, -32769, -(2 ** 31), -(2 ** 31) - 1, -(2 ** 53) + 1, 0.5, -0.5, 1e300, 2 ** 60, Infinity, -Infinity,
-  "", "a", "é", "日本", "🍪", "x".repeat(31), "x".repeat(32), "é".repeat(20), "x".repeat(255), "x".repeat(256), "x".repeat(65536),
-  [], [1, [2, [3]]], new Array(15).fill(1), new Array(16).fill(1), new Array(65536).fill(0),
-  {}, { a: 1 }, { "": 1, é: 2 }, Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`k${i}`, i])),
+  null,
+  true,
+  false,
+  0,
+  1,
+  127,
+  128,
+  255,
+  256,
+  65535,
+  65536,
+  2 ** 32 - 1,
+  2 ** 32,
+  1767225600000,
+  2 ** 53 - 1,
+  -1,
+  -32,
+  -33,
+  -128,
+  -129,
+  -32768,
+  -32769,
+  -(2 ** 31),
+  -(2 ** 31) - 1,
+  -(2 ** 53) + 1,
+  0.5,
+  -0.5,
+  1e300,
+  2 ** 60,
+  Infinity,
+  -Infinity,
+  "",
+  "a",
+  "é",
+  "日本",
+  "🍪",
+  "x".repeat(31),
+  "x".repeat(32),
+  "é".repeat(20),
+  "x".repeat(255),
+  "x".repeat(256),
+  "x".repeat(65536),
+  [],
+  [1, [2, [3]]],
+  new Array(15).fill(1),
+  new Array(16).fill(1),
+  new Array(65536).fill(0),
+  {},
+  { a: 1 },
+  { "": 1, é: 2 },
+  Object.fromEntries(Array.from({ length: 16 }, (_, i) => [`k${i}`, i])),
   Object.fromEntries(Array.from({ length: 70000 }, (_, i) => [`k${i}`, i])),
 ];
 
@@ -26,8 +72,21 @@ test("what it writes is what @msgpack/msgpack writes and reads, to the byte", ()
 
 test("bytes, dates, maps, extensions and wide integers come back as they were", () => {
   const values = [
-    2n ** 53n, 2n ** 64n - 1n, -(2n ** 63n), -(2n ** 53n) - 1n, new Date(0), new Date(1767225600123), new Date(-1), new Date(8.64e15),
-    new Map([[1, "a"], ["b", 2]]), new Map([[[1], { a: 1 }]]), new Extension(5, Buffer.from("x")), new Extension(-128, Buffer.alloc(300)),
+    2n ** 53n,
+    2n ** 64n - 1n,
+    -(2n ** 63n),
+    -(2n ** 53n) - 1n,
+    new Date(0),
+    new Date(1767225600123),
+    new Date(-1),
+    new Date(8.64e15),
+    new Map([
+      [1, "a"],
+      ["b", 2],
+    ]),
+    new Map([[[1], { a: 1 }]]),
+    new Extension(5, Buffer.from("x")),
+    new Extension(-128, Buffer.alloc(300)),
     ...[0, 1, 2, 3, 4, 8, 16, 17, 255, 256, 70000].map((size) => Buffer.alloc(size, 7)),
     ...[1, 2, 4, 8, 16, 17].map((size) => new Extension(1, Buffer.alloc(size, 7))),
   ];
@@ -54,7 +113,10 @@ test("toJSON is asked, and class instances are their members", () => {
   class Point {
     x = 1;
   }
-  assert.deepEqual(decode(encode({ url: new URL("http://a/"), point: new Point() })), { url: "http://a/", point: { x: 1 } });
+  assert.deepEqual(decode(encode({ url: new URL("http://a/"), point: new Point() })), {
+    url: "http://a/",
+    point: { x: 1 },
+  });
 });
 
 const circular = { list: [] };
@@ -70,10 +132,19 @@ for (const [value, sentence] of [
   [[undefined], "the value[0] is undefined; leave it out, or use null."],
   [undefined, "the value is undefined; leave it out, or use null."],
   [{ user: Promise.resolve(1) }, "the value.user is a Promise; await it first."],
-  [new Set([1]), "the value is a Set, which has no MessagePack form; send its contents as an array, object or Uint8Array."],
-  [new Float32Array(1), "the value is a Float32Array, which has no MessagePack form; send its contents as an array, object or Uint8Array."],
+  [
+    new Set([1]),
+    "the value is a Set, which has no MessagePack form; send its contents as an array, object or Uint8Array.",
+  ],
+  [
+    new Float32Array(1),
+    "the value is a Float32Array, which has no MessagePack form; send its contents as an array, object or Uint8Array.",
+  ],
   [new Date(NaN), "the value is an invalid Date."],
-  ["\ud800", "the value holds half of a surrogate pair, which UTF-8 cannot; send bytes, or mend it with toWellFormed()."],
+  [
+    "\ud800",
+    "the value holds half of a surrogate pair, which UTF-8 cannot; send bytes, or mend it with toWellFormed().",
+  ],
   [new Extension(200, Buffer.alloc(1)), "the value is an Extension whose type is not from -128 to 127."],
 ])
   test(`what cannot be sent is named: ${sentence}`, () => {
@@ -86,11 +157,19 @@ test("what is nested too deep is refused both ways, and the stack holds", () => 
 });
 
 test("bytes that are not one whole value are refused", () => {
-  for (const hex of ["", "c1", "91", "a161a1", "0101", "dcffff", "c6ffffffff", "81a161c1"]) assert.throws(() => decode(Buffer.from(hex, "hex")), Error, hex);
+  for (const hex of ["", "c1", "91", "a161a1", "0101", "dcffff", "c6ffffffff", "81a161c1"])
+    assert.throws(() => decode(Buffer.from(hex, "hex")), Error, hex);
 });
 
 test("a message's end is found wherever it is cut", () => {
-  const message = encode([1, "x".repeat(40), Buffer.alloc(300), new Extension(3, Buffer.alloc(5)), { a: [1.5, -7, null, 2n ** 60n] }, new Date(1)]);
+  const message = encode([
+    1,
+    "x".repeat(40),
+    Buffer.alloc(300),
+    new Extension(3, Buffer.alloc(5)),
+    { a: [1.5, -7, null, 2n ** 60n] },
+    new Date(1),
+  ]);
   const all = Buffer.concat([message, Buffer.from([0xc0])]);
   for (let first = 0; first <= message.length; first++) {
     const scan = new Scan();
@@ -121,7 +200,11 @@ test("every vector decodes to what it says, and what we write of it decodes to t
     assert.deepEqual(decode(Buffer.from(request_by_number, "hex")), [0, msgid, METHODS[method].number, params]);
     assert.deepEqual(decode(Buffer.from(notification, "hex")), [2, method, params]);
     assert.deepEqual(decode(Buffer.from(reply, "hex")), [1, msgid, null, result]);
-    for (const value of [[0, msgid, method, params], [1, msgid, null, result]]) assert.deepEqual(decode(encode(value)), value);
+    for (const value of [
+      [0, msgid, method, params],
+      [1, msgid, null, result],
+    ])
+      assert.deepEqual(decode(encode(value)), value);
     assert.equal(encode([0, msgid, method, params]).toString("hex"), request);
   }
 });
@@ -133,7 +216,8 @@ test("unusual and broken messages are told apart where they end", () => {
     const scan = new Scan();
     const end = () => scan.advance(buffer, 0, buffer.length);
     if (state === "incomplete") assert.ok((end(), !scan.isWhole), name);
-    else if (bytes.includes("c1") && state === "broken" && /no value/.test(name)) assert.throws(end, { message: /0xc1/ }, name);
+    else if (bytes.includes("c1") && state === "broken" && /no value/.test(name))
+      assert.throws(end, { message: /0xc1/ }, name);
     else if (state === "ok") {
       assert.equal(end(), size ?? buffer.length, name);
       const message = decode(buffer.subarray(0, size ?? buffer.length));

@@ -16,7 +16,11 @@ test("the first program prints what README.md says", async () => {
   const file = `${here}readme-example.mjs`;
   writeFileSync(file, program);
   try {
-    const run = spawnSync(process.execPath, [file], { encoding: "utf8", timeout: 20_000, env: { ...process.env, SESSIOND_URL: server.url() } });
+    const run = spawnSync(process.execPath, [file], {
+      encoding: "utf8",
+      timeout: 20_000,
+      env: { ...process.env, SESSIOND_URL: server.url() },
+    });
     assert.deepEqual([run.status, run.stdout, run.stderr], [0, printed, ""]);
   } finally {
     rmSync(file);
@@ -30,13 +34,33 @@ test("every operation and every error stands in README.md", () => {
     const name = `\`client.${method.replace(/_(.)/g, (_, letter) => letter.toUpperCase())}(`;
     assert.ok(readme.includes(name), name);
   }
-  for (const code of [...ERROR_CODES, "CONNECTION", "TIMEOUT", "PROTOCOL", "URL", "ARGUMENT", "OVERLOADED", "CLOSED"]) assert.ok(readme.includes(`| ${code} |`), code);
+  for (const code of [...ERROR_CODES, "CONNECTION", "TIMEOUT", "PROTOCOL", "URL", "ARGUMENT", "OVERLOADED", "CLOSED"])
+    assert.ok(readme.includes(`| ${code} |`), code);
 });
 
 test("the types hold what they promise, and refuse what is wrong", () => {
   const compiler = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc");
-  for (const [module, resolution] of [["nodenext", "nodenext"], ["commonjs", "bundler"]]) {
-    const args = [compiler, "--ignoreConfig", "--noEmit", "--strict", "--target", "es2022", "--lib", "es2023,esnext.disposable", "--types", "node", "--module", module, "--moduleResolution", resolution, "test/support/usage.ts"];
+  for (const [module, resolution] of [
+    ["nodenext", "nodenext"],
+    ["commonjs", "bundler"],
+  ]) {
+    const args = [
+      compiler,
+      "--ignoreConfig",
+      "--noEmit",
+      "--strict",
+      "--target",
+      "es2022",
+      "--lib",
+      "es2023,esnext.disposable",
+      "--types",
+      "node",
+      "--module",
+      module,
+      "--moduleResolution",
+      resolution,
+      "test/support/usage.ts",
+    ];
     const run = spawnSync(process.execPath, args, { cwd: here, encoding: "utf8", timeout: 60_000 });
     assert.deepEqual([run.status, run.stdout, run.stderr], [0, "", ""]);
   }

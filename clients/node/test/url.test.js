@@ -14,7 +14,10 @@ for (const [url, names, namespace] of [
 ])
   test(`it takes ${url}`, () => {
     const parsed = parseUrl(url);
-    assert.deepEqual(parsed.endpoints.map(({ name }) => name), names);
+    assert.deepEqual(
+      parsed.endpoints.map(({ name }) => name),
+      names,
+    );
     assert.equal(parsed.namespace, namespace);
   });
 

@@ -29,7 +29,14 @@ test("events come in order, with what was asked for", async () => {
   await client.session.touch("a");
   await client.session.destroy("a");
   const events = await take(watch, 3);
-  assert.deepEqual(events.map(({ seq, kind, id, user }) => [seq, kind, id, user]), [[1, "created", "a", "ann"], [2, "updated", "a", "ann"], [3, "destroyed", "a", "ann"]]);
+  assert.deepEqual(
+    events.map(({ seq, kind, id, user }) => [seq, kind, id, user]),
+    [
+      [1, "created", "a", "ann"],
+      [2, "updated", "a", "ann"],
+      [3, "destroyed", "a", "ann"],
+    ],
+  );
   assert.deepEqual(events[1].data, { n: 2 });
   assert.ok(events[0].at > 0 && events[1].version > events[0].version);
   await watch.close();
@@ -115,7 +122,11 @@ test("a watch goes on after its server was started again, and says so", async ()
 });
 
 test("a watch that the server does not take again throws the reason", async () => {
-  const fake = await Fake.start((socket, count) => messages(socket, ({ reply }) => (count === 1 ? reply(null, { watch: 1 }) : reply({ code: "LIMIT", message: "No more." }, null))));
+  const fake = await Fake.start((socket, count) =>
+    messages(socket, ({ reply }) =>
+      count === 1 ? reply(null, { watch: 1 }) : reply({ code: "LIMIT", message: "No more." }, null),
+    ),
+  );
   const other = new Client({ url: fake.url, reconnectMinMs: 1 });
   const watch = await other.watch();
   const next = watch.next();
@@ -127,11 +138,19 @@ test("a watch that the server does not take again throws the reason", async () =
 });
 
 test("an event behind the answer in one packet is not lost, and one of nobody's is passed over", async () => {
-  const event = (watch, seq) => encode([2, "event", [{ watch, seq, kind: "created", id: `s${seq}`, at: 1, version: 1 }]]);
-  const fake = await Fake.start((socket) => messages(socket, ({ msgid }) => socket.write(Buffer.concat([encode([1, msgid, null, { watch: 3 }]), event(9, 1), event(3, 1), event(3, 2)]))));
+  const event = (watch, seq) =>
+    encode([2, "event", [{ watch, seq, kind: "created", id: `s${seq}`, at: 1, version: 1 }]]);
+  const fake = await Fake.start((socket) =>
+    messages(socket, ({ msgid }) =>
+      socket.write(Buffer.concat([encode([1, msgid, null, { watch: 3 }]), event(9, 1), event(3, 1), event(3, 2)])),
+    ),
+  );
   const other = new Client(fake.url);
   const watch = await other.watch();
-  assert.deepEqual((await take(watch, 2)).map(({ id }) => id), ["s1", "s2"]);
+  assert.deepEqual(
+    (await take(watch, 2)).map(({ id }) => id),
+    ["s1", "s2"],
+  );
   other.destroy();
   await fake.stop();
 });

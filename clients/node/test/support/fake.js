@@ -6,7 +6,15 @@ import { Scan } from "../../dist/esm/msgpack-read.js";
 const NAMES = new Map(Object.values(METHODS).map(({ number, name }) => [number, name]));
 
 /** What a server answers to the greeting. */
-export const hello = { server: "sessiond fake", version: 1, namespace: "web", now: 1, features: [], limits: {}, methods: {} };
+export const hello = {
+  server: "sessiond fake",
+  version: 1,
+  namespace: "web",
+  now: 1,
+  features: [],
+  limits: {},
+  methods: {},
+};
 
 export class Fake {
   /** `onConnection(socket, count)` is called with each one; it may take the messages with `messages`. */
@@ -35,6 +43,7 @@ export class Fake {
 /** Calls take({msgid, method, params, bytes}) for each request; the greeting is answered here unless `greeting` says otherwise. */
 export function messages(socket, take, greeting = (reply) => reply(null, hello)) {
   let all = Buffer.alloc(0);
+  let isGreeted = false;
   socket.on("data", (data) => {
     all = Buffer.concat([all, data]);
     for (;;) {
@@ -47,8 +56,12 @@ export function messages(socket, take, greeting = (reply) => reply(null, hello))
       const [msgid, number, params] = type === 0 ? rest : [undefined, ...rest];
       const method = NAMES.get(number) ?? number;
       if (method === "server.hello" && type === 2) continue;
-      if (method === "server.hello") greeting((error, result) => socket.write(encode([1, msgid, error, result])), socket);
-      else take({ msgid, method, params, bytes, reply: (error, result) => socket.write(encode([1, msgid, error, result])) });
+      const reply = (error, result) => socket.write(encode([1, msgid, error, result]));
+      if (method !== "server.hello" || isGreeted) take({ msgid, method, params, bytes, reply });
+      else {
+        isGreeted = true;
+        greeting(reply);
+      }
     }
   });
 }

@@ -3,7 +3,11 @@ import { Client, connect, GoneError, type SessionRecord, type WatchEvent } from 
 
 export async function use(): Promise<void> {
   const client: Client = await connect({ url: "sessiond://localhost/web", timeoutMs: 100 });
-  const made: SessionRecord = await client.session.create({ user: "ann", timeouts: { idle_timeout_ms: 5 }, meta: null });
+  const made: SessionRecord = await client.session.create({
+    user: "ann",
+    timeouts: { idle_timeout_ms: 5 },
+    meta: null,
+  });
   const read = await client.session.get(made.id, { fields: ["id", "data"] }, { signal: AbortSignal.timeout(5) });
   // @ts-expect-error it may be null
   read.id;
