@@ -101,7 +101,7 @@ void storage_point(void *context) {
     struct world *world = context;
     if (world->is_quiet) return;
     if (world->running >= 0) {
-        if (!of(world, 30)) return;
+        if (!of(world, world->laziness)) return;
         world->fibres[world->running].held_until = world->now_ms;
         rest(world);
     } else if (world->log && of(world, world->busyness)) {

@@ -437,10 +437,16 @@ static void step(struct world *world) {
     if (!world->is_over && of(world, 50) && conn_output(peer->conn).size) client_read(world, peer);
 }
 
+/* Where what is safe changes most: a name, or what a sync has made good. */
+static int draw_call_to_die_after(struct world *world) {
+    static const enum sim_call calls[] = {SIM_RENAME, SIM_SYNC_DIRECTORY, SIM_SYNC, SIM_REMOVE};
+    return of(world, 60) ? (int)calls[below(world, 4)] : (int)below(world, SIM_CALL_COUNT);
+}
+
 static void live(struct world *world) {
     unsigned steps = 1 + (unsigned)below(world, of(world, 50) ? 60 : LIFE_STEPS_MAX);
     bool dies_at_call = of(world, 45);
-    world->dies_after = of(world, 35) ? (int)below(world, SIM_CALL_COUNT) : -1;
+    world->dies_after = of(world, 40) ? draw_call_to_die_after(world) : -1;
     world->dies_nth = 1 + (unsigned)below(world, of(world, 50) ? 3 : 30);
     for (world->step = 0; world->step < steps && !world->is_over && !world->has_failed; world->step++) {
         if (dies_at_call && world->step == steps / 2) world->calls_left = below(world, 120);
@@ -466,6 +472,7 @@ static void world_open(struct world *world) {
     world->keys = keys_make(&world->env);
     world->is_sealed = of(world, 30);
     world->busyness = of(world, 50) ? 2 : 20;
+    world->laziness = of(world, 50) ? 30 : 95;
     world->has_churn = of(world, 20);
     world->has_pools = of(world, 50);
     world->has_clients = of(world, 40);

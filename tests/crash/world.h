@@ -101,6 +101,7 @@ struct world {
     enum log_level_of level;
     unsigned loop_count, peer_count;
     unsigned busyness;           /* per cent: how often storage goes on between two locks of a loop */
+    unsigned laziness;           /* the same: how often it rests between two locks of a snapshot's walk */
     bool has_churn;              /* namespaces and snapshots come and go */
     bool has_pools, has_clients; /* clients where the disk gives no trouble: their touches are not told then */
     uint64_t living[NAMESPACES_MAX][USERS_COUNT]; /* of a user */
