@@ -218,6 +218,52 @@ static void note_moment(void) {
     crashing.moments[crashing.moment_count++] = moment_now();
 }
 
+/* ---- snapshots */
+
+static struct {
+    struct snapshot_cursor cursor;
+    struct buf effects;
+    size_t told; /* that was appended before it began */
+    bool is_begun;
+} snapshot;
+
+static void snapshot_slice(void) {
+    const struct world *world = &crashing.world;
+    world->engine->vtable->snapshot(world->engine, &snapshot.cursor, &snapshot.effects, 1 + roll(400), world->now_ms);
+}
+
+static void snapshot_begin(struct world *other) {
+    (void)other;
+    snapshot.is_begun = true;
+    snapshot.told = crashing.kept.effects.size;
+    crashing.world.engine->vtable->preamble(crashing.world.engine, &snapshot.effects);
+    snapshot_slice();
+}
+
+/* A snapshot that begins in the middle of a verb and is made while others go on; what was told before it is not needed
+ * any more, so it is forgotten for good. */
+static void snapshot_all(void) {
+    struct world *world = &crashing.world;
+    struct buf *kept = &crashing.kept.effects;
+    memset(&snapshot, 0, sizeof(snapshot));
+    snapshot.effects = BUF_EMPTY;
+    contract_at_point(world, 1 + (unsigned)roll(6), snapshot_begin);
+    step(world);
+    contract_at_point(world, 0, NULL);
+    if (!snapshot.is_begun) snapshot_begin(world);
+    while (!snapshot.cursor.is_done) {
+        if (roll(2)) step(world);
+        snapshot_slice();
+    }
+    CHECK(snapshot.cursor.version <= moment_now().appended);
+    buf_append(&snapshot.effects, kept->data + snapshot.told, kept->size - snapshot.told);
+    CHECK(!snapshot.effects.is_failed);
+    buf_fini(kept);
+    *kept = snapshot.effects;
+    crashing.is_amid = false;
+    write_all();
+}
+
 void contract_pool_recovery(uint64_t seed) {
     memset(&crashing, 0, sizeof(crashing));
     crashing.prng = prng_of(seed);
@@ -236,6 +282,7 @@ void contract_pool_recovery(uint64_t seed) {
         if (!crashing.is_amid) contract_advance(world);
         crash_maybe();
         note_moment();
+        if (roll(30) == 0) snapshot_all();
         if (i % 50 != 49) continue;
         write_all();
         step_renew_all(world);
