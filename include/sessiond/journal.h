@@ -30,6 +30,11 @@ struct journal {
      * them, the journal fails. */
     void (*append)(struct journal *self, unsigned loop_index, struct bytes effects);
 
+    /* What this loop has appended is to be written now: once it has noted that it holds none of it back (engine.h,
+     * appended), so that whoever is woken by it finds the mark free to move. That loop's thread. NULL: nothing is to be
+     * told. */
+    void (*flush)(struct journal *self, unsigned loop_index);
+
     /* Has the loop woken (env.wake) once the mark has reached `version`, or the journal failed; at once if it has. A
      * later call takes the place of an earlier one. That loop's thread. */
     void (*await)(struct journal *self, unsigned loop_index, uint64_t version);

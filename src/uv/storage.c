@@ -40,9 +40,11 @@ static void thread_wake(struct storage_thread *thread) {
     /* Told already, and not awake to take it: whoever wakes for that one sees what we have done before this, too. */
     if (atomic_load(&thread->state) == SLEEPER_SIGNALLED) return;
     if (atomic_exchange(&thread->state, SLEEPER_SIGNALLED) != SLEEPER_ASLEEP) return;
+    /* Once we had the mutex, it waits on the condition or sees the state; signalled while we hold it, it would wake
+     * only to sleep again on the mutex. */
     uv_mutex_lock(&thread->mutex);
-    uv_cond_signal(&thread->cond);
     uv_mutex_unlock(&thread->mutex);
+    uv_cond_signal(&thread->cond);
 }
 
 static void on_signal(void *context, enum log_thread which) {

@@ -419,6 +419,7 @@ static void much_is_appended_within_a_turn(void) {
     static uint8_t data[5 + 20000] = {0xc6, 0, 0, 20000 >> 8, 20000 & 0xff};
     struct world world = recovery_begin(&kept, 1);
     uint64_t version = 0;
+    kept.engine = world.engine;
     world.engine->vtable->enter(world.engine, 0);
     for (unsigned i = 0; i < 40; i++) {
         char id[16];
@@ -429,6 +430,7 @@ static void much_is_appended_within_a_turn(void) {
     CHECK(appended(&world) < version);
     world.engine->vtable->leave(world.engine, 0);
     CHECK_EQUAL(appended(&world), version);
+    CHECK_EQUAL(kept.flushed, version); /* told to be written when nothing of it was held back any more */
     recovery_end(&world, &kept);
 }
 

@@ -12,12 +12,19 @@ static void kept_append(struct journal *self, unsigned loop_index, struct bytes 
     kept->appends++;
 }
 
+static void kept_flush(struct journal *self, unsigned loop_index) {
+    struct kept_journal *kept = (struct kept_journal *)self;
+    (void)loop_index;
+    if (kept->engine) kept->flushed = kept->engine->vtable->appended(kept->engine);
+}
+
 static void kept_await(struct journal *self, unsigned loop_index, uint64_t version) {
     (void)self, (void)loop_index, (void)version;
 }
 
 static void kept_init(struct kept_journal *kept) {
-    *kept = (struct kept_journal){.journal = {.append = kept_append, .await = kept_await}, .effects = BUF_EMPTY};
+    *kept = (struct kept_journal){.journal = {.append = kept_append, .flush = kept_flush, .await = kept_await},
+                                  .effects = BUF_EMPTY};
     atomic_init(&kept->journal.mark, 0);
     atomic_init(&kept->journal.busy_from, INT64_MAX);
 }

@@ -11,6 +11,8 @@ struct kept_journal {
     struct journal journal; /* first */
     struct buf effects;     /* all that was appended, behind the preamble of the engine's opening */
     unsigned appends;
+    struct engine *engine; /* whose journal it is, where `flushed` is to be kept */
+    uint64_t flushed;      /* what its engine had appended when it was last flushed */
 };
 
 /* A world whose engine tells that journal, begun anew. */

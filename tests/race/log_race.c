@@ -245,6 +245,7 @@ static uint64_t append_turn(unsigned number, unsigned count) {
     }
     journal->append(journal, number, bytes_of(effects, count * EFFECT_BYTES));
     atomic_store(&floors[number], UINT64_MAX);
+    journal->flush(journal, number);
     return version;
 }
 

@@ -49,13 +49,15 @@ void stage_append(struct memory_engine *engine, struct loop *loop) {
         atomic_store(&journal->state, JOURNAL_FAILED);
         return;
     }
-    if (staged->size) {
+    bool is_told = staged->size > 0;
+    if (is_told) {
         struct bytes effects = buf_bytes(staged);
         while (effects.size) journal->append(journal, loop->index, stage_next(&effects));
         buf_clear(staged);
         if (staged->capacity > 4 * JOURNAL_APPEND_BYTES) buf_fini(staged);
     }
     if (atomic_load_explicit(&loop->floor, memory_order_relaxed) != FLOOR_NONE) atomic_store(&loop->floor, FLOOR_NONE);
+    if (is_told && journal->flush) journal->flush(journal, loop->index);
 }
 
 /* ---- sessions */

@@ -189,6 +189,7 @@ static inline uint64_t rig_append_sized(struct rig *rig, unsigned loop_index, si
     uint64_t version = atomic_fetch_add(&rig->last, 1) + 1;
     rig_effect(&effect, version, size);
     rig->journal->append(rig->journal, loop_index, buf_bytes(&effect));
+    rig->journal->flush(rig->journal, loop_index);
     buf_fini(&effect);
     return version;
 }

@@ -89,6 +89,7 @@ Test(log_levels, the_mark_never_passes_what_a_loop_has_not_appended) {
     rig->journal->append(rig->journal, 1, buf_bytes(&effect));
     buf_fini(&effect);
     atomic_store(&rig->staged_from, UINT64_MAX);
+    rig->journal->flush(rig->journal, 1);
     rig_run(rig);
     cr_expect_eq(journal_mark(rig->journal), 3u);
     cr_expect_eq(rig_prefix(rig), 3u);
@@ -183,6 +184,21 @@ Test(log_levels, a_later_wait_takes_the_place_of_an_earlier_one) {
     rig_append(rig);
     log_write(rig->log, rig->now_ms);
     cr_expect_eq(atomic_load(&rig->woken[0]), 1u);
+    rig_free(rig);
+}
+
+/* Before, it would look at what the loop has not let go of yet, and would have to look again. */
+Test(log_levels, the_writer_is_signalled_when_a_loop_flushes_and_not_earlier) {
+    struct rig *rig = rig_open(LOG_EVERYSEC);
+    struct buf effect = BUF_EMPTY;
+    rig_run(rig);
+    atomic_store(&rig->is_signalled[LOG_WRITE], false);
+    rig_effect(&effect, atomic_fetch_add(&rig->last, 1) + 1, 50);
+    rig->journal->append(rig->journal, 0, buf_bytes(&effect));
+    cr_expect_not(atomic_load(&rig->is_signalled[LOG_WRITE]));
+    rig->journal->flush(rig->journal, 0);
+    cr_expect(atomic_load(&rig->is_signalled[LOG_WRITE]));
+    buf_fini(&effect);
     rig_free(rig);
 }
 
