@@ -250,7 +250,10 @@ static void sync_parent(const struct directory *directory) {
 static bool lock_take_file(struct directory *directory, const char *path, char *error) {
     directory->lock_fd = openat(directory->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (directory->lock_fd < 0) return refuse_errno(error, path, "its file `lock` cannot be made");
-    if (flock(directory->lock_fd, LOCK_EX | LOCK_NB) == 0) return true;
+    /* Of the directory itself too, where the system has that: the file may be removed by whoever tidies up. */
+    bool is_taken = flock(directory->lock_fd, LOCK_EX | LOCK_NB) == 0 &&
+                    (flock(directory->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK);
+    if (is_taken) return true;
     if (errno == EWOULDBLOCK)
         return refuse(error, path, "another server uses it; end that one first, or give each its own data_dir");
     return refuse_errno(error, path, "its lock cannot be taken");

@@ -39,6 +39,12 @@ class Directory(DurabilityTest):
         self.assertEqual(client.call("session.get", "web", "a")["data"], 1)
         self.assertIn("event=keys_made", process.log())
 
+    def test_is_one_servers_alone_also_where_its_lock_was_removed(self):
+        self.kept()
+        self.assertIn("another server uses it", self.refused())
+        os.unlink(self.path("lock"))
+        self.assertIn("another server uses it", self.refused())
+
     def test_is_not_sealed_with_a_key_in_whose_file_the_last_one_is_missing(self):
         path = os.path.join(self.folder, "key")
 
