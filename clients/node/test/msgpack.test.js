@@ -5,7 +5,7 @@ import { test } from "node:test";
 import * as other from "@msgpack/msgpack";
 import { decode, encode, Extension, METHODS } from "sessiond";
 import { Writer } from "../dist/esm/msgpack.js";
-import { Reader, Scan } from "../dist/esm/msgpack-read.js";
+import { Malformed, Reader, Scan } from "../dist/esm/msgpack-read.js";
 
 const plain = [
   null,
@@ -225,4 +225,27 @@ test("unusual and broken messages are told apart where they end", () => {
       assert.ok([method, METHODS[method].number].includes(Buffer.isBuffer(found) ? found.toString() : found), name);
     }
   }
+});
+
+test("whatever the bytes are, they are a value or Malformed", () => {
+  const seeds = [
+    { id: "a", list: [1, -7, 2.5, null, true], bytes: Buffer.alloc(20), date: new Date(1), big: 2n ** 60n },
+    [1, 7, null, { map: new Map([[1, [2]]]), ext: new Extension(5, Buffer.alloc(3)), text: "é".repeat(20) }],
+  ].map((value) => encode(value));
+  let state = 12345;
+  const random = (bound) => (state = (Math.imul(state, 1103515245) + 12345) >>> 0) % bound;
+  const came = { values: 0, refused: 0 };
+  for (let i = 0; i < 20_000; i++) {
+    const bytes = Buffer.from(seeds[i % seeds.length]);
+    for (let n = random(4); n >= 0; n--) bytes[random(bytes.length)] = random(256);
+    const cut = random(8) ? bytes : bytes.subarray(0, random(bytes.length));
+    try {
+      decode(cut);
+      came.values++;
+    } catch (error) {
+      assert.ok(error instanceof Malformed, `${cut.toString("hex")}: ${error.stack}`);
+      came.refused++;
+    }
+  }
+  assert.ok(came.values > 1000 && came.refused > 1000, JSON.stringify(came));
 });
