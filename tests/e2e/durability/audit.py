@@ -1,5 +1,7 @@
 """What a server that came back is asked, and compared with the ledger."""
 
+import time
+
 from clients import Connection
 from ledger import USERS, Lost
 
@@ -81,6 +83,7 @@ class Audit:
     def check_tokens(self, books):
         entries = [entry for entry in books.entries.values() if entry.states[0].token]
         self.validate(books, [(entry, entry.states[0].token) for entry in entries], True)
+        self.check_grace(books)
         # An old secret, presented after its grace, ends its session: one in ten is, and is not asked after.
         entries = [entry for entry in books.entries.values() if entry.states[0].dead_token]
         replaced = [entry for entry in entries if entry.states[0].status != "active" or books.draw.random() < 0.1]
@@ -90,6 +93,18 @@ class Audit:
             if state.status == "active":
                 state.status, state.token, state.version = "revoked", None, None
         self.validate(books, [(entry, entry.states[0].token) for entry in replaced if entry.states[0].token], False)
+
+    def check_grace(self, books):
+        """Within its grace an old secret is valid, and rotates to the successor that was answered before the crash."""
+        entries = [entry for entry in books.entries.values() if entry.states[0].status == "active"
+                   and entry.states[0].token and entry.states[0].grace[1] > time.monotonic()]
+        self.validate(books, [(entry, entry.states[0].grace[0]) for entry in entries], True)
+        entries = entries[-20:]
+        for entry, (error, result) in zip(entries, self.connection.all(
+                "session.rotate", [(books.name, entry.states[0].grace[0], {"fields": ["version"]}) for entry in entries])):
+            state = entry.states[0]
+            if error or result.get("token") != state.token or result["session"]["version"] != state.version:
+                raise Lost(f"the old token of {entry.id} rotates to something else: {error} {result}, it is {state}")
 
     def validate(self, books, pairs, is_valid):
         answers = self.connection.all("session.validate",

@@ -150,7 +150,9 @@ class Writer(Connection):
     def next_state(self, before=None, status="active"):
         """Keeps the token of the state before."""
         self.books.number += 1
-        return State(status, self.books.number, before and before.token, before and before.dead_token)
+        state = State(status, self.books.number, before and before.token, before and before.dead_token)
+        state.grace = before.grace if before else state.grace
+        return state
 
     def set(self):
         books = self.books
@@ -222,7 +224,11 @@ class Writer(Connection):
             if "token" not in result:
                 raise Lost(f"rotate of {entry.id}: {result}, after {entry.states}")
             state.token = result["token"]
+            if has_grace:
+                state.grace = (now.token, asked_at + GRACE_MS / 2000)  # half of it, so that none is asked too late
             return result["session"]["version"]
+
+        asked_at = time.monotonic()
 
         self.write([(entry, state)], version_of, "session.rotate", now.token,
                    {"grace_ms": GRACE_MS if has_grace else 0})

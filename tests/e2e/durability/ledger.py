@@ -21,13 +21,13 @@ def data_of(number):
 
 class State:
     """`status` is none, active, revoked, gone (with a tombstone) or cleared (without); version and token are None where
-    the answer did not come; `dead_token` is one that must be refused."""
+    the answer did not come; `dead_token` is one that must be refused, `grace` one that is valid yet, and until when (of this clock)."""
 
-    __slots__ = ("status", "number", "version", "token", "dead_token", "order", "told_at", "teller")
+    __slots__ = ("status", "number", "version", "token", "dead_token", "grace", "order", "told_at", "teller")
 
     def __init__(self, status, number=0, token=None, dead_token=None, order=0):
         self.status, self.number, self.version = status, number, None
-        self.token, self.dead_token = token, dead_token
+        self.token, self.dead_token, self.grace = token, dead_token, (None, 0.0)
         self.order, self.told_at, self.teller = order, None, None
 
     def is_there(self):

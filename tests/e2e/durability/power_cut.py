@@ -8,67 +8,16 @@ Mounting takes root and loop devices; where they are missing it says so and ends
 """
 
 import argparse
-import fcntl
 import os
 import random
-import shutil
-import struct
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from disks import LOG_FLUSH, NO_LOG_FLUSH, SKIPPED, Disk, Skipped
 from ledger import Lost
 from rounds import Rounds, server
-
-SKIPPED = 77
-GOING_DOWN = 0x8004587D  # _IOR('X', 125, __u32), of XFS and ext4 alike
-LOG_FLUSH, NO_LOG_FLUSH = 1, 2  # whether the file system's own journal still gets what it has in memory
-
-
-class Skipped(Exception):
-    pass
-
-
-def command(*words):
-    done = subprocess.run(words, capture_output=True, text=True)
-    if done.returncode != 0:
-        raise Skipped(f"{' '.join(map(str, words))}: {done.stderr.strip()}")
-
-
-class Disk:
-    """A file system that can lose its power."""
-
-    def __init__(self, kind, folder):
-        self.image, self.path = folder / f"{kind}.image", folder / kind
-        self.is_mounted = False
-        maker = shutil.which(f"mkfs.{kind}", path=os.environ["PATH"] + ":/usr/sbin:/sbin")
-        if not maker:
-            raise Skipped(f"there is no mkfs.{kind}")
-        with open(self.image, "wb") as file:
-            file.truncate(320 << 20)
-        command(maker, "-q", self.image)
-        self.path.mkdir()
-        self.mount()
-
-    def mount(self):
-        command("mount", "-o", "loop", self.image, self.path)
-        self.is_mounted = True
-
-    def unmount(self):
-        if self.is_mounted:
-            command("umount", self.path)
-        self.is_mounted = False
-
-    def cut(self, how):
-        fd = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(fd, GOING_DOWN, struct.pack("I", how))
-        except OSError as error:
-            raise Skipped(f"{self.path.name} cannot be shut down: {error}")
-        finally:
-            os.close(fd)
 
 
 class PowerCuts:
