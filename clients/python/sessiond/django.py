@@ -54,15 +54,16 @@ class SessionStore(SessionBase):  # type: ignore[misc]
     """Django's contract of a session backend; see SessionBase."""
 
     def load(self) -> Dict[str, Any]:
-        key = self.session_key
-        record = client().session_get(key, fields=["data"]) if USABLE_KEY.fullmatch(key or "") else None
+        key = self.session_key or ""
+        record = client().session_get(key, fields=["data"]) if USABLE_KEY.fullmatch(key) else None
         if record is None:
             self._session_key = None
             return {}
         return self._data_of(record.get("data"))
 
     def exists(self, session_key: Optional[str]) -> bool:
-        return bool(USABLE_KEY.fullmatch(session_key or "")) and client().session_get(session_key, fields=["id"]) is not None
+        key = session_key or ""
+        return bool(USABLE_KEY.fullmatch(key)) and client().session_get(key, fields=["id"]) is not None
 
     def create(self) -> None:
         while True:
@@ -97,8 +98,8 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             raise UpdateError
 
     def delete(self, session_key: Optional[str] = None) -> None:
-        key = self.session_key if session_key is None else session_key
-        if USABLE_KEY.fullmatch(key or ""):
+        key = (self.session_key if session_key is None else session_key) or ""
+        if USABLE_KEY.fullmatch(key):
             client().session_destroy(key)
 
     def cycle_key(self) -> None:

@@ -1,4 +1,5 @@
-"""All tests of the Python client against a server: `run.py SESSIOND [full]`. Exits with 0 where all passed."""
+"""Tests of the Python client against a server: `run.py SESSIOND [full] [test_client ...]`, all where none is named. Exits
+with 0 where all passed."""
 
 import os
 import pathlib
@@ -24,11 +25,14 @@ def main():
     sys.dont_write_bytecode = True
     os.environ["SESSIOND"] = str(pathlib.Path(sys.argv[1]).resolve())
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
-    is_full = sys.argv[2:] == ["full"]
+    names = sys.argv[2:]
+    is_full = "full" in names[:1]
     if is_full:
         os.environ["SESSIOND_TESTS"] = "full"
     sys.path.insert(0, str(HERE))
-    tests = unittest.defaultTestLoader.discover(str(HERE))
+    names = names[1:] if is_full else names
+    loader = unittest.defaultTestLoader
+    tests = loader.loadTestsFromNames(names) if names else loader.discover(str(HERE))
     passed = unittest.TextTestRunner().run(tests).wasSuccessful()
     sys.exit(0 if passed and (not is_full or types_are_right()) else 1)
 
