@@ -1,7 +1,8 @@
 /* See recovery_run.h: what recovery changes on disk, once it knows that it can start.
  *
  * The order is what makes it safe: copies stand, synced, before a damaged file is touched; what goes of the log goes
- * from its end, so that no gap is ever there; what covers is there before what it covers goes. */
+ * from its end, each for good before the next, so that no gap is ever there; what covers is there before what it covers
+ * goes. */
 #include "log/recovery_run.h"
 
 #include <assert.h>
@@ -156,7 +157,7 @@ static bool fix_file(struct recovery_run *run, struct found *file) {
     file_name_write(file->kind, file->number, name);
     switch (file->fate) {
     case FATE_KEEP: return file->kind == FILE_SNAPSHOT || settle_file(run, file, name);
-    case FATE_REMOVE: return remove_name(run, name);
+    case FATE_REMOVE: return remove_name(run, name) && (file->number < run->report->snapshot_number || sync_names(run));
     case FATE_REPAIR: return repair(run, file, name);
     case FATE_PUT_AWAY:
         return damaged_name(run, name, other) &&

@@ -44,7 +44,10 @@ static bool run_file(const struct settings *settings, struct totals *totals) {
     while (file && is_well && fgets(line, sizeof line, file)) {
         char *end;
         uint64_t seed = strtoull(line, &end, 10);
-        if (end != line) is_well = world_run(seed, &settings->options, totals);
+        struct options options = settings->options;
+        if (strcmp(end, " everysec\n") == 0) options.level = LOG_EVERYSEC;
+        if (strcmp(end, " always\n") == 0) options.level = LOG_ALWAYS;
+        if (end != line) is_well = world_run(seed, &options, totals);
     }
     if (file) fclose(file);
     return is_well;

@@ -245,6 +245,27 @@ Test(recovery_fix, what_a_failed_sync_has_left_in_memory_alone_is_written_once_m
     }
 }
 
+/* Of two segments that go, a power cut in between must not bring back the later one alone: it would stand behind a gap.
+ */
+Test(recovery_fix, segments_that_go_leave_no_gap_whichever_removals_a_power_cut_undoes) {
+    static const uint8_t zeros[4096];
+    for (uint64_t seed = 0; seed < 400; seed++) {
+        struct prng prng = prng_of(seed);
+        struct file_writer writer;
+        end();
+        begin();
+        segment(&writer, 1, 1, 9);
+        file_writer_put(&writer, sim, 0);
+        sim_disk_put(sim, TWO, bytes_of(zeros, sizeof zeros));
+        sim_disk_put(sim, THREE, bytes_of(zeros, 0));
+        sim_disk_stop_after(sim, prng_below(&prng, 40));
+        attempt();
+        sim_disk_crash(sim, &prng);
+        sim_disk_set_wall_ms(sim, NOW);
+        expect_good(attempt(), 9);
+    }
+}
+
 /* A directory where there is something to cut, to remove, to put away and to repair. */
 static void put_everything(void) {
     struct file_writer writer;
