@@ -9,22 +9,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What has been synced is not read again while the server runs. The system is told so, a piece at a time: it takes
- * these pages for what is written next, which costs a third of pages that were not in use lately, above all where a
- * hypervisor has yet to find the memory; and the log crowds out nothing that others keep in memory. */
-#define DROP_BYTES (4 << 20)
-
 struct disk_file {
     int fd;
-    _Atomic uint64_t written; /* the end of what was written: a sync runs beside further writes */
-    uint64_t dropped;         /* up to here the system was told; of whoever syncs. It keeps what is not synced */
 };
 
 /* ---------------------------------------------------------------- errors */
@@ -60,7 +52,7 @@ static int directory_fd(void *context) {
 static enum disk_error on_open(void *context, const char *name, enum disk_mode mode, struct disk_file **out) {
     static const int flags[] = {[DISK_READ] = O_RDONLY, [DISK_WRITE] = O_RDWR, [DISK_MAKE] = O_RDWR | O_CREAT | O_EXCL};
     assert(strlen(name) <= DISK_NAME_MAX && !strchr(name, '/'));
-    struct disk_file *file = calloc(1, sizeof *file);
+    struct disk_file *file = malloc(sizeof *file);
     if (!file) {
         errno = ENOMEM;
         return failed();
@@ -77,13 +69,7 @@ static enum disk_error on_open(void *context, const char *name, enum disk_mode m
     return DISK_OK;
 }
 
-static void note_written(struct disk_file *file, uint64_t end) {
-    if (end > atomic_load_explicit(&file->written, memory_order_relaxed))
-        atomic_store_explicit(&file->written, end, memory_order_release);
-}
-
 static enum disk_error on_write(struct disk_file *file, uint64_t offset, struct bytes bytes) {
-    uint64_t end = offset + bytes.size;
     while (bytes.size > 0) {
         ssize_t count = pwrite(file->fd, bytes.data, bytes.size, (off_t)offset);
         if (count < 0 && errno == EINTR) continue;
@@ -95,7 +81,6 @@ static enum disk_error on_write(struct disk_file *file, uint64_t offset, struct 
         offset += (uint64_t)count;
         bytes = bytes_of(bytes.data + count, bytes.size - (size_t)count);
     }
-    note_written(file, end);
     return DISK_OK;
 }
 
@@ -113,13 +98,7 @@ static enum disk_error on_read(struct disk_file *file, uint64_t offset, void *ou
 
 static enum disk_error on_sync(struct disk_file *file) {
     /* Not tried again after any error: the kernel tells of a lost write once, and the next sync would succeed. */
-    uint64_t written = atomic_load_explicit(&file->written, memory_order_acquire) / DROP_BYTES * DROP_BYTES;
-    enum disk_error error = answer(fdatasync(file->fd));
-    if (error == DISK_OK && written > file->dropped) {
-        posix_fadvise(file->fd, (off_t)file->dropped, (off_t)(written - file->dropped), POSIX_FADV_DONTNEED);
-        file->dropped = written;
-    }
-    return error;
+    return answer(fdatasync(file->fd));
 }
 
 static enum disk_error on_truncate(struct disk_file *file, uint64_t size) {

@@ -69,7 +69,7 @@ static void what_is_written_anywhere_is_read_there(struct disk *disk) {
     disk->close(file);
 }
 
-/* Also where the system is told that what was synced will not be read again. */
+/* Large, over several syncs, and written over where it was synced. */
 static void what_was_synced_is_read_as_it_was_written_last(struct disk *disk) {
     enum { PIECE = 1 << 20, PIECES = 13 };
     static uint8_t written[PIECE], read[PIECE];
