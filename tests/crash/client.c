@@ -132,12 +132,12 @@ static void note_ticket(struct world *world, unsigned namespace, struct bytes re
         if (other->namespace != namespace || strcmp(other->id, ticket.id) != 0 ||
             other->created_at != ticket.created_at)
             continue;
-        times += !other->is_released;
+        times++;
         if (other->use == ticket.use || (ticket.fence && other->fence == ticket.fence))
             world_fail(world, "%s is handed out twice as use %llu or fence %llu", ticket.id,
                        (unsigned long long)ticket.use, (unsigned long long)ticket.fence);
     }
-    if (max_usage && times > max_usage)
+    if (max_usage && times > max_usage + world->releases[ledger_key(&world->ledger, KEY_SESSION, namespace, id)])
         world_fail(world, "%s is handed out %llu times, and %llu are allowed", ticket.id, (unsigned long long)times,
                    (unsigned long long)max_usage);
     world->tickets[world->ticket_count++ % TICKETS_MAX] = ticket;

@@ -228,13 +228,6 @@ static void draw_acquire(struct world *world, struct call *call) {
     if (of(world, 15)) call->making = POOL_CREATE_NEVER, call->wait = (struct number){.is_given = true, .value = 1000};
 }
 
-/* One of them may be given back: which, only the server knows. */
-static void release_all(struct world *world, const struct ticket *ticket) {
-    for (unsigned i = 0; i < TICKETS_MAX; i++)
-        if (world->tickets[i].namespace == ticket->namespace && strcmp(world->tickets[i].id, ticket->id) == 0)
-            world->tickets[i].is_released = true;
-}
-
 /* Of something that was handed out. */
 static void draw_return(struct world *world, struct call *call) {
     unsigned held = world->ticket_count < 12 ? world->ticket_count : 12;
@@ -249,7 +242,8 @@ static void draw_return(struct world *world, struct call *call) {
     switch (below(world, 4)) {
     case 0:
         call->op = OP_POOL_RELEASE;
-        release_all(world, ticket);
+        /* One hand-out of it may be given back, also one whose answer nobody has read yet. */
+        world->releases[ledger_key(&world->ledger, KEY_SESSION, ticket->namespace, bytes_of_string(ticket->id))]++;
         break;
     case 1:
         call->op = OP_POOL_RENEW;

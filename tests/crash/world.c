@@ -352,7 +352,7 @@ static bool begin_life(struct world *world, enum ending ending) {
     }
     int64_t excused_from_ms = excused_from(world, has_cut);
     for (unsigned i = 0; i < TICKETS_MAX; i++)
-        if (world->tickets[i].told_at > excused_from_ms) world->tickets[i] = (struct ticket){.is_released = true};
+        if (world->tickets[i].told_at > excused_from_ms) world->tickets[i] = (struct ticket){0};
     world->calls_left = UINT64_MAX;
     world->failed_at = INT64_MAX;
     world->is_slow = world->was_slow = false;

@@ -71,7 +71,6 @@ struct ticket {
     uint64_t use, fence;
     int64_t created_at; /* of the session: of two that had one id the numbers are their own */
     int64_t told_at;
-    bool is_released; /* perhaps, or it may be lost */
 };
 
 enum { FIBRE_IDLE, FIBRE_RESTING };
@@ -123,8 +122,9 @@ struct world {
     unsigned token_count;
     struct ticket tickets[TICKETS_MAX];
     unsigned ticket_count;
-    int64_t failed_at; /* INT64_MAX: it has not */
-    int64_t ended_at;  /* the life before */
+    uint64_t releases[KEYS_MAX]; /* that were asked for, of a session */
+    int64_t failed_at;           /* INT64_MAX: it has not */
+    int64_t ended_at;            /* the life before */
     bool has_trouble;
     bool is_slow, was_slow; /* syncs may take long */
     uint64_t version_floor; /* newest_version when the life began: what is taken now is above it */
