@@ -2,7 +2,7 @@
 
 Times are integers in milliseconds as everywhere in sessiond; only timeout_s and its like are seconds."""
 
-from ._core import LEFT_OUT, LeftOut, Pending
+from ._core import LEFT_OUT, Event, LeftOut, Pending
 from ._generated import (BadRequest, Busy, Conflict, CreateNeeded, Exhausted, Exists, Forbidden, Gone, Internal, Limit,
                          NoMemory, Policy, PoolPolicy, ReadOnly, Record, Storage, TooBig, UnknownMethod)
 from .client import Client, Pipeline, Watch
@@ -11,7 +11,7 @@ from .errors import (Closed, ConnectionFailed, InvalidURL, NotDecodable, NotEnco
 
 __version__ = "0.1.0"
 __all__ = [
-    "LEFT_OUT", "LeftOut", "Pending", "Client", "Pipeline", "Watch", "Record", "Policy", "PoolPolicy",
+    "LEFT_OUT", "Event", "LeftOut", "Pending", "Client", "Pipeline", "Watch", "Record", "Policy", "PoolPolicy",
     "BadRequest", "Busy", "Conflict", "CreateNeeded", "Exhausted", "Exists", "Forbidden", "Gone", "Internal", "Limit",
     "NoMemory", "ReadOnly", "Storage", "TooBig", "UnknownMethod",
     "Closed", "ConnectionFailed", "InvalidURL", "NotDecodable", "NotEncodable", "NotSessiond", "ServerError",

@@ -5,7 +5,7 @@ connection holds it. A Call belongs to who makes it."""
 
 import random
 import time
-from typing import Any, Dict, Generic, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Type, TypeVar, Union
+from typing import Any, Dict, Generic, Iterator, List, Mapping, NamedTuple, Optional, Tuple, Type, TypedDict, TypeVar, Union, cast
 
 import msgpack
 
@@ -37,6 +37,24 @@ class Operation(NamedTuple):
     method: str
     is_write: bool
     params: Tuple[str, ...]
+
+
+class Event(TypedDict, total=False):
+    """What a watch tells. Moments are milliseconds since the Unix epoch."""
+
+    kind: str  # one of EventKind, or "reconnected", which this client puts in where events may be missing
+    watch: int
+    seq: int
+    id: str
+    handle: str
+    user: str
+    client: str
+    pool: str
+    at: int
+    version: int
+    reason: str
+    data: Any
+    missed: int
 
 
 HELLO = Operation("server.hello", False, ())
@@ -90,11 +108,11 @@ def encode(operation: Operation, params: List[Any], options: Dict[str, Any]) -> 
     except PACKING as error:
         named = [*zip(params, operation.params), *((value, name) for name, value in options.items())]
         fault = next(filter(None, (fault_of(value, name) for value, name in named)), str(error))
-        raise NotEncodable(f"{operation.method}: {fault}. Give None, bool, int of 64 bits, float, str, bytes, list or dict.") \
-            from None
+        raise NotEncodable(f"{operation.method}: {fault}. Give None, bool, int of 64 bits, float, str, bytes, list or "
+                           "dict.") from None
     if len(body) + 7 > MAX_FRAME:
-        raise server_error({"code": "TOO_BIG", "limit": MAX_FRAME, "message":
-                            f"The request has {len(body) + 7:,} bytes, more than the {MAX_FRAME:,} of a message."}, operation.method)
+        text = f"The request has {len(body) + 7:,} bytes, more than the {MAX_FRAME:,} of a message."
+        raise server_error({"code": "TOO_BIG", "message": text, "limit": MAX_FRAME}, operation.method)
     return body
 
 
@@ -189,6 +207,10 @@ class Call:
             return None
         return pause
 
+    def pause_to_reconnect_s(self, error: SessiondError) -> Optional[float]:
+        """The same for who has time for several connections: one that says nothing is as good as none."""
+        return self.pause_s(ConnectionFailed(str(error)) if isinstance(error, TimedOut) else error)
+
     def final(self, error: SessiondError) -> SessiondError:
         """What to tell the caller at the end: why there was no connection, rather than that a last try had no time."""
         if isinstance(error, TimedOut) and self.lost:
@@ -234,7 +256,7 @@ class Stream:
         self._msgid = self._msgid % 0xffffffff + 1
         return self._msgid
 
-    def messages(self, received: bytes) -> Iterator[Union[Reply, Dict[str, Any]]]:
+    def messages(self, received: bytes) -> Iterator[Union[Reply, Event]]:
         """The replies and events that are whole now. Raises what ends the connection."""
         try:
             self._unpacker.feed(received)
@@ -248,7 +270,7 @@ class Stream:
             raise NotDecodable(f"{self.peer} answered what Python cannot hold ({type(error).__name__}: {error}); "
                                "ask for fewer fields, or store maps with keys that are texts or numbers.") from None
 
-    def _message(self, message: Any) -> Union[Reply, Dict[str, Any]]:
+    def _message(self, message: Any) -> Union[Reply, Event]:
         if isinstance(message, list) and len(message) == 4 and message[0] == 1 and isinstance(message[1], int):
             if message[1] == 0:
                 error = server_error(message[2])
@@ -258,11 +280,12 @@ class Stream:
             return Reply(message[1], message[2], message[3])
         if isinstance(message, list) and len(message) == 3 and message[0] == 2 and isinstance(message[2], list) \
                 and message[2] and isinstance(message[2][0], dict):
-            return message[2][0]
+            return cast(Event, message[2][0])
         raise self._not_sessiond()
 
     def _not_sessiond(self) -> NotSessiond:
-        return NotSessiond(f"What listens at {self.peer} is not a sessiond: it does not speak its protocol. Check the URL's host and port.")
+        return NotSessiond(f"What listens at {self.peer} is not a sessiond: it does not speak its protocol. Check the URL's "
+                           "host and port.")
 
     def check_hello(self, reply: Reply) -> None:
         """The first answer of a connection. Raises WrongVersion, NotSessiond or what the server says instead."""
@@ -292,7 +315,7 @@ def uses_of(call: Call, answer: Any) -> List[bytes]:
     if call.operation.method != "pool.acquire":
         return []
     records = answer if isinstance(answer, list) else [answer]
-    return [pack([2, "pool.release", [call.namespace, record["id"], without(None, {"use": record.get("use"), "fence": record.get("fence")})]])
+    return [pack([2, "pool.release", [call.namespace, record["id"], {name: record.get(name) for name in ("use", "fence")}]])
             for record in records if isinstance(record, dict) and "id" in record and "use" in record]
 
 

@@ -7,9 +7,9 @@ import os
 import select
 import socket
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import List, Optional, Tuple
 
-from ._core import Call, Reply, Stream, hello_call, server_error
+from ._core import Call, Event, Reply, Stream, hello_call, server_error
 from ._url import Address, address_text
 from .errors import ConnectionFailed, SessiondError, TimedOut
 
@@ -38,7 +38,7 @@ class Connection:
     def __init__(self, address: Address, namespace: Optional[str], deadline: float) -> None:
         self.peer = address_text(address)
         self.stream = Stream(self.peer)
-        self.events: List[Dict[str, Any]] = []
+        self.events: List[Event] = []
         self.pid = os.getpid()
         try:
             self.socket = connect(address, max(0.001, deadline - time.monotonic()))

@@ -60,6 +60,10 @@ def parse_host(text: str) -> Address:
     name, port = found[1] or found[2], found[3]
     if not name:
         raise InvalidURL("The URL names no host; use sessiond://host/namespace.")
+    try:
+        name.encode("idna")
+    except UnicodeError as error:
+        raise InvalidURL(f"{name[:80]!r} in the URL cannot be a host's name: {error}.") from None
     if port is None:
         return name, DEFAULT_PORT
     if not re.fullmatch(r"[0-9]{1,5}", port) or not 1 <= int(port) <= 65535:

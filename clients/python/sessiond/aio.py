@@ -9,7 +9,7 @@ import time
 from types import TracebackType
 from typing import Any, AsyncIterator, Dict, List, Optional, Sequence, Tuple, Type, Union
 
-from ._core import (HELLO, PING, WATCH, Call, Operation, Reply, Settings, Stream, hello_call, plan_again, server_error,
+from ._core import (HELLO, PING, WATCH, Call, Event, Operation, Reply, Settings, Stream, hello_call, plan_again, server_error,
                     timeout_checked, uses_of, without)
 from ._generated import AsyncMethods, EventKind, ServerHelloReply, Text
 from ._url import Address, address_text, parse_url
@@ -29,7 +29,7 @@ class Connection:
         self.pid = os.getpid()
         self.loop = asyncio.get_running_loop()
         self.failure: Optional[SessiondError] = None
-        self.events: "asyncio.Queue[Optional[Dict[str, Any]]]" = asyncio.Queue()
+        self.events: "asyncio.Queue[Optional[Event]]" = asyncio.Queue()
         self.received_at = 0.0
         self._waiting: Dict[int, Tuple[Call, "asyncio.Future[None]"]] = {}
         self._given_up: Dict[int, Call] = {}
@@ -311,16 +311,18 @@ class Watch:
             except BaseException as error:
                 if connection:
                     connection.close()
-                pause_s = call.pause_s(error) if isinstance(error, SessiondError) and not self._is_closed else None
+                pause_s = None
+                if isinstance(error, SessiondError) and not self._is_closed:
+                    pause_s = call.pause_to_reconnect_s(error)
                 if pause_s is None:
                     raise
                 call.is_settled, call.error = False, None
                 await asyncio.sleep(pause_s)
 
-    def __aiter__(self) -> AsyncIterator[Dict[str, Any]]:
+    def __aiter__(self) -> AsyncIterator[Event]:
         return self
 
-    async def __anext__(self) -> Dict[str, Any]:
+    async def __anext__(self) -> Event:
         if self._connection is None and not self._is_closed:
             await self._connect(self._client._settings.timeout_s)
         while not self._is_closed:

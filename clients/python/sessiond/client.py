@@ -10,7 +10,7 @@ import weakref
 from types import TracebackType
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, Union
 
-from ._core import HELLO, PING, WATCH, Call, Operation, Pending, Settings, plan_again, timeout_checked, without
+from ._core import HELLO, PING, WATCH, Call, Event, Operation, Pending, Settings, plan_again, timeout_checked, without
 from ._generated import EventKind, Methods, PipelineMethods, ServerHelloReply, Text
 from ._sync import Connection, open_any
 from ._url import parse_url
@@ -217,16 +217,16 @@ class Watch:
             except SessiondError as error:
                 if connection:
                     connection.close()
-                pause_s = None if self._is_closed else call.pause_s(error)
+                pause_s = None if self._is_closed else call.pause_to_reconnect_s(error)
                 if pause_s is None:
                     raise
                 call.is_settled, call.error = False, None
                 time.sleep(pause_s)
 
-    def __iter__(self) -> Iterator[Dict[str, Any]]:
+    def __iter__(self) -> Iterator[Event]:
         return self
 
-    def __next__(self) -> Dict[str, Any]:
+    def __next__(self) -> Event:
         while not self._is_closed:
             connection = self._connection
             assert connection

@@ -58,7 +58,9 @@ def add_own_cookies(jar: Any, request: Request) -> None:
     cookies = request.cookies
     rows = [{"name": name, "value": value} for name, value in cookies.items()] if isinstance(cookies, dict) else cookies
     for row in rows or []:
-        text = f"{row['name']}={row['value']}; Path={row.get('path', '/')}" + (f"; Domain={row['domain']}" if row.get("domain") else "")
+        text = f"{row['name']}={row['value']}; Path={row.get('path', '/')}"
+        if row.get("domain"):
+            text += f"; Domain={row['domain']}"
         jar.extract_cookies(Response(request.url, headers={"Set-Cookie": text}), request)
 
 
@@ -80,7 +82,8 @@ class SessionPoolMiddleware:
         self.pool = get("SESSIOND_POOL")
         if not self.pool:
             raise NotConfigured("SESSIOND_POOL names the pool that sessions are taken from; set it, or take the middleware out.")
-        self.create, self.wait_ms, self.lease_ms = get("SESSIOND_CREATE", "never"), int(get("SESSIOND_WAIT_MS", 60_000)), get("SESSIOND_LEASE_MS")
+        self.create, self.lease_ms = get("SESSIOND_CREATE", "never"), get("SESSIOND_LEASE_MS")
+        self.wait_ms = int(get("SESSIOND_WAIT_MS", 60_000))
         self.codes = [int(code) for code in crawler.settings.getlist("SESSIOND_BLOCKED_CODES")]
         self.retry_times = crawler.settings.getint("SESSIOND_RETRY_TIMES", 10)
         self.client = Client(get("SESSIOND_URL", DEFAULT_URL), timeout_s=crawler.settings.getfloat("SESSIOND_TIMEOUT_S", 2.0))
@@ -113,8 +116,8 @@ class SessionPoolMiddleware:
         self.stats.inc_value("sessiond/acquired")
         jar = jar_of(record.get("data"))
         add_own_cookies(jar, request)
-        request.meta[KEY] = {"id": record["id"], "use": record["use"], "fence": record.get("fence"), "before": cookies_of(jar),
-                             "jar": jar, "is_open": True}
+        request.meta[KEY] = {"id": record["id"], "use": record["use"], "fence": record.get("fence"),
+                             "before": cookies_of(jar), "jar": jar, "is_open": True}
         proxy = (record.get("meta") or {}).get("proxy")
         if request.meta.pop(PROXY, False):
             request.meta.pop("proxy", None)  # that of another session must not go on

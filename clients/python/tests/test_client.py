@@ -30,7 +30,7 @@ class Urls(unittest.TestCase):
         for url, cause in [
             ("redis://h", "server's URL is"), ("", "server's URL is"), ("localhost:7420", "server's URL is"),
             (None, "NoneType"), ("sessionds://h", "TLS"), ("sessiond://", "no host"), ("sessiond:///web", "no host"),
-            ("sessiond://a,,b", "no host"), ("sessiond://h:0/", "1 to 65535"), ("sessiond://h:x", "1 to 65535"),
+            ("sessiond://a,,b", "no host"), ("sessiond://" + "h" * 70, "cannot be a host"), ("sessiond://a..b", "cannot be a host"), ("sessiond://h:0/", "1 to 65535"), ("sessiond://h:x", "1 to 65535"),
             ("sessiond://h:65536", "1 to 65535"), ("sessiond://::1/web", "IPv6"), ("sessiond://u:p@h", "TLS"),
             ("sessiond://h/a/b", "%2F"), ("sessiond://h/a#b", "%2F"), ("sessiond://h?db=1", "namespace=name"),
             ("sessiond://h/%zz", "%25"), ("sessiond://h/%ff", "UTF-8"), ("sessiond://h/" + "n" * 65, "64 bytes"),

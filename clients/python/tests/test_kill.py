@@ -1,9 +1,11 @@
 """A server that is killed and started again under its clients: each call succeeds or says why not, and none hangs."""
 
 import asyncio
+import signal
 import threading
 import time
 import unittest
+import unittest.mock
 
 import support
 import sessiond
@@ -95,6 +97,38 @@ class Kill(unittest.TestCase):
             with self.assertRaises(sessiond.ConnectionFailed):
                 next(events)
         self.server.start()
+
+    def hang_for(self, seconds):
+        """Stops the server's process, which keeps its connections and says nothing, for a while."""
+        self.server.process.send_signal(signal.SIGSTOP)
+        threading.Timer(seconds, self.server.process.send_signal, [signal.SIGCONT]).start()
+
+    def test_a_watch_on_a_server_that_hangs(self):
+        client = sessiond.Client(self.server.url(), timeout_s=0.3)
+        self.addCleanup(client.close)
+        with unittest.mock.patch("sessiond.client.WATCH_IDLE_S", 0.05), client.watch() as events:
+            client.session_create(id="s", timeout_s=support.HANG_S)
+            self.assertEqual(next(events)["kind"], "created")
+            self.hang_for(1.0)
+            self.assertEqual(next(events), {"kind": "reconnected"})
+
+    def test_an_asyncio_watch_on_a_server_that_hangs(self):
+        async def watch():
+            async with aio.Client(self.server.url(), timeout_s=0.3) as client, client.watch() as events:
+                self.hang_for(1.0)
+                self.assertEqual(await asyncio.wait_for(events.__anext__(), support.HANG_S), {"kind": "reconnected"})
+                self.assertIn("now", await client.server_ping(timeout_s=support.HANG_S))
+        with unittest.mock.patch("sessiond.aio.WATCH_IDLE_S", 0.05):
+            asyncio.run(watch())
+
+    def test_a_call_to_a_server_that_hangs(self):
+        client = sessiond.Client(self.server.url(), timeout_s=support.HANG_S)
+        self.addCleanup(client.close)
+        client.server_ping()
+        self.hang_for(0.5)
+        with self.assertRaisesRegex(sessiond.TimedOut, "server.ping: no answer within 0.2 s"):
+            client.server_ping(timeout_s=0.2)
+        self.assertIn("now", client.server_ping())
 
     def test_asyncio(self):
         asyncio.run(self.tasks())
