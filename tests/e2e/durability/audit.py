@@ -3,7 +3,7 @@
 import time
 
 from clients import Connection
-from ledger import USERS, Lost
+from ledger import USERS, Lost, State
 
 
 class Audit:
@@ -88,11 +88,13 @@ class Audit:
         entries = [entry for entry in books.entries.values() if entry.states[0].dead_token]
         replaced = [entry for entry in entries if entry.states[0].status != "active" or books.draw.random() < 0.1]
         self.validate(books, [(entry, entry.states[0].dead_token) for entry in replaced], False)
+        tokens = [(entry, entry.states[0].token) for entry in replaced if entry.states[0].token]
         for entry in replaced:
-            state = entry.states[0]
-            if state.status == "active":
-                state.status, state.token, state.version = "revoked", None, None
-        self.validate(books, [(entry, entry.states[0].token) for entry in replaced if entry.states[0].token], False)
+            if entry.states[0].status == "active":
+                books.order += 1
+                entry.states.append(State("revoked", entry.states[0].number, order=books.order))
+                entry.tell(entry.states[-1], "refused token")
+        self.validate(books, tokens, False)
 
     def check_grace(self, books):
         """Within its grace an old secret is valid, and rotates to the successor that was answered before the crash."""
