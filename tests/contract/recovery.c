@@ -359,7 +359,8 @@ void recovery_cut(const struct kept_journal *kept, uint64_t version, struct kept
 }
 
 void recovery_compare(const struct buf *expected, const struct buf *actual, const char *what) {
-    bool is_equal = expected->size == actual->size && memcmp(expected->data, actual->data, expected->size) == 0;
+    bool is_equal = expected->size == actual->size &&
+                    (expected->size == 0 || memcmp(expected->data, actual->data, expected->size) == 0);
     CHECK(is_equal);
     if (is_equal) return;
     size_t line = 0, at = 0;

@@ -401,7 +401,7 @@ static void look(struct looked *looked) {
         snprintf(id, sizeof(id), "%u", i);
         verb = race_get(0, id, false);
         looked->is_there[i] = verb.is_found;
-        if (verb.is_found && verb.session.usage) looked->usages[i] = *verb.session.usage;
+        if (verb.is_found && verb.session.usage) looked->usages[i] = verb.usage; /* session.usage points into a copy */
     }
 }
 
