@@ -12,7 +12,6 @@ import msgpack
 from ledger import USERS, Lost, State, data_of
 
 GRACE_MS = 60_000
-FRESH_MAX = 400  # new ids of a writer in a round
 
 
 class Connection:
@@ -85,7 +84,7 @@ class Writer(Connection):
     def __init__(self, port, books, packet=16):
         super().__init__(port)
         self.books, self.packet = books, packet
-        self.fresh_end = books.fresh + FRESH_MAX
+        self.fresh_end = books.fresh + books.fresh_max
         self.rest_until = 0.0
 
     def turn(self):

@@ -25,6 +25,8 @@ class FullDisk:
     def __init__(self, disk, level, draw):
         self.disk, self.level, self.draw = disk, level, draw
         self.rounds = Rounds(disk.path / f"data-{level}", level, draw)
+        for books in self.rounds.all_books:
+            books.fresh_max = 1 << 30  # they write for as long as it takes
         self.fills = 0
         self.failure = None
 
@@ -61,7 +63,7 @@ class FullDisk:
 
     def fill(self, client):
         """Until writes are refused; snapshots give space back, so that may take some time or not come to pass."""
-        for _ in range(50):
+        for _ in range(400):
             self.disk.fill()
             if self.state(client) == "full":
                 return True

@@ -79,6 +79,7 @@ class Books:
     def __init__(self, name, draw, has_hash_ids=False):
         self.name, self.draw, self.has_hash_ids = name, draw, has_hash_ids
         self.has_clears = True
+        self.fresh_max = 400  # new ids in a round
         self.entries, self.order, self.number, self.fresh = {}, 0, 0, 0
         self.version_max = 0
         self.refused = 0  # BUSY or STORAGE

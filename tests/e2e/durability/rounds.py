@@ -98,10 +98,12 @@ class Rounds:
     def finish(self):
         """One more start, and an end in order."""
         process = self.start()
-        self.audit(process)
-        if process.stop() != 0:
-            raise Lost(process.log())
-        self.put_away(process)
+        try:
+            self.audit(process)
+            if process.stop() != 0:
+                raise Lost(process.log())
+        finally:
+            self.put_away(process)
 
     def tally(self):
         """(told, ended or destroyed, refused)"""
