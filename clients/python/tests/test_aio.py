@@ -75,7 +75,8 @@ class Calls(support.ServerCase, unittest.IsolatedAsyncioTestCase):
         ]:
             impostor = support.Impostor(serve)
             self.addCleanup(impostor.close)
-            async with aio.Client(impostor.url(), timeout_s=0.5) as client:
+            timeout_s = support.HANG_S if error is sessiond.NotSessiond else 0.5
+            async with aio.Client(impostor.url(), timeout_s=timeout_s) as client:
                 with self.assertRaisesRegex(error, cause):
                     await client.server_ping()
 

@@ -197,7 +197,7 @@ class Calls(support.ServerCase):
 
 
 class Impostors(unittest.TestCase):
-    def meet(self, serve, error, cause, timeout_s=0.5):
+    def meet(self, serve, error, cause, timeout_s=support.HANG_S):
         impostor = support.Impostor(serve)
         self.addCleanup(impostor.close)
         with sessiond.Client(impostor.url(), timeout_s=timeout_s) as client:
@@ -217,10 +217,10 @@ class Impostors(unittest.TestCase):
             self.meet(lambda connection: (connection.recv(100), connection.sendall(words), connection.recv(100)), sessiond.NotSessiond, "not a sessiond")
 
     def test_one_that_closes(self):
-        self.meet(lambda connection: connection.close(), sessiond.ConnectionFailed, "is it a sessiond|broke")
+        self.meet(lambda connection: connection.close(), sessiond.ConnectionFailed, "is it a sessiond|broke", 0.5)
 
     def test_one_that_is_silent(self):
-        self.meet(lambda connection: connection.recv(1000) and connection.recv(1), sessiond.TimedOut, "did not answer")
+        self.meet(lambda connection: connection.recv(1000) and connection.recv(1), sessiond.TimedOut, "did not answer", 0.3)
 
     def test_one_that_is_silent_after_hello(self):
         def serve(connection):
@@ -228,7 +228,7 @@ class Impostors(unittest.TestCase):
             connection.sendall(msgpack.packb([1, hello[1], None, HELLO_REPLY]))
             connection.recv(1000)
             connection.recv(1)
-        self.meet(serve, sessiond.TimedOut, "server.ping: no answer within 0.5 s")
+        self.meet(serve, sessiond.TimedOut, "server.ping: no answer within 1 s", 1)
 
     def test_another_version(self):
         def serve(reply, error):

@@ -98,10 +98,18 @@ class Kill(unittest.TestCase):
                 next(events)
         self.server.start()
 
-    def hang_for(self, seconds):
-        """Stops the server's process, which keeps its connections and says nothing, for a while."""
+    def hang_until_connected_to(self, client):
+        """Stops the server's process, which keeps its connections and says nothing, until the client has made
+        another in vain and makes a third."""
+        open_one, times = client._open, []
+
+        def open_and_wake(deadline):
+            times.append(deadline)
+            if len(times) == 2:
+                self.server.process.send_signal(signal.SIGCONT)
+            return open_one(deadline)
+        client._open = open_and_wake
         self.server.process.send_signal(signal.SIGSTOP)
-        threading.Timer(seconds, self.server.process.send_signal, [signal.SIGCONT]).start()
 
     def test_a_watch_on_a_server_that_hangs(self):
         client = sessiond.Client(self.server.url(), timeout_s=0.3)
@@ -109,13 +117,13 @@ class Kill(unittest.TestCase):
         with unittest.mock.patch("sessiond.client.WATCH_IDLE_S", 0.05), client.watch() as events:
             client.session_create(id="s", timeout_s=support.HANG_S)
             self.assertEqual(next(events)["kind"], "created")
-            self.hang_for(1.0)
+            self.hang_until_connected_to(client)
             self.assertEqual(next(events), {"kind": "reconnected"})
 
     def test_an_asyncio_watch_on_a_server_that_hangs(self):
         async def watch():
             async with aio.Client(self.server.url(), timeout_s=0.3) as client, client.watch() as events:
-                self.hang_for(1.0)
+                self.hang_until_connected_to(client)
                 self.assertEqual(await asyncio.wait_for(events.__anext__(), support.HANG_S), {"kind": "reconnected"})
                 self.assertIn("now", await client.server_ping(timeout_s=support.HANG_S))
         with unittest.mock.patch("sessiond.aio.WATCH_IDLE_S", 0.05):
@@ -125,9 +133,10 @@ class Kill(unittest.TestCase):
         client = sessiond.Client(self.server.url(), timeout_s=support.HANG_S)
         self.addCleanup(client.close)
         client.server_ping()
-        self.hang_for(0.5)
+        self.server.process.send_signal(signal.SIGSTOP)
         with self.assertRaisesRegex(sessiond.TimedOut, "server.ping: no answer within 0.2 s"):
             client.server_ping(timeout_s=0.2)
+        self.server.process.send_signal(signal.SIGCONT)
         self.assertIn("now", client.server_ping())
 
     def test_asyncio(self):
