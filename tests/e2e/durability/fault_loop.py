@@ -19,7 +19,7 @@ import time
 from errno import EDQUOT, EIO, EMFILE, ENOSPC, EOPNOTSUPP, EROFS
 from pathlib import Path
 
-from faults import FOR_EVER, HALF, HANG, Faults, can_be_preloaded
+from faults import FOR_EVER, HALF, HANG, Faults
 from ledger import Lost
 from rounds import Rounds, server
 
@@ -119,7 +119,7 @@ def main():
     options = parser.parse_args()
     server.BINARY = os.path.abspath(options.binary)
     library = os.path.abspath(os.environ["FAULT_LIBRARY"])
-    if not can_be_preloaded(library, server.BINARY):
+    if not server.can_be_preloaded(library):
         print("skipped: no library can be preloaded into this server (a sanitizer wants to be loaded first)")
         sys.exit(77)
     print(f"seed {options.seed}", flush=True)

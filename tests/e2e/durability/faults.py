@@ -1,8 +1,5 @@
 """Rules for fault.c: what becomes of which calls of one server's disk."""
 
-import os
-import subprocess
-
 HANG, HALF = 0, -1
 FOR_EVER = 1 << 30
 
@@ -27,9 +24,3 @@ class Faults:
 
     def clear(self):
         self.path.unlink(missing_ok=True)
-
-
-def can_be_preloaded(library, binary):
-    """Not into a server with a sanitizer, which wants to be loaded first."""
-    done = subprocess.run([binary, "--version"], env={**os.environ, "LD_PRELOAD": library}, capture_output=True)
-    return done.returncode == 0

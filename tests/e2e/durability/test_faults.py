@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "shell"))
 import server  # noqa: E402  (a path of its own)
-from faults import HANG, Faults, can_be_preloaded  # noqa: E402
+from faults import HANG, Faults  # noqa: E402
 from server import Refused, ServerTest, wait_for  # noqa: E402
 
 FILLER = "x" * 20_000
@@ -25,7 +25,7 @@ class FaultTest(ServerTest):
         self.addCleanup(folder.cleanup)
         self.data = Path(folder.name) / "data"
         library = os.path.abspath(os.environ["FAULT_LIBRARY"])
-        if not can_be_preloaded(library, server.BINARY):
+        if not server.can_be_preloaded(library):
             self.skipTest("no library can be preloaded into this server: a sanitizer wants to be loaded first")
         self.faults = Faults(Path(folder.name) / "faults", library)
         self.addCleanup(self.faults.clear)

@@ -186,6 +186,12 @@ class Client:
             self.socket.settimeout(PATIENCE)
 
 
+def can_be_preloaded(library):
+    """Not into a server with a sanitizer, which wants to be loaded first."""
+    done = subprocess.run([BINARY, "--version"], env={**os.environ, "LD_PRELOAD": library}, capture_output=True)
+    return done.returncode == 0
+
+
 class ServerTest(unittest.TestCase):
     """Gives each test servers that are gone after it, and that must not have crashed."""
 
