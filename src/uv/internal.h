@@ -136,8 +136,8 @@ struct shell {
     unsigned listener_count;
     char tcp_address[80]; /* "" : none */
     char unix_path[108];  /* "": none */
-    uv_signal_t signals[3];
-    unsigned signal_count;
+    uv_poll_t signal_poll;
+    int signal_fd; /* -1: not open */
 };
 
 /* ---- loop.c */

@@ -11,6 +11,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #define LOOP_COUNT_DEFAULT_MAX 8
@@ -57,6 +58,7 @@ struct shell *shell_open(struct options *options, shell_reload reload, void *rel
     shell->reload = reload;
     shell->reload_context = reload_context;
     shell->loop_count = loop_count_of(options);
+    shell->signal_fd = -1;
     shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake};
     clock_open(&shell->clock);
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
@@ -133,27 +135,58 @@ static void shell_reload_keys(struct shell *shell) {
         log_event(LOG_ERROR, "keys_refused", LOG_TEXT("why", error));
 }
 
-static void on_signal(uv_signal_t *handle, int signal_number) {
-    struct shell *shell = handle->data;
-    loop_enter_turn(shell->loops[0]);
-    if (signal_number == SIGHUP) {
+static void take_signal(struct shell *shell, int number) {
+    if (number == SIGHUP) {
         shell_reload_options(shell);
         if (*shell->keys.path) shell_reload_keys(shell);
         storage_reload(&shell->storage);
     } else {
-        shell_drain(shell, signal_number);
+        shell_drain(shell, number);
     }
 }
 
+static void on_signals(uv_poll_t *handle, int status, int events) {
+    struct shell *shell = handle->data;
+    struct signalfd_siginfo info;
+    (void)status;
+    (void)events;
+    loop_enter_turn(shell->loops[0]);
+    while (read(shell->signal_fd, &info, sizeof info) == sizeof info) take_signal(shell, (int)info.ssi_signo);
+}
+
+static sigset_t read_signals(void) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    return set;
+}
+
+/* The signals are blocked in every thread, as those that are made from now on inherit it, and read from a descriptor:
+ * no handler interrupts a thread, and none has to wait until one runs. */
 static bool signals_open(struct shell *shell) {
-    static const int numbers[] = {SIGTERM, SIGINT, SIGHUP};
-    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        uv_signal_t *handle = &shell->signals[i];
-        if (uv_signal_init(&shell->loops[0]->uv, handle) < 0) return false;
-        handle->data = shell;
-        if (uv_signal_start(handle, on_signal, numbers[i]) < 0) return false;
-    }
-    return true;
+    sigset_t set = read_signals();
+    if (pthread_sigmask(SIG_BLOCK, &set, NULL) != 0) return false;
+    shell->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (shell->signal_fd < 0) return false;
+    if (uv_poll_init(&shell->loops[0]->uv, &shell->signal_poll, shell->signal_fd) < 0) return false;
+    shell->signal_poll.data = shell;
+    return uv_poll_start(&shell->signal_poll, UV_READABLE, on_signals) == 0;
+}
+
+static void end_at_once(int signal_number) {
+    (void)signal_number;
+    _exit(1);
+}
+
+/* What is left is the log's end, which waits for the disk; no loop reads the signals any more. */
+static void signals_end_at_once(void) {
+    sigset_t set = read_signals();
+    signal(SIGTERM, end_at_once);
+    signal(SIGINT, end_at_once);
+    signal(SIGHUP, SIG_IGN);
+    pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
 /* ---------------------------------------------------------------- serving */
@@ -205,17 +238,6 @@ static void loops_run(struct shell *shell) {
     for (unsigned i = 1; i < started; i++) uv_thread_join(&shell->loops[i]->thread);
 }
 
-static void end_at_once(int signal_number) {
-    (void)signal_number;
-    _exit(1);
-}
-
-/* What is left is the log's end, which waits for the disk; nobody reads the signals any more that libuv takes down. */
-static void signals_end_at_once(void) {
-    signal(SIGTERM, end_at_once);
-    signal(SIGINT, end_at_once);
-}
-
 static bool server_start(struct shell *shell) {
     const struct options *options = shell->options;
     struct server_options server_options = {.loop_count = shell->loop_count,
@@ -262,6 +284,7 @@ failed:
     if (!storage_end(&shell->storage)) status = 1;
     if (status == 0) log_event(LOG_INFO, "stopped");
     loops_close(shell);
+    if (shell->signal_fd >= 0) close(shell->signal_fd);
     if (shell->server) server_close(shell->server);
     key_file_close(&shell->keys);
     return status;
