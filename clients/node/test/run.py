@@ -1,6 +1,10 @@
 #!/usr/bin/env python3
-"""Installs, builds and tests the client away from its sources. Arguments: the server's binary, a folder to work in, and
-the names of test files (all of them where none is given)."""
+"""Installs, builds and tests the client away from its sources.
+
+run.py SESSIOND WORK                  installs the client in the folder WORK and builds it there
+run.py SESSIOND WORK adapters         installs also the packages that the adapters are made for
+run.py SESSIOND WORK test PATTERN...  runs the test files that a pattern names, such as test/*.test.js
+"""
 
 import os
 import pathlib
@@ -9,31 +13,56 @@ import subprocess
 import sys
 
 SKIPPED = 77
+NODE_MIN = 20
 HERE = pathlib.Path(__file__).resolve().parent.parent
+KEPT = ("node_modules", "installed-lock.json")
 
 
-def run(work, *command, **environment):
-    subprocess.run(command, cwd=work, check=True, timeout=350, env={**os.environ, **environment})
+def run(folder, *command, **environment):
+    subprocess.run(command, cwd=folder, check=True, timeout=550, env={**os.environ, **environment})
+
+
+def skip_without_node():
+    found = shutil.which("node") and shutil.which("npm")
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout if found else "v0"
+    if int(version.lstrip("v").split(".")[0]) < NODE_MIN:
+        print(f"skipped: Node.js {NODE_MIN} or later and npm are needed, and {version.strip()} is here")
+        sys.exit(SKIPPED)
+
+
+def install(folder):
+    """What the lock names, once: installing takes half a minute, finding that it is done takes nothing."""
+    lock, installed = folder / "package-lock.json", folder / "installed-lock.json"
+    if installed.exists() and installed.read_text() == lock.read_text():
+        return
+    run(folder, "npm", "ci", "--ignore-scripts", "--prefer-offline")
+    shutil.copy(lock, installed)
+
+
+def copy_sources(work):
+    """All but what was installed and what was built is replaced."""
+    for old in [path for path in work.rglob("*") if not path.is_dir() or path.is_symlink()]:
+        if not any(part in KEPT for part in old.relative_to(work).parts):
+            old.unlink()
+    shutil.copytree(HERE, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("dist", *KEPT))
 
 
 def main():
-    binary, work = os.path.abspath(sys.argv[1]), pathlib.Path(sys.argv[2]).resolve()
-    if not shutil.which("node") or not shutil.which("npm"):
-        print("skipped: there is no node or no npm here; install nodejs and npm")
-        sys.exit(SKIPPED)
-    work.mkdir(parents=True, exist_ok=True)
-    for old in work.iterdir():
-        if old.name not in ("node_modules", "installed-lock.json"):
-            shutil.rmtree(old) if old.is_dir() else old.unlink()
-    shutil.copytree(HERE, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules", "dist"))
-    lock, installed = work / "package-lock.json", work / "installed-lock.json"
-    if not installed.exists() or installed.read_text() != lock.read_text():
-        run(work, "npm", "ci", "--ignore-scripts", "--prefer-offline")
-        shutil.copy(lock, installed)
-    run(work, "node", "build.js")
-    tests = sys.argv[3:] or sorted(path.name for path in (work / "test").glob("*.test.js"))
-    run(work, "node", "--test", "--test-concurrency=2", *(f"test/{name}" for name in tests),
-        SESSIOND_BINARY=binary, SESSIOND_VECTORS=str(HERE.parent.parent / "proto/vectors"))
+    binary, work, *rest = sys.argv[1:]
+    work = pathlib.Path(work).resolve()
+    skip_without_node()
+    if not rest:
+        work.mkdir(parents=True, exist_ok=True)
+        copy_sources(work)
+        install(work)
+        run(work, "node", "build.js")
+    elif rest[0] == "adapters":
+        install(work / "test/adapters")
+    else:
+        tests = [str(path) for pattern in rest[1:] for path in sorted(work.glob(pattern))]
+        assert tests, f"no test is named by {rest[1:]}"
+        run(work, "node", "--test", "--test-concurrency=2", *tests,
+            SESSIOND_BINARY=os.path.abspath(binary), SESSIOND_VECTORS=str(HERE.parent.parent / "proto/vectors"))
 
 
 if __name__ == "__main__":
