@@ -1,0 +1,170 @@
+// better-auth's secondaryStorage: its sessions, verifications and counters as keys of one namespace.
+//
+// A key is a session of that name, its text is {value}. A text that is a whole number is kept as one, so that
+// `increment` can add to it. better-auth deletes keys and sets them again, so the namespace keeps no tombstones and
+// forgets what has expired: it must be one of its own, and a namespace in which logouts last is refused.
+import { createHash } from "node:crypto";
+import { Client, type NamespacedClient } from "./client.js";
+import { ArgumentError } from "./errors.js";
+import { LIMITS } from "./generated/constants.js";
+import type { SessionRecord } from "./generated/operations.js";
+import type { ClientOptions } from "./options.js";
+
+/** Where the keys are kept. */
+export interface StorageOptions extends Omit<ClientOptions, "namespace"> {
+  /** A client of yours, which then stays open when the storage is closed; in place of a URL and its options. */
+  client?: Client;
+  /** The namespace of the keys alone; default: the URL's, else "better-auth". It is configured with the first call. */
+  namespace?: string;
+}
+
+/**
+ * What better-auth takes as its `secondaryStorage`. A call rejects with a SessiondError where the server cannot be
+ * reached (CONNECTION, TIMEOUT), has no room (TOO_BIG, NO_MEMORY, LIMIT, STORAGE), or an argument is wrong (ARGUMENT).
+ */
+export interface SessiondStorage {
+  /** The text under a key; null: there is none, or its time is over. Reading does not lengthen its time. */
+  get(key: string): Promise<string | null>;
+  /**
+   * Keeps a text under a key, in place of what was there.
+   * @param key any text but an empty one; one of more than 255 bytes is kept under its SHA-256
+   * @param value at most 1 MiB
+   * @param ttl seconds from now on, fractions too; left out: for ever; 0 or less: its time is over, and the key is gone
+   */
+  set(key: string, value: string, ttl?: number | null): Promise<void>;
+  /** Removes a key; one that is not there is no error. */
+  delete(key: string): Promise<void>;
+  /** Reads a key and removes it in one step: of many callers exactly one gets the text. */
+  getAndDelete(key: string): Promise<string | null>;
+  /**
+   * Adds 1 to the number under a key, in one step, and answers the sum. BAD_REQUEST where a text is no number.
+   * @param ttl seconds that a counter which is begun now lasts, however often it is incremented; left out: for ever
+   */
+  increment(key: string, ttl?: number | null): Promise<number>;
+  /** Waits for the calls that were made and closes the connection, unless it is that of a client of yours. */
+  close(): Promise<void>;
+}
+
+const KEPT_AS_NUMBER = /^(0|-?[1-9]\d*)$/;
+/** A key that was deleted, or whose time is over, can be set again at once. */
+const POLICY = { tombstone_ms: 0, retention_ms: 0 };
+
+/**
+ * A storage for `betterAuth({ secondaryStorage })`. It connects with its first call, and an idle one does not keep the
+ * process alive. Throws an UrlError or ArgumentError where the URL or an option cannot be used.
+ */
+export function sessiondStorage(urlOrOptions: string | StorageOptions = {}): SessiondStorage {
+  const { client: given, namespace, ...rest } = optionsOf(urlOrOptions);
+  const client = given ?? new Client({ clientName: "sessiond for better-auth", ...rest });
+  const name = namespace ?? (given ? undefined : client.namespaceName) ?? "better-auth";
+  const keys = client.withNamespace(name);
+  const ready = configuring(client, keys);
+  return {
+    async get(key) {
+      const id = idOf(key);
+      await ready();
+      return valueOf(key, await keys.session.get(id, { fields: ["data"] }));
+    },
+    async set(key, value, ttl) {
+      const id = idOf(key);
+      const data = { value: numberOr(key, value) };
+      const ttl_ms = millisecondsOf(ttl);
+      await ready();
+      if (ttl_ms < 0) await keys.session.destroy(id);
+      else await keys.session.set(id, data, { timeouts: { idle_timeout_ms: ttl_ms, absolute_timeout_ms: 0 } });
+    },
+    async delete(key) {
+      const id = idOf(key);
+      await ready();
+      await keys.session.destroy(id);
+    },
+    async getAndDelete(key) {
+      const id = idOf(key);
+      await ready();
+      return valueOf(key, await keys.session.take(id, { fields: ["data"] }));
+    },
+    async increment(key, ttl) {
+      const id = idOf(key);
+      const ttl_ms = millisecondsOf(ttl);
+      if (ttl_ms < 0) throw new ArgumentError(`The ttl is ${ttl}; a counter that begins lasts longer than 0 seconds.`);
+      await ready();
+      const timeouts = { idle_timeout_ms: 0, absolute_timeout_ms: ttl_ms };
+      const patched = await keys.session.patch(id, { incr: { value: 1 }, create: true, timeouts });
+      return patched!.values!["value"]!;
+    },
+    close: () => (given ? Promise.resolve() : client.close()),
+  };
+}
+
+function optionsOf(urlOrOptions: string | StorageOptions): StorageOptions {
+  if (typeof urlOrOptions === "string") return { url: urlOrOptions };
+  if (typeof urlOrOptions !== "object" || urlOrOptions === null)
+    throw new ArgumentError("The storage's options are neither a URL nor an object, such as {url}.");
+  const { client, namespace: _, ...others } = urlOrOptions;
+  if (client !== undefined && typeof client?.withNamespace !== "function")
+    throw new ArgumentError("The option client is no client; give what connect() of sessiond answers.");
+  if (client !== undefined && Object.keys(others).length > 0)
+    throw new ArgumentError(`With a client of yours, the option ${Object.keys(others)[0]} is to be given to it.`);
+  return urlOrOptions;
+}
+
+/** Waits until the namespace has its policy: at first, and after each new connection, since a server may forget it. */
+function configuring(client: Client, keys: NamespacedClient): () => Promise<void> {
+  let isOurs = false;
+  let configured: Promise<void> | undefined;
+  const configure = async () => {
+    if (!isOurs) await checkNamespaceIsFree(keys);
+    await keys.namespace.configure(POLICY);
+    isOurs = true;
+  };
+  client.on("connect", () => (configured = undefined));
+  return () => {
+    if (configured === undefined) {
+      const begun = configure();
+      configured = begun;
+      begun.catch(() => (configured === begun ? (configured = undefined) : undefined));
+    }
+    return configured;
+  };
+}
+
+/** Without tombstones a logout can be undone by a slow request: nobody's sessions are to lose them unasked. */
+async function checkNamespaceIsFree(keys: NamespacedClient): Promise<void> {
+  const found = await keys.namespace.describe();
+  if (found === null || found.policy.tombstone_ms === 0 || found.sessions === 0) return;
+  throw new ArgumentError(
+    `The namespace "${keys.namespaceName}" holds ${found.sessions} sessions whose logout lasts (tombstone_ms is ` +
+      `${found.policy.tombstone_ms}), which keys that are deleted and set again cannot have. Give better-auth a ` +
+      `namespace of its own.`,
+  );
+}
+
+/** Some keys hold what a visitor sent, such as a path of any length. */
+function idOf(key: string): string {
+  if (typeof key !== "string" || key === "") throw new ArgumentError("The key is no text of at least one letter.");
+  if (Buffer.byteLength(key) <= LIMITS.max_id) return key;
+  return `sha256-${createHash("sha256").update(key).digest("base64url")}`;
+}
+
+function numberOr(key: string, value: string): string | number {
+  if (typeof value !== "string")
+    throw new ArgumentError(`The value of "${key}" is of the type ${typeof value}; give a text, as JSON.stringify.`);
+  const number = Number(value);
+  return KEPT_AS_NUMBER.test(value) && Number.isSafeInteger(number) ? number : value;
+}
+
+/** 0: for ever; below 0: its time is over. */
+function millisecondsOf(ttl: number | null | undefined): number {
+  if (ttl === undefined || ttl === null) return 0;
+  if (typeof ttl !== "number" || !Number.isFinite(ttl))
+    throw new ArgumentError(`The ttl is ${String(ttl)}; give a number of seconds, or leave it out.`);
+  return ttl <= 0 ? -1 : Math.ceil(ttl * 1000);
+}
+
+function valueOf(key: string, record: SessionRecord | null): string | null {
+  if (record === null) return null;
+  const value: unknown = record.data?.value;
+  if (typeof value !== "string" && typeof value !== "number")
+    throw new ArgumentError(`What stands under "${key}" was not set by this storage; give it a namespace of its own.`);
+  return String(value);
+}
