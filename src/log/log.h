@@ -68,6 +68,9 @@ int64_t log_write(struct log *log, int64_t now_ms);
 int64_t log_sync(struct log *log, int64_t now_ms);
 int64_t log_keep(struct log *log, int64_t now_ms);
 
+/* Bytes of effects that are not synced yet: written (what a sync would cover), and appended in all. */
+void log_unsynced(struct log *log, uint64_t *written, uint64_t *appended);
+
 /* Asks for a snapshot; one that runs is joined. Answers its number. Any thread. */
 uint64_t log_snapshot(struct log *log);
 /* Asks for a new segment: it and all later files are sealed with these keys, which are copied; NULL: with none. Any

@@ -99,3 +99,11 @@ int64_t log_sync(struct log *log, int64_t now_ms) {
     lock_release(&log->lock);
     return due > now_ms ? due : sync_now(log, now_ms);
 }
+
+void log_unsynced(struct log *log, uint64_t *written, uint64_t *appended) {
+    lock_take(&log->lock);
+    const struct segment *segment = log->current;
+    *written = segment && segment->effects_end > segment->out.synced ? segment->effects_end - segment->out.synced : 0;
+    *appended = *written + log->queue_bytes;
+    lock_release(&log->lock);
+}

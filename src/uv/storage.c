@@ -10,8 +10,13 @@
 #include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
+#include <time.h>
 
 #define DRIFT_MS 100
+
+/* A sync waits for writers at most as long as the last one took, and at most for so many naps. */
+#define GATHER_NAPS       8
+#define GATHER_NAP_NS_MAX 1000000
 
 /* ---------------------------------------------------------------- threads */
 
@@ -52,15 +57,52 @@ static void on_signal(void *context, enum log_thread which) {
     if (storage->threads[which].is_there) thread_wake(&storage->threads[which]);
 }
 
+/* Waits for writers that are about to come, in naps: to be woken for each of them would cost more than it saves.
+ * Answers whether they did not come within the time that a sync takes. */
+static bool gather_wait(struct storage *storage, uint64_t *written) {
+    uint64_t appended, nap_ns = storage->sync_took_ns / GATHER_NAPS;
+    if (nap_ns > GATHER_NAP_NS_MAX) nap_ns = GATHER_NAP_NS_MAX;
+    log_unsynced(storage->log, written, &appended);
+    for (unsigned naps = 0; gather_waits(&storage->gather, *written); naps++) {
+        if (naps == GATHER_NAPS) return true;
+        nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL);
+        log_unsynced(storage->log, written, &appended);
+    }
+    return false;
+}
+
+static int64_t sync_gathered(struct log *log, int64_t now_ms, struct storage *storage) {
+    uint64_t written, left, appended;
+    bool in_vain = gather_wait(storage, &written);
+    uint64_t began_at = uv_hrtime();
+    int64_t next_ms = log_sync(log, now_ms);
+    if (written == 0) return next_ms;
+    storage->sync_took_ns = uv_hrtime() - began_at;
+    log_unsynced(log, &left, &appended);
+    gather_ended(&storage->gather, written, appended, in_vain);
+    return next_ms;
+}
+
+static int64_t step_sync(struct storage *storage, int64_t now_ms) {
+    if (storage->level == DURABILITY_ALWAYS) return sync_gathered(storage->log, now_ms, storage);
+    return log_sync(storage->log, now_ms);
+}
+static int64_t step_write(struct storage *storage, int64_t now_ms) {
+    return log_write(storage->log, now_ms);
+}
+static int64_t step_keep(struct storage *storage, int64_t now_ms) {
+    return log_keep(storage->log, now_ms);
+}
+
 static void thread_run(void *context) {
-    static int64_t (*const steps[])(struct log *,
-                                    int64_t) = {[LOG_WRITE] = log_write, [LOG_SYNC] = log_sync, [LOG_KEEP] = log_keep};
+    static int64_t (*const steps[])(struct storage *, int64_t) = {
+        [LOG_WRITE] = step_write, [LOG_SYNC] = step_sync, [LOG_KEEP] = step_keep};
     struct storage_thread *thread = context;
     struct storage *storage = thread->storage;
     for (;;) {
         atomic_exchange(&thread->state, SLEEPER_AWAKE);
         if (atomic_load(&storage->is_stopping)) return;
-        int64_t next_ms = steps[thread->which](storage->log, now_of(storage));
+        int64_t next_ms = steps[thread->which](storage, now_of(storage));
         if (next_ms > now_of(storage))
             thread_sleep(thread, next_ms);
         else if (thread->which == LOG_KEEP)

@@ -8,6 +8,7 @@
 #define UV_STORAGE_H
 
 #include "config/options.h"
+#include "log/gather.h"
 #include "log/recovery.h"
 #include "uv/clock.h"
 #include "uv/disk.h"
@@ -42,6 +43,8 @@ struct storage {
     struct seal_keys keys;  /* with is_sealed */
     struct recovery_report report;
     struct storage_thread threads[LOG_THREAD_COUNT];
+    struct gather gather; /* this and the next one: the syncing thread's */
+    uint64_t sync_took_ns;
     _Atomic bool is_stopping;
 };
 
