@@ -49,6 +49,15 @@ static struct bytes argument_bytes(const struct request *request, uint16_t offse
     return bytes;
 }
 
+/* The sentence names the status too: many programs show nothing else of an error. */
+#define REFUSAL(word) "The session is " word " and cannot become what you ask; read it with include_dead."
+static const char *const refusals[STATUS_END] = {
+    [STATUS_ACTIVE] = REFUSAL("active"),     [STATUS_PENDING] = REFUSAL("pending"),
+    [STATUS_ENDED] = REFUSAL("ended"),       [STATUS_REMOVED] = REFUSAL("removed"),
+    [STATUS_REVOKED] = REFUSAL("revoked"),   [STATUS_ABANDONED] = REFUSAL("abandoned"),
+    [STATUS_REPLACED] = REFUSAL("replaced"), [STATUS_EXPIRED] = REFUSAL("expired"),
+};
+
 static enum outcome refuse_transition(const struct update_input *input, const char *message, struct error *error) {
     *error = error_make(ERROR_CONFLICT, message);
     error->status = session_status(input->old, input->now_ms);
@@ -67,8 +76,7 @@ static enum outcome status_rule(const struct update_input *input, struct session
         if (!transition->by || bytes_equal(input->old->replaced_by, by)) return OUTCOME_KEEP;
         return refuse_transition(input, "Another session has taken its place already; leave it as it is.", error);
     }
-    if (!status_can_become(from, transition->to))
-        return refuse_transition(input, "The session's status does not allow this; read it with include_dead.", error);
+    if (!status_can_become(from, transition->to)) return refuse_transition(input, refusals[from], error);
     draft->status = transition->to;
     draft->status_at = status_is_living(transition->to) ? 0 : input->now_ms;
     draft->reason = argument_bytes(request, transition->reason);

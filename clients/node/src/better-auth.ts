@@ -4,16 +4,14 @@
 // `increment` can add to it. better-auth deletes keys and sets them again, so the namespace keeps no tombstones and
 // forgets what has expired: it must be one of its own, and a namespace in which logouts last is refused.
 import { createHash } from "node:crypto";
-import { Client, type NamespacedClient } from "./client.js";
+import { preparedByConnection, takeClient, type AdapterOptions } from "./adapter.js";
+import type { NamespacedClient } from "./client.js";
 import { ArgumentError } from "./errors.js";
 import { LIMITS } from "./generated/constants.js";
 import type { SessionRecord } from "./generated/operations.js";
-import type { ClientOptions } from "./options.js";
 
 /** Where the keys are kept. */
-export interface StorageOptions extends Omit<ClientOptions, "namespace"> {
-  /** A client of yours, which then stays open when the storage is closed; in place of a URL and its options. */
-  client?: Client;
+export interface StorageOptions extends AdapterOptions {
   /** The namespace of the keys alone; default: the URL's, else "better-auth". It is configured with the first call. */
   namespace?: string;
 }
@@ -54,11 +52,10 @@ const POLICY = { tombstone_ms: 0, retention_ms: 0 };
  * process alive. Throws an UrlError or ArgumentError where the URL or an option cannot be used.
  */
 export function sessiondStorage(urlOrOptions: string | StorageOptions = {}): SessiondStorage {
-  const { client: given, namespace, ...rest } = optionsOf(urlOrOptions);
-  const client = given ?? new Client({ clientName: "sessiond for better-auth", ...rest });
-  const name = namespace ?? (given ? undefined : client.namespaceName) ?? "better-auth";
+  const { client, isGiven, namespace, close } = takeClient(urlOrOptions, "sessiond for better-auth");
+  const name = namespace ?? (isGiven ? undefined : client.namespaceName) ?? "better-auth";
   const keys = client.withNamespace(name);
-  const ready = configuring(client, keys);
+  const ready = preparedByConnection(client, configuring(keys));
   return {
     async get(key) {
       const id = idOf(key);
@@ -92,39 +89,17 @@ export function sessiondStorage(urlOrOptions: string | StorageOptions = {}): Ses
       const patched = await keys.session.patch(id, { incr: { value: 1 }, create: true, timeouts });
       return patched!.values!["value"]!;
     },
-    close: () => (given ? Promise.resolve() : client.close()),
+    close,
   };
 }
 
-function optionsOf(urlOrOptions: string | StorageOptions): StorageOptions {
-  if (typeof urlOrOptions === "string") return { url: urlOrOptions };
-  if (typeof urlOrOptions !== "object" || urlOrOptions === null)
-    throw new ArgumentError("The storage's options are neither a URL nor an object, such as {url}.");
-  const { client, namespace: _, ...others } = urlOrOptions;
-  if (client !== undefined && typeof client?.withNamespace !== "function")
-    throw new ArgumentError("The option client is no client; give what connect() of sessiond answers.");
-  if (client !== undefined && Object.keys(others).length > 0)
-    throw new ArgumentError(`With a client of yours, the option ${Object.keys(others)[0]} is to be given to it.`);
-  return urlOrOptions;
-}
-
-/** Waits until the namespace has its policy: at first, and after each new connection, since a server may forget it. */
-function configuring(client: Client, keys: NamespacedClient): () => Promise<void> {
+/** Gives the namespace its policy, at first only if nobody else's sessions are there. */
+function configuring(keys: NamespacedClient): () => Promise<void> {
   let isOurs = false;
-  let configured: Promise<void> | undefined;
-  const configure = async () => {
+  return async () => {
     if (!isOurs) await checkNamespaceIsFree(keys);
     await keys.namespace.configure(POLICY);
     isOurs = true;
-  };
-  client.on("connect", () => (configured = undefined));
-  return () => {
-    if (configured === undefined) {
-      const begun = configure();
-      configured = begun;
-      begun.catch(() => (configured === begun ? (configured = undefined) : undefined));
-    }
-    return configured;
   };
 }
 
