@@ -39,12 +39,12 @@ def install(folder):
     shutil.copy(lock, installed)
 
 
-def copy_sources(work):
+def copy_sources(source, work):
     """All but what was installed and what was built is replaced."""
     for old in [path for path in work.rglob("*") if not path.is_dir() or path.is_symlink()]:
         if not any(part in KEPT for part in old.relative_to(work).parts):
             old.unlink()
-    shutil.copytree(HERE, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("dist", *KEPT))
+    shutil.copytree(source, work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("dist", *KEPT))
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
     skip_without_node()
     if not rest:
         work.mkdir(parents=True, exist_ok=True)
-        copy_sources(work)
+        copy_sources(HERE, work)
         install(work)
         run(work, "node", "build.js")
     elif rest[0] == "adapters":
