@@ -14,8 +14,8 @@ static inline uint64_t utf8_word(const uint8_t *at) {
     return word;
 }
 
-/* True for well-formed UTF-8, the empty text included; text.data is not NULL. */
-static inline bool utf8_is_valid(struct bytes text) {
+/* True if no byte is above 127; text.data is not NULL. */
+static inline bool utf8_is_ascii(struct bytes text) {
     uint64_t all = 0;
     const uint8_t *at = text.data;
     if (text.size >= 8) {
@@ -25,7 +25,12 @@ static inline bool utf8_is_valid(struct bytes text) {
     } else {
         for (size_t i = 0; i < text.size; i++) all |= at[i];
     }
-    return (all & UINT64_C(0x8080808080808080)) == 0 || utf8_is_valid_slow(text);
+    return (all & UINT64_C(0x8080808080808080)) == 0;
+}
+
+/* True for well-formed UTF-8, the empty text included; text.data is not NULL. */
+static inline bool utf8_is_valid(struct bytes text) {
+    return utf8_is_ascii(text) || utf8_is_valid_slow(text);
 }
 
 #endif

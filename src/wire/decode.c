@@ -7,6 +7,7 @@
 
 #include <assert.h>
 
+#include "wire/plain.h"
 #include "wire/reading.h"
 
 /* Moments are within the years -9999 to 9999 (proleptic Gregorian). */
@@ -213,23 +214,26 @@ static bool read_argument(struct reading *reading, void *place) {
 
 /* ---- params: the positional arguments, then the optional map */
 
+/* An id or a name is read in the same way whatever it is for; an id that stands there alone leaves the choice of what
+ * names a session at its zero, ID_PLAIN. */
+#define TYPE_BIT(type) (UINT64_C(1) << ARGUMENT_##type)
+static const uint64_t text_types =
+    TYPE_BIT(NAMESPACE) | TYPE_BIT(ID) | TYPE_BIT(NAME) | TYPE_BIT(ID_OR_COOKIE) | TYPE_BIT(ID_OR_HANDLE);
+_Static_assert(ARGUMENT_TYPE_COUNT <= 64, "a type of argument is a bit of a word");
+_Static_assert(ID_PLAIN == 0 && offsetof(struct id_choice, text) == 0, "an id alone is a choice");
+
 /* A positional argument. nil is a value where any value is taken, the default for a namespace, and else no answer. */
 static inline bool read_positional(struct reading *reading, const struct argument *argument, union op_args *args) {
-    reading->subject.argument = argument;
-    if (argument->type != ARGUMENT_VALUE && mp_read_nil(&reading->cursor)) {
-        if (argument->type == ARGUMENT_NAMESPACE) return true;
-        return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is nil and must be given");
-    }
     char *place = (char *)args + argument->offset;
-    bool is_choice = argument->type == ARGUMENT_ID_OR_COOKIE || argument->type == ARGUMENT_ID_OR_HANDLE;
-    /* What nearly every request begins with stands before the switch. */
-    if (argument->type == ARGUMENT_ID || (is_choice && mp_peek(&reading->cursor) != MP_MAP)) {
-        if (is_choice) ((struct id_choice *)(void *)place)->kind = ID_PLAIN;
-        if (!reading_text(reading, -1, 1, LIMIT_MAX_ID, (struct bytes *)(void *)place)) return false;
-    } else if (argument->type == ARGUMENT_NAMESPACE) {
-        if (!reading_text(reading, -1, 1, LIMIT_MAX_NAMESPACE, (struct bytes *)(void *)place)) return false;
-    } else if (!read_argument(reading, place)) {
-        return false;
+    size_t size_max = argument->type == ARGUMENT_NAMESPACE ? LIMIT_MAX_NAMESPACE : LIMIT_MAX_ID;
+    bool is_text = text_types >> argument->type & 1;
+    reading->subject.argument = argument;
+    if (!is_text || !plain_text(&reading->cursor, size_max, (struct bytes *)(void *)place)) {
+        if (argument->type != ARGUMENT_VALUE && mp_read_nil(&reading->cursor)) {
+            if (argument->type == ARGUMENT_NAMESPACE) return true;
+            return refuse_argument(&reading->subject, ERROR_BAD_REQUEST, -1, "is nil and must be given");
+        }
+        if (!read_argument(reading, place)) return false;
     }
     args->any.given |= argument->bit;
     return true;
@@ -251,16 +255,31 @@ static bool read_options(struct reading *reading, const struct op_shape *shape, 
     return read_argument_map(reading, &map);
 }
 
-static bool read_params(struct reading *reading, union op_args *args) {
-    const struct op_shape *shape = &op_shapes[reading->subject.op];
-    memset(args, 0, shape->args_size);
+/* The count of the params, whatever array's head they have. */
+static bool read_params_head(struct reading *reading, uint32_t *count) {
     enum mp_type type = mp_peek(&reading->cursor);
     if (reading_is_lacking(reading, type)) return false;
     if (type != MP_ARRAY)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "params is an array of the arguments, here it is %s", refusal_type_name(type));
-    uint32_t count = mp_read_array(&reading->cursor);
-    if (!reading_is_fine(reading)) return false;
+    *count = mp_read_array(&reading->cursor);
+    return reading_is_fine(reading);
+}
+
+/* Most arguments' structs are no larger than this, and to clear it takes no call. */
+#define ARGS_CLEARED_BYTES 96
+_Static_assert(sizeof(union op_args) >= ARGS_CLEARED_BYTES, "what is cleared at once is there");
+
+static inline void args_clear(union op_args *args, size_t size) {
+    memset(args, 0, ARGS_CLEARED_BYTES);
+    if (size > ARGS_CLEARED_BYTES) memset((char *)args + ARGS_CLEARED_BYTES, 0, size - ARGS_CLEARED_BYTES);
+}
+
+static inline bool read_params(struct reading *reading, union op_args *args) {
+    const struct op_shape *shape = &op_shapes[reading->subject.op];
+    uint32_t count = 0;
+    args_clear(args, shape->args_size);
+    if (!plain_array(&reading->cursor, &count) && !read_params_head(reading, &count)) return false;
     if (count < shape->positional_count)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST, "the argument %s is missing",
                               shape->arguments[count].name);
@@ -281,7 +300,7 @@ static inline enum op method_find(struct bytes name) {
     if (name.size < 8) return OP_COUNT;
     uint64_t slot = (utf8_word(name.data + name.size - 8) ^ name.size) * method_multiplier >> METHOD_SLOT_SHIFT;
     const struct method *method = &method_slots[slot];
-    bool is_it = method->size == name.size && memcmp(method->name, name.data, name.size) == 0;
+    bool is_it = method->size == name.size && plain_is_name(name.data, method->name, name.size);
     return is_it ? (enum op)method->op : OP_COUNT;
 }
 
@@ -300,16 +319,24 @@ static bool read_method_number(struct reading *reading) {
     return true;
 }
 
-static inline bool read_method(struct reading *reading, struct frame *frame) {
+/* Whatever head the name has. */
+static bool read_method_name(struct reading *reading, struct frame *frame) {
     enum mp_type type = mp_peek(&reading->cursor);
-    if (type == MP_INTEGER || type == MP_FLOAT) return read_method_number(reading);
     if (reading_is_lacking(reading, type)) return false;
     if (type != MP_STR && type != MP_BIN)
         return refuse_request(&reading->subject, ERROR_BAD_REQUEST,
                               "The method is a name like \"session.get\" or its number, here it is %s",
                               refusal_type_name(type));
     frame->method = mp_read_bytes(&reading->cursor);
-    if (!reading_is_fine(reading)) return false;
+    return reading_is_fine(reading);
+}
+
+static inline bool read_method(struct reading *reading, struct frame *frame) {
+    if (!plain_word(&reading->cursor, &frame->method)) {
+        enum mp_type type = mp_peek(&reading->cursor);
+        if (type == MP_INTEGER || type == MP_FLOAT) return read_method_number(reading);
+        if (!read_method_name(reading, frame)) return false;
+    }
     reading->subject.op = method_find(frame->method);
     if (reading->subject.op != OP_COUNT) return true;
     return refuse_request(&reading->subject, ERROR_UNKNOWN_METHOD,
@@ -339,6 +366,7 @@ static bool read_envelope_head(struct mp_cursor *cursor, uint32_t *count) {
 /* Type and msgid; false: not an envelope of ours, or bytes are lacking (the cursor says so). */
 static inline bool read_envelope(struct mp_cursor *cursor, struct frame *frame) {
     uint32_t count = 0;
+    if (plain_envelope(cursor, &frame->msgid)) return true;
     if (!read_envelope_head(cursor, &count)) return false;
     if (count != 3 && count != 4) return false;
     int64_t type = mp_read_int(cursor, 0, 2);

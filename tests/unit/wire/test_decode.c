@@ -67,6 +67,52 @@ Test(decode, reads_a_number_as_a_method_in_any_form) {
     }
 }
 
+Test(decode, reads_the_msgid_in_any_form) {
+    static const struct {
+        const char *form;
+        uint64_t msgid;
+    } cases[] = {{"00", 0},
+                 {"7f", 127},
+                 {"cc05", 5},
+                 {"ccff", 255},
+                 {"cd0102", 0x0102},
+                 {"cdffff", 0xffff},
+                 {"ce00000001", 1},
+                 {"cefeedbeef", 0xfeedbeef},
+                 {"cf00000000fffffffe", 0xfffffffe},
+                 {"d105dc", 1500},
+                 {"cb4050000000000000", 64}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[128];
+        snprintf(text, sizeof text, "[0, x'%s', 'session.get', ['web', 's1']]", cases[i].form);
+        struct decoded d = decode(text);
+        cr_assert_eq(d.frame.msgid, cases[i].msgid, "%s", text);
+        cr_assert_eq(d.frame.size, d.bytes.size);
+        expect_bytes(d.args.session_get.id.text, "s1");
+        buf_fini(&d.bytes);
+    }
+}
+
+/* Each size has its own shortest head, and each is compared in words of eight that overlap. */
+Test(decode, reads_ids_of_every_size_and_refuses_a_wrong_byte_anywhere_in_them) {
+    for (size_t size = 1; size <= 255; size++) {
+        char id[256] = {0}, text[320];
+        memset(id, 'a', size);
+        snprintf(text, sizeof text, "[0, 1, 'session.get', ['web', '%s']]", id);
+        struct decoded d = decode(text);
+        expect_bytes(d.args.session_get.id.text, id);
+        buf_fini(&d.bytes);
+        for (size_t at = 0; at < size; at++) {
+            id[at] = '\xff';
+            snprintf(text, sizeof text, "[0, 1, 'session.get', ['web', '%s']]", id);
+            struct decoded wrong = decode_more(text, "");
+            cr_assert_eq(wrong.state, DECODE_REFUSED, "%zu of %zu", at, size);
+            buf_fini(&wrong.bytes);
+            id[at] = 'a';
+        }
+    }
+}
+
 Test(decode, takes_bin_for_str_and_long_forms_for_short_ones) {
     /* array32, uint64 msgid, bin method, array16 params, bin8 namespace, str32 id, map32 of options with a bin key */
     struct decoded d = decode("x'dd00000004' 0 x'cf0000000000000007' x'c40b' x'73657373696f6e2e676574' x'dc0003'"
