@@ -68,6 +68,10 @@ void server_loop_leave(struct server_loop *loop);
 /* Timers, reaper, forgotten op_ids, answers that have become safe. To be called soon after env.wake. Answers when it wants to be called again; INT64_MAX: never. */
 int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget);
 
+/* A save of keys has ended that the keyring began for this loop under the ticket `number`; is_saved: the keys are safe
+ * and in force. Inside a turn; its answer comes with the next server_loop_advance, which is asked for. */
+void server_loop_saved(struct server_loop *loop, uint64_t number, bool is_saved);
+
 enum conn_state {
     CONN_READING, /* give it more */
     CONN_PAUSED,  /* its output is above the mark, or too much is in flight, or it is to be closed once answers that wait

@@ -8,9 +8,16 @@
 #include "base/lock.h"
 #include "crypto/keys.h"
 
-/* Writes other cookie secrets of a namespace down for good and puts the set that has them into force with keyring_set.
- * False: they could not be written, and nothing changed. May block. Any thread. */
-typedef bool (*keyring_save)(void *context, struct bytes namespace, struct bytes secrets);
+/* Whom a save is for: a loop, and what it knows the save by. */
+struct keyring_ticket {
+    unsigned loop_index;
+    uint64_t number;
+};
+
+/* Begins to write other cookie secrets of a namespace (absent: none) down for good and to put the set that has them
+ * into force with keyring_set; copies both. Then server_loop_saved is called once on that loop. False: it cannot begin,
+ * nothing will change, and nothing is called. Never blocks. On that loop's thread. */
+typedef bool (*keyring_save)(void *context, struct keyring_ticket ticket, struct bytes namespace, struct bytes secrets);
 
 struct keyring {
     _Atomic(const struct keys *) current; /* the ring is one of its holders */
@@ -28,8 +35,8 @@ const struct keys *keyring_take(struct keyring *keyring);
 /* Takes over the caller's hold on `keys`, which hold from now on. Any thread. */
 void keyring_set(struct keyring *keyring, const struct keys *keys);
 
-/* Gives a namespace other cookie secrets (absent: none), for good where there is a key file. False: they could not be
- * kept, and nothing changed. Any thread. */
+/* Gives a namespace other cookie secrets (absent: none), where keys live in memory only. False: memory is lacking, and
+ * nothing changed. Any thread. */
 bool keyring_set_cookie_secrets(struct keyring *keyring, struct bytes namespace, struct bytes secrets);
 
 /* Has `mine`, a set that the caller holds or NULL, be the one that holds now. */

@@ -2,7 +2,7 @@
  *
  * Reads of a namespace that does not exist answer nil, or what would hold if it did, and make nothing; writes of policy
  * or purging make it. Any loop's thread. */
-#include "crypto/keyring.h"
+#include "crypto/keys.h"
 #include "op/cookie_header.h"
 #include "op/op_table.gen.h"
 #include "op/request.h"
@@ -20,9 +20,13 @@ static void end_all_end(struct request *request, struct buf *out) {
     mp_write_uint(out, request->verb->scan_result.total);
 }
 
-/* The key file could not be written; for an end. */
-static void refuse_secrets(struct request *request, const char *message) {
-    request_refuse(request, ERROR_STORAGE, message);
+/* Cookie secrets are no part of the engine's policy: they stand in the key file, whose writing is a step of its own. */
+enum { STEP_ENGINE, STEP_SECRETS, STEP_READ };
+
+static enum op_step save_begin(struct request *request, struct bytes secrets) {
+    request->save_namespace = request->verb->namespace;
+    request->save_secrets = secrets;
+    return STEP_SAVE;
 }
 
 enum op_step session_clear_begin(struct request *request) {
@@ -42,43 +46,66 @@ void session_purge_end(struct request *request, struct buf *out) {
 }
 
 enum op_step namespace_drop_begin(struct request *request) {
-    return end_all_begin(request, request->args.namespace_drop.namespace, END_DROP);
+    enum op_step step = end_all_begin(request, request->args.namespace_drop.namespace, END_DROP);
+    return step == STEP_SUBMIT && request->step == STEP_SECRETS ? save_begin(request, BYTES_ABSENT) : step;
 }
 
 void namespace_drop_end(struct request *request, struct buf *out) {
-    struct bytes name = request->verb->namespace;
-    bool has_secrets = !bytes_is_absent(keys_cookie_secrets(request->keys, name));
-    if (has_secrets && !keyring_set_cookie_secrets(request->keyring, name, BYTES_ABSENT))
-        refuse_secrets(request, "The namespace is gone, but its cookie secrets could not be taken out of the key file; "
-                                "see to its disk and drop the namespace again.");
-    mp_write_bool(out, request->verb->is_found);
+    if (request->step == STEP_ENGINE) {
+        request->carried[0] = request->verb->is_found;
+        request->is_unfinished = !bytes_is_absent(keys_cookie_secrets(request->keys, request->verb->namespace));
+    } else if (!request->is_saved) {
+        request_refuse(request, ERROR_STORAGE,
+                       "The namespace is gone, but its cookie secrets could not be taken out of the key file; see to "
+                       "its disk and drop the namespace again.");
+    }
+    mp_write_bool(out, request->carried[0]);
 }
 
-enum op_step namespace_configure_begin(struct request *request) {
-    const struct args_namespace_configure *args = &request->args.namespace_configure;
-    if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
-    if (args->policy.given & ~args->policy.nil & POLICY_COOKIE) {
-        const char *why = cookie_attributes_refusal(&args->policy.values.cookie);
+static enum op_step configure_begin(struct request *request, const struct policy_change *change) {
+    if (change->given & ~change->nil & POLICY_COOKIE) {
+        const char *why = cookie_attributes_refusal(&change->values.cookie);
         if (why) return request_refuse(request, ERROR_BAD_REQUEST, why);
     }
-    if (args->policy.given & POLICY_COOKIE_SECRETS) request->is_secret = true;
+    if (change->given & POLICY_COOKIE_SECRETS) request->is_secret = true;
     request->verb->kind = VERB_CONFIGURE;
-    request->verb->configure.change = &args->policy;
+    request->verb->configure.change = change;
     return STEP_SUBMIT;
 }
 
-/* Cookie secrets are no part of the engine's policy: they stand in the key file, and change once the engine has
- * agreed. */
+/* Cookie secrets change once the engine has agreed; what the policy is then is asked anew, since they may have taken a
+ * while. */
+enum op_step namespace_configure_begin(struct request *request) {
+    const struct args_namespace_configure *args = &request->args.namespace_configure;
+    const struct policy_change *change = &args->policy;
+    if (!request_take_namespace(request, args->namespace)) return STEP_ERROR;
+    if (request->step == STEP_ENGINE) return configure_begin(request, change);
+    if (request->step == STEP_SECRETS)
+        return save_begin(request, change->nil & POLICY_COOKIE_SECRETS ? BYTES_ABSENT : change->values.cookie_secrets);
+    request->verb->kind = VERB_CONFIGURE;
+    return STEP_SUBMIT;
+}
+
+static void end_saved(struct request *request) {
+    request->is_unfinished = request->is_saved;
+    if (!request->is_saved)
+        request_refuse(request, ERROR_STORAGE,
+                       "The cookie secrets could not be written to the key file and stay as they were; all other "
+                       "entries have changed. See to its disk and try again.");
+}
+
 void namespace_configure_end(struct request *request, struct buf *out) {
-    const struct policy_change *change = &request->args.namespace_configure.policy;
-    struct bytes secrets = change->nil & POLICY_COOKIE_SECRETS ? BYTES_ABSENT : change->values.cookie_secrets;
-    if ((change->given & POLICY_COOKIE_SECRETS) &&
-        !keyring_set_cookie_secrets(request->keyring, request->verb->namespace, secrets)) {
-        refuse_secrets(request, "The cookie secrets could not be written to the key file and stay as they were; all "
-                                "other entries have changed. See to its disk and try again.");
-        return;
+    bool has_secrets = request->args.namespace_configure.policy.given & POLICY_COOKIE_SECRETS;
+    if (request->step == STEP_SECRETS) {
+        end_saved(request);
+    } else if (request->step == STEP_ENGINE && has_secrets) {
+        request->is_unfinished = true;
+    } else if (!request->verb->is_found) {
+        request_refuse(request, ERROR_CONFLICT,
+                       "Somebody dropped the namespace while its cookie secrets were written; configure it again.");
+    } else {
+        codec_write_policy(out, request->verb->namespace_state.policy);
     }
-    codec_write_policy(out, request->verb->namespace_state.policy);
 }
 
 static void write_purging(struct buf *out, bool is_purging, int64_t interval_ms) {

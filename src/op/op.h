@@ -13,12 +13,13 @@
 struct conn;
 struct server;
 struct id_maker;
-struct keyring;
 struct keys;
 
 enum op_step {
     STEP_SUBMIT, /* *request->verb is filled: submit it, then call end */
     STEP_ANSWER, /* call end at once */
+    STEP_SAVE,   /* of an operation of several steps: give request->save_namespace the cookie secrets in
+                    request->save_secrets (absent: none), for good, then call end, which looks at is_saved */
     STEP_ERROR   /* request->error is filled */
 };
 
@@ -42,7 +43,6 @@ struct request {
     struct recent_policy *recent;
     const struct id_maker *ids; /* makes ids for sessions; of the server */
     const struct keys *keys;    /* those that hold while the batch is executed */
-    struct keyring *keyring;    /* for who changes them */
     struct buf *handles;        /* of the loop, for request_take_ids */
     int64_t now_ms;
     int64_t clock_offset_ms;        /* server time minus wall time: added to every moment that a caller gives */
@@ -75,6 +75,8 @@ struct request {
     bool is_secret;   /* its input or its answer holds what must not stay in memory; the server overwrites both, and all
                          that stands below */
     unsigned verdict; /* of the last run of a rule about a token, for end */
+    bool is_saved;    /* by STEP_SAVE: else nothing changed */
+    struct bytes save_namespace, save_secrets; /* borrowed like args */
     /* Below stands what only few requests fill: what all use is close together. */
     union op_args args;                           /* borrowed from the connection's input until submit returns */
     char id_buffer[48];                           /* an id made for this request */
@@ -107,7 +109,7 @@ static inline bool op_is_streaming(enum op op) {
  * connection between two of them; those of other connections may. A step that does not stream may be PENDING. */
 static inline bool op_has_steps(enum op op) {
     return op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE || op == OP_CLIENT_DESTROY || op == OP_POOL_RESET ||
-           op == OP_POOL_STATE || op == OP_POOL_LOAD;
+           op == OP_POOL_STATE || op == OP_POOL_LOAD || op == OP_NAMESPACE_CONFIGURE || op == OP_NAMESPACE_DROP;
 }
 
 /* Neither of the two may share a submit with other requests. */

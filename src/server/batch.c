@@ -284,8 +284,8 @@ static void request_init(struct request *request, struct verb *verb, struct conn
 }
 
 /* Begins a request, unless it has an error already. One that asks nothing of the engine loses its verb: that becomes
- * the next request's. */
-static void request_begin(struct batch *batch, struct request *request) {
+ * the next request's. True: it is STEP_SAVE. */
+static bool request_begin(struct batch *batch, struct request *request) {
     enum op_step step = STEP_ERROR;
     if (request->error.code != ERROR_NONE) request->is_secret = true; /* nobody looked what it holds */
     if (request->error.code == ERROR_NONE) step = op_defs[request->op].begin(request);
@@ -294,6 +294,7 @@ static void request_begin(struct batch *batch, struct request *request) {
         batch->verb_count++;
     else
         request->verb = NULL;
+    return step == STEP_SAVE;
 }
 
 static void batch_submit(struct server_loop *loop, struct batch *batch, int64_t now_ms) {
@@ -353,6 +354,20 @@ static void step_answered(struct request *request) {
     if (request->verb->depends_on > request->depends_on) request->depends_on = request->verb->depends_on;
 }
 
+/* Has cookie secrets kept and put into force. False: that goes on, and server_loop_saved will tell. */
+static bool save_execute(struct server_loop *loop, struct request *request) {
+    struct keyring *keyring = loop->server->keyring;
+    if (!keyring->save) {
+        request->is_saved = keyring_set_cookie_secrets(keyring, request->save_namespace, request->save_secrets);
+        return true;
+    }
+    struct keyring_ticket ticket = {loop->index, SAVE_TICKET | loop->save_count++};
+    request->is_saved = false;
+    request->verb = &loop->batch.verbs[0]; /* all zero, and stands for the step while it waits */
+    request->verb->private[0] = ticket.number;
+    return !keyring->save(keyring->save_context, ticket, request->save_namespace, request->save_secrets);
+}
+
 /* One step of a request that runs alone: begins it, and has the engine answer its verb. False: it is PENDING. */
 static bool step_execute(struct conn *conn, struct request *request) {
     struct server_loop *loop = conn->loop;
@@ -361,7 +376,7 @@ static bool step_execute(struct conn *conn, struct request *request) {
     request->is_unfinished = request->takes_errors = false;
     request->verb = &batch->verbs[0];
     verb_clear(request->verb);
-    request_begin(batch, request);
+    if (request_begin(batch, request)) return save_execute(loop, request);
     batch_submit(loop, batch, request->now_ms);
     loop->turn_work += STEP_WORK;
     if (!request->verb) return true;

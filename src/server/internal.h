@@ -41,6 +41,9 @@
 
 #define LOOP_COUNT_MAX 64
 
+/* In the tickets of keys that are being saved, so that they are none of the engine's. */
+#define SAVE_TICKET (UINT64_C(1) << 63)
+
 /* Buffers that a loop keeps for its connections, and the largest of them, in bytes: a connection that holds no bytes
  * holds no buffer, and yet a busy one never allocates. */
 #define SPARE_BUFFERS_MAX      16
@@ -121,6 +124,7 @@ struct server_loop {
     struct buf spares[SPARE_BUFFERS_MAX];
     unsigned spare_count;
     const struct keys *keys;            /* the keyring's, looked at before each round of a batch */
+    uint64_t save_count;                /* of keys, ever */
     struct recent_policy recent_policy; /* of the round */
     struct buf handles;                 /* of a request that names many ids, in a namespace with hash_ids */
     struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
@@ -129,7 +133,7 @@ struct server_loop {
     struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
     struct list holding;  /* connections that hold answers */
     uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
-    unsigned new_watch_count;     /* of watch_count: to be told what expired while the server was down */
+    unsigned new_watch_count;               /* of watch_count: to be told what expired while the server was down */
     unsigned stopped_watch_count;           /* of watch_count: still to be told of what waits for the journal */
     uint64_t events_wait;                   /* the version that the engine's next event waits for; 0: none does */
     uint64_t awaited;                       /* what the journal was asked for; 0: nothing, or it was heard */

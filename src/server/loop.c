@@ -26,7 +26,6 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
         loop->batch.requests[i].engine = server->options.engine;
         loop->batch.requests[i].ids = &server->ids;
         loop->batch.requests[i].recent = &loop->recent_policy;
-        loop->batch.requests[i].keyring = server->keyring;
         loop->batch.requests[i].handles = &loop->handles;
         loop->batch.requests[i].server = server;
     }
@@ -222,15 +221,16 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
         free(answered);
         return false;
     }
-    *waiting = (struct waiting){.ticket = request->verb->private[0],
-                                .conn = request->conn,
-                                .replay = item->replay,
-                                .is_queued = is_queued,
-                                .is_held = request->verb->kind == VERB_END_ALL,
-                                .whole = whole,
-                                .answered = answered,
-                                .fields = request->fields,
-                                .frame_size = item->frame.size};
+    *waiting =
+        (struct waiting){.ticket = request->verb->private[0],
+                         .conn = request->conn,
+                         .replay = item->replay,
+                         .is_queued = is_queued,
+                         .is_held = request->verb->kind == VERB_END_ALL || (request->verb->private[0] & SAVE_TICKET),
+                         .whole = whole,
+                         .answered = answered,
+                         .fields = request->fields,
+                         .frame_size = item->frame.size};
     memcpy(waiting->frame, item->frame.data, item->frame.size);
     if (whole) waiting_decode(waiting, &whole->args);
     list_init(&waiting->link);
@@ -271,6 +271,10 @@ void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
     conn->held_count -= waiting->is_held;
     loop->held_count -= waiting->is_held;
     metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
+    if (waiting->whole && waiting->whole->is_secret) {
+        cipher_wipe(waiting->whole, sizeof *waiting->whole);
+        cipher_wipe(waiting->frame, waiting->frame_size);
+    }
     free(waiting->whole);
     free(waiting->answered);
     free(waiting);

@@ -90,6 +90,17 @@ static bool is_deliverable(const struct conn *conn) {
     return !conn->is_closed && conn_output_pending(conn) < (size_t)conn->loop->output_mark * QUEUED_OUTPUT_MARKS;
 }
 
+void server_loop_saved(struct server_loop *loop, uint64_t number, bool is_saved) {
+    const struct env *env = loop->server->options.env;
+    struct waiting *waiting = loop_find_waiting(loop, number);
+    assert(loop->is_in_turn);
+    if (!waiting) return;
+    waiting->whole->is_saved = is_saved;
+    struct verb answered = {.private = {number}};
+    loop_note_step(loop, waiting, &answered);
+    env->wake(env->context, loop->index);
+}
+
 /* The engine's answer to a PENDING verb, inside a turn of its loop. Only writes the answer: the shell hears of it later
  * in the turn, so that it cannot call into the engine from inside the engine. */
 static bool server_done(void *context, unsigned loop_index, struct verb *verb) {

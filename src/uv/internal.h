@@ -168,6 +168,10 @@ bool peer_is_quiet(const struct peer *peer, int64_t now_ms);
 /* Ends it gently, when nothing is left to write: tells the other side, which may close then, or is cut. */
 void peer_linger(struct peer *peer);
 
+/* ---- key_save.c */
+/* See keyring_save; `context` is the shell. */
+bool key_save_begin(void *context, struct keyring_ticket ticket, struct bytes namespace, struct bytes secrets);
+
 /* ---- listener.c */
 bool listener_open_all(struct shell *shell, char *error, size_t error_size);
 void listener_close_all(struct shell *shell); /* the handles are closed by the next turn */

@@ -149,9 +149,8 @@ static bool file_write(const char *path, const struct keys *keys, char *error) {
 /* ---------------------------------------------------------------- a running server */
 
 /* A namespace's cookie secrets: what stands in the file is changed, not what is in force, since the file may have been
- * rotated meanwhile. The change then takes that into force, too. See keyring_save; any loop's thread. */
-static bool file_save(void *context, struct bytes namespace, struct bytes secrets) {
-    struct key_file *file = context;
+ * rotated meanwhile. The change then takes that into force, too. */
+bool key_file_save(struct key_file *file, struct bytes namespace, struct bytes secrets) {
     char error[KEY_FILE_ERROR_MAX] = "there is not enough memory";
     const struct keys *held = keyring_take(&file->keyring);
     struct keys *found = NULL, *next = NULL;
@@ -219,8 +218,8 @@ static void tell_made(const struct options *options, const char *path) {
               LOG_TEXT("todo", "if there is a copy of the file, end the server and put it back"));
 }
 
-bool key_file_open(struct key_file *file, const struct options *options, const struct env *env,
-                   char error[KEY_FILE_ERROR_MAX]) {
+bool key_file_open(struct key_file *file, const struct options *options, const struct env *env, keyring_save save,
+                   void *save_context, char error[KEY_FILE_ERROR_MAX]) {
     path_of(options, file->path, sizeof file->path);
     file->env = env;
     snprintf(error, KEY_FILE_ERROR_MAX, "there is not enough memory for keys");
@@ -231,7 +230,7 @@ bool key_file_open(struct key_file *file, const struct options *options, const s
     struct keys *keys = *file->path ? keys_find(file->path, env, &is_made, error) : keys_make(env);
     if (!keys) return false;
     if (is_made) tell_made(options, file->path);
-    keyring_open(&file->keyring, keys, *file->path ? file_save : NULL, file);
+    keyring_open(&file->keyring, keys, *file->path ? save : NULL, save_context);
     return true;
 }
 

@@ -17,9 +17,14 @@ struct key_file {
     struct keyring keyring; /* open after key_file_open */
 };
 
-/* Reads the keys, or makes them (and the file) where there are none. False: `error` says why not. Main thread. */
-bool key_file_open(struct key_file *file, const struct options *options, const struct env *env,
-                   char error[KEY_FILE_ERROR_MAX]);
+/* Gives a namespace other cookie secrets (absent: none): the file is replaced, and what it holds then is in force.
+ * False: nothing changed, and the log says why. Blocks; any thread. */
+bool key_file_save(struct key_file *file, struct bytes namespace, struct bytes secrets);
+
+/* Reads the keys, or makes them (and the file) where there are none. `save` is the keyring's, where there is a file.
+ * False: `error` says why not. Main thread. */
+bool key_file_open(struct key_file *file, const struct options *options, const struct env *env, keyring_save save,
+                   void *save_context, char error[KEY_FILE_ERROR_MAX]);
 void key_file_close(struct key_file *file);
 
 /* Puts into force what stands in the file now. False: `error` says why what was in force stays so. Main thread. */

@@ -264,7 +264,7 @@ int shell_serve(struct shell *shell, struct engine *engine) {
     char error[STORAGE_ERROR_MAX];
     int status = 1;
     shell->engine = engine;
-    if (!key_file_open(&shell->keys, shell->options, &shell->env, error)) {
+    if (!key_file_open(&shell->keys, shell->options, &shell->env, key_save_begin, shell, error)) {
         fprintf(stderr, "sessiond: %s\n", error);
         return status;
     }

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,25 @@ class Final(FaultTest):
 
     def test_is_a_sync_of_the_directory_that_fails(self):
         self.is_final("always", "fsync", self.data.name, EIO, 0, 1)
+
+
+class Keys(FaultTest):
+    """A key file that cannot be written."""
+
+    def test_leaves_the_secrets_that_are_in_force(self):
+        process, client = self.kept("everysec")
+        client.call("namespace.configure", "shop", {"cookie_secrets": ["the first"]})
+        signed = client.call("cookie.sign", "shop", "cart")
+        self.faults.set(("fsync", "keys.new", EIO))
+        policy = {"cookie_secrets": ["the second"], "idle_timeout_ms": 1234}
+        self.assertEqual(self.refusal(client, "namespace.configure", "shop", policy).code, "STORAGE")
+        self.assertEqual(client.call("cookie.sign", "shop", "cart"), signed)
+        self.assertEqual(client.call("namespace.describe", "shop")["policy"]["idle_timeout_ms"], 1234, "as it was told")
+        self.assertEqual(self.refusal(client, "namespace.drop", "shop").code, "STORAGE")
+        self.faults.clear()
+        self.assertFalse(client.call("namespace.drop", "shop"), "it was gone already")
+        self.assertEqual(self.refusal(client, "cookie.sign", "shop", "cart").code, "FORBIDDEN")
+        self.assert_ends_well(process)
 
 
 class Full(FaultTest):
@@ -239,6 +259,45 @@ class Slow(FaultTest):
         self.assertIsNone(client.call("session.get", "web", "refused"))
         self.gets_s(client)
         self.goes_on(process, client, writer, "everysec")
+
+    def test_key_file_holds_up_only_who_gave_cookie_secrets(self):
+        process, client = self.kept("everysec", "--threads=1")
+        self.patiently(client, "session.set", "web", "safe", 1)
+        self.faults.set(("fsync", "keys.new", HANG))
+        givers = [self.client(process) for _ in range(3)]
+        for number, giver in enumerate(givers):
+            policy = {"cookie_secrets": [f"secret {number}"], "idle_timeout_ms": 60_000 + number}
+            giver.send(giver.request("namespace.configure", f"shop{number}", policy))
+            giver.send(giver.request("cookie.sign", f"shop{number}", "cart"))  # behind it, so with the new secrets
+        self.gets_s(client)
+        self.assertEqual(self.refusal(client, "cookie.sign", "shop0", "cart").code, "FORBIDDEN", "not in force yet")
+        self.faults.clear()
+        signed = []
+        for number, giver in enumerate(givers):
+            configured, answer = giver.message(), giver.message()
+            self.assertEqual((configured[2], configured[3]["idle_timeout_ms"]), (None, 60_000 + number))
+            self.assertEqual((answer[2], configured[1] + 1), (None, answer[1]))
+            signed.append(answer[3])
+        self.kill(process)
+        process, client = self.kept("everysec")
+        for number, cookie in enumerate(signed):
+            self.assertEqual(client.call("cookie.unsign", f"shop{number}", cookie)["value"], "cart")
+        self.assert_ends_well(process)
+
+    def test_key_file_is_waited_for_by_an_end_in_order(self):
+        process, client = self.kept("everysec", "--threads=1")
+        self.faults.set(("fsync", "keys.new", HANG))
+        giver = self.client(process)
+        giver.send(giver.request("namespace.configure", "shop", {"cookie_secrets": ["a secret"]}))
+        wait_for(lambda: client.call("server.stats")["pending"] > 0, "it waits")
+        process.signal(signal.SIGTERM)
+        process.wait_for_log("event=draining")
+        self.faults.clear()
+        self.assertIsNone(giver.message()[2])
+        self.assertEqual(process.wait(), 0, process.log())
+        process, client = self.kept("everysec")
+        self.assertIn("cart.", client.call("cookie.sign", "shop", "cart"))
+        self.assert_ends_well(process)
 
     def test_write_bounds_what_waits_for_it(self):
         process, client = self.kept("everysec", "--log-queue=1M")
