@@ -261,16 +261,6 @@ int64_t moment_of(const struct request *request, int64_t given) {
     return moment > MOMENT_MAX_MS ? MOMENT_MAX_MS : moment;
 }
 
-void write_version(struct buf *out, const struct session *session) {
-    mp_write_str(out, BYTES_LITERAL("version"));
-    mp_write_uint(out, session->version);
-}
-
-void write_expires_at(struct buf *out, const struct session *session) {
-    mp_write_str(out, BYTES_LITERAL("expires_at"));
-    mp_write_int(out, session_expires_at(session));
-}
-
 enum outcome outcome_error(struct error *error, enum error_code code, const char *message) {
     *error = error_make(code, message);
     return OUTCOME_ERROR;

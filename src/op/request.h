@@ -80,10 +80,6 @@ update_rule request_checked_rule(struct request *request, update_rule rule);
 /* A caller's moment on the server's clock: 1 for all before the epoch, because 0 means "none" in a record. */
 int64_t moment_of(const struct request *request, int64_t given);
 
-/* Writes {version, expires_at} of a session into a map that has already begun. */
-void write_version(struct buf *out, const struct session *session);
-void write_expires_at(struct buf *out, const struct session *session);
-
 /* For rules: the error of a write on what is dead or destroyed. */
 enum outcome outcome_gone(const struct update_input *input, struct error *error);
 enum outcome outcome_error(struct error *error, enum error_code code, const char *message);

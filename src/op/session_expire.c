@@ -38,5 +38,5 @@ void session_expire_end(struct request *request, struct buf *out) {
         return;
     }
     mp_write_map(out, 1);
-    write_expires_at(out, &request->verb->session);
+    codec_write_expires_at(out, &request->verb->session);
 }

@@ -84,8 +84,8 @@ void session_patch_end(struct request *request, struct buf *out) {
         return;
     }
     mp_write_map(out, 3);
-    write_version(out, &verb->session);
-    write_expires_at(out, &verb->session);
+    codec_write_version(out, &verb->session);
+    codec_write_expires_at(out, &verb->session);
     mp_write_str(out, BYTES_LITERAL("values"));
     patch_write_values(&patch, args->target == PATCH_TARGET_META ? verb->session.meta : verb->session.data, out);
 }

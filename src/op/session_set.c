@@ -68,6 +68,6 @@ void session_set_end(struct request *request, struct buf *out) {
         return;
     }
     mp_write_map(out, 2);
-    write_version(out, &verb->session);
-    write_expires_at(out, &verb->session);
+    codec_write_version(out, &verb->session);
+    codec_write_expires_at(out, &verb->session);
 }

@@ -47,6 +47,10 @@ struct record_extra {
 void codec_write_record_with(struct buf *out, const struct session *session, const struct record_extra *extra,
                              uint64_t fields, int64_t now_ms);
 
+/* A pair of a map that has begun: what a write answers of the session. */
+void codec_write_version(struct buf *out, const struct session *session);
+void codec_write_expires_at(struct buf *out, const struct session *session);
+
 /* A score as records hold it: an integer where it is one. */
 void codec_write_score(struct buf *out, double score);
 

@@ -27,9 +27,10 @@ const char *event_name(enum event_kind kind) {
 /* ---- envelopes */
 
 /* [1, msgid, : the head of every answer, at most eight bytes. */
-static uint8_t *put_answer(uint8_t *at, uint64_t msgid) {
+static inline uint8_t *put_answer(uint8_t *at, uint64_t msgid) {
     *at++ = 0x94;
     *at++ = 0x01;
+    if (msgid > UINT16_MAX) return mp_put_big_endian(at, 0xce, msgid, 4); /* of whoever counts for long, or draws it */
     return mp_put_uint(at, msgid);
 }
 
@@ -118,6 +119,15 @@ static uint8_t *put_raw(uint8_t *at, struct bytes encoded) {
     return at + encoded.size;
 }
 
+/* The same for what is short: a few copies of sixteen bytes, the last of which overlaps the one before, cost less than
+ * a call. */
+static inline uint8_t *put_short(uint8_t *at, struct bytes text) {
+    if (text.size < 16) return put_raw(at, text);
+    for (size_t i = 0; i + 16 < text.size; i += 16) memcpy(at + i, text.data + i, 16);
+    memcpy(at + text.size - 16, text.data + text.size - 16, 16);
+    return at + text.size;
+}
+
 static inline uint8_t *put_text(uint8_t *at, struct bytes text) {
     if (text.size < 32)
         *at++ = (uint8_t)(0xa0 | text.size);
@@ -127,8 +137,10 @@ static inline uint8_t *put_text(uint8_t *at, struct bytes text) {
         at = mp_put_big_endian(at, 0xda, text.size, 2);
     else
         at = mp_put_big_endian(at, 0xdb, text.size, 4);
-    return put_raw(at, text);
+    return put_short(at, text);
 }
+
+static const struct record_extra no_extra;
 
 /* What of a record is derived from the moment of reading. */
 struct derived {
@@ -241,16 +253,61 @@ static __attribute__((noinline)) uint8_t *put_rest(uint8_t *at, const struct ses
     return at;
 }
 
-static uint8_t *put_record(uint8_t *at, const struct session *session, const struct record_extra *extra,
-                           const struct derived *derived, uint64_t fields) {
+/* The life of an active session whose moments are of today: with these numbers all in eight bytes it is one text with
+ * five holes. NUMBER_HOLE is a number's head and room for it. */
+#define NUMBER_HOLE "\xcf........"
+#define LIFE_BEGIN                                                                                                     \
+    KEY_STATUS "\xa6"                                                                                                  \
+               "active" KEY_VERSION
+#define LIFE_TO_1 LIFE_BEGIN NUMBER_HOLE KEY_CREATED_AT
+#define LIFE_TO_2 LIFE_TO_1 NUMBER_HOLE KEY_UPDATED_AT
+#define LIFE_TO_3 LIFE_TO_2 NUMBER_HOLE KEY_LAST_ACTIVE_AT
+#define LIFE_TO_4 LIFE_TO_3 NUMBER_HOLE KEY_EXPIRES_AT
+static const char life_text[] = LIFE_TO_4 NUMBER_HOLE;
+#define FIELDS_LIFE                                                                                                    \
+    (FIELD_BIT(FIELD_STATUS) | FIELD_BIT(FIELD_VERSION) | FIELD_BIT(FIELD_CREATED_AT) | FIELD_BIT(FIELD_UPDATED_AT) |  \
+     FIELD_BIT(FIELD_LAST_ACTIVE_AT) | FIELD_BIT(FIELD_EXPIRES_AT))
+
+/* Fills the hole behind `text`. */
+#define PUT_HOLE(text, value) mp_put_big_endian(at + sizeof(text) - 1, 0xcf, (uint64_t)(value), 8)
+
+static inline bool life_is_text(const struct session *session, const struct derived *derived, uint64_t fields) {
+    int64_t last_active_at = session->last_active_at, created_at = session->created_at;
+    return (fields & FIELDS_LIFE) == FIELDS_LIFE && derived->status == STATUS_ACTIVE && created_at > UINT32_MAX &&
+           last_active_at > UINT32_MAX && derived->expires_at > UINT32_MAX && session->version > UINT32_MAX;
+}
+
+static inline uint8_t *put_life(uint8_t *at, const struct session *session, const struct derived *derived) {
+    memcpy(at, life_text, sizeof life_text - 1);
+    PUT_HOLE(LIFE_BEGIN, session->version);
+    PUT_HOLE(LIFE_TO_1, session->created_at);
+    PUT_HOLE(LIFE_TO_2, session_updated_at(session));
+    PUT_HOLE(LIFE_TO_3, session->last_active_at);
+    PUT_HOLE(LIFE_TO_4, derived->expires_at);
+    return at + sizeof life_text - 1;
+}
+
+static __attribute__((noinline)) uint8_t *put_life_by_field(uint8_t *at, const struct session *session,
+                                                            const struct derived *derived, uint64_t fields) {
     const struct word *status = &status_words[derived->status];
-    PUT_FIELD(ID, put_text(at, extra->id.data ? extra->id : session->id))
     PUT_FIELD(STATUS, put_text(at, bytes_of(status->text, status->size)))
     PUT_FIELD(VERSION, mp_put_uint(at, session->version))
     PUT_FIELD(CREATED_AT, put_int(at, session->created_at))
     PUT_FIELD(UPDATED_AT, put_int(at, session_updated_at(session)))
     PUT_FIELD(LAST_ACTIVE_AT, put_int(at, session->last_active_at))
     PUT_FIELD(EXPIRES_AT, put_int(at, derived->expires_at))
+    return at;
+}
+
+/* Inlined into whoever knows the fields: what they are not is then not asked. */
+static inline __attribute__((always_inline)) uint8_t *put_record(uint8_t *at, const struct session *session,
+                                                                 const struct record_extra *extra,
+                                                                 const struct derived *derived, uint64_t fields) {
+    PUT_FIELD(ID, put_text(at, extra->id.data ? extra->id : session->id))
+    if (life_is_text(session, derived, fields))
+        at = put_life(at, session, derived);
+    else
+        at = put_life_by_field(at, session, derived, fields);
     PUT_FIELD(IDLE_TIMEOUT_MS, put_int(at, session->idle_timeout_ms))
     PUT_FIELD(ABSOLUTE_TIMEOUT_MS, put_int(at, session->absolute_timeout_ms))
     if (fields & FIELDS_LIFE_AND_GROUPS) at = put_life_and_groups(at, session, derived, fields);
@@ -259,18 +316,52 @@ static uint8_t *put_record(uint8_t *at, const struct session *session, const str
     return fields & ~written ? put_rest(at, session, extra, fields) : at;
 }
 
+static inline struct derived derive(const struct session *session, int64_t now_ms) {
+    int64_t expires_at = session_expires_at(session);
+    bool is_expired = expires_at && expires_at <= now_ms;
+    if (session->status == STATUS_ACTIVE && !is_expired && !session->abandon_timeout_ms)
+        return (struct derived){.expires_at = expires_at,
+                                .status = STATUS_ACTIVE}; /* as most are, so without a doubt */
+    return (struct derived){.expires_at = expires_at,
+                            .abandon_at = session_abandon_at(session),
+                            .status_at = session_status_at(session, now_ms),
+                            .status = session_status(session, now_ms)};
+}
+
+/* Whether what the session has of `fields` is FIELDS_PLAIN: nothing but what all have, and all of that. */
+#define FIELDS_PLAIN (FIELDS_ALWAYS | FIELD_BIT(FIELD_DATA))
+static inline bool record_is_plain(const struct session *session, const struct derived *derived,
+                                   const struct record_extra *extra, uint64_t fields) {
+    uintptr_t rare = (uintptr_t)session->user.data | (uintptr_t)session->client.data | (uintptr_t)session->meta.data |
+                     (uintptr_t)session->pool.data | (uintptr_t)session->tags.data | (uintptr_t)session->reason.data |
+                     (uintptr_t)session->replaced_by.data | (uintptr_t)session->usage |
+                     (uintptr_t)session->abandon_timeout_ms | (uintptr_t)session->absolute_expires_at |
+                     (uintptr_t)derived->status_at;
+    return extra == &no_extra && !rare && session->data.data && (fields & FIELDS_PLAIN) == FIELDS_PLAIN;
+}
+
+static void write_plain_record(struct buf *out, const struct session *session, const struct derived *derived) {
+    size_t size_max = FIELD_END * (32 + NUMBER_MAX) + session->id.size + session->data.size;
+    uint8_t *begin = buf_reserve(out, size_max), *at = begin;
+    if (!begin) return;
+    *at++ = (uint8_t)(0x80 | __builtin_popcountll(FIELDS_PLAIN));
+    at = put_record(at, session, &no_extra, derived, FIELDS_PLAIN);
+    assert((size_t)(at - begin) <= size_max);
+    out->size += (size_t)(at - begin);
+}
+
 void codec_write_record(struct buf *out, const struct session *session, uint64_t fields, int64_t now_ms) {
-    static const struct record_extra nothing;
-    codec_write_record_with(out, session, &nothing, fields, now_ms);
+    codec_write_record_with(out, session, &no_extra, fields, now_ms);
 }
 
 void codec_write_record_with(struct buf *out, const struct session *session, const struct record_extra *extra,
                              uint64_t fields, int64_t now_ms) {
-    struct derived derived = {.expires_at = session_expires_at(session),
-                              .abandon_at = session_abandon_at(session),
-                              .status_at = session_status_at(session, now_ms),
-                              .status = session_status(session, now_ms)};
+    struct derived derived = derive(session, now_ms);
     assert(derived.status > STATUS_NONE && derived.status < STATUS_END && session->id.data);
+    if (record_is_plain(session, &derived, extra, fields)) {
+        write_plain_record(out, session, &derived);
+        return;
+    }
     fields &= fields_of(session, &derived) | extra_fields_of(extra);
     if (extra->is_hashed && !extra->id.data) fields &= ~FIELD_BIT(FIELD_ID);
     unsigned count = (unsigned)__builtin_popcountll(fields);
@@ -284,6 +375,21 @@ void codec_write_record_with(struct buf *out, const struct session *session, con
     at = put_record(at, session, extra, &derived, fields);
     assert((size_t)(at - begin) <= size_max);
     out->size += (size_t)(at - begin);
+}
+
+static inline void write_pair(struct buf *out, const char *key, size_t key_size, int64_t value) {
+    uint8_t *begin = buf_reserve(out, key_size + NUMBER_MAX);
+    if (!begin) return;
+    memcpy(begin, key, key_size);
+    out->size += (size_t)(put_int(begin + key_size, value) - begin);
+}
+
+void codec_write_version(struct buf *out, const struct session *session) {
+    write_pair(out, KEY_VERSION, sizeof KEY_VERSION - 1, (int64_t)session->version);
+}
+
+void codec_write_expires_at(struct buf *out, const struct session *session) {
+    write_pair(out, KEY_EXPIRES_AT, sizeof KEY_EXPIRES_AT - 1, session_expires_at(session));
 }
 
 /* ---- policies */
