@@ -3,8 +3,8 @@
 Times are integers in milliseconds as everywhere in sessiond; only timeout_s and its like are seconds."""
 
 from ._core import LEFT_OUT, Event, LeftOut, Pending
-from ._generated import (BadRequest, Busy, Conflict, CreateNeeded, Exhausted, Exists, Forbidden, Gone, Internal, Limit,
-                         NoMemory, Policy, PoolPolicy, ReadOnly, Record, Storage, TooBig, UnknownMethod)
+from ._schema import (BadRequest, Busy, Conflict, CreateNeeded, Exhausted, Exists, Forbidden, Gone, Internal, Limit,
+                      NoMemory, Policy, PoolPolicy, ReadOnly, Record, Storage, TooBig, UnknownMethod)
 from .client import Client, Pipeline, Watch
 from .errors import (Closed, ConnectionFailed, InvalidURL, NotDecodable, NotEncodable, NotSessiond, ServerError,
                      SessiondError, TimedOut, WrongVersion)

@@ -9,14 +9,14 @@ from typing import Any, Dict, Generic, Iterator, List, Mapping, NamedTuple, Opti
 
 import msgpack
 
+from ._schema import ERRORS, MAX_FRAME, OP_ID_KEEP_MS, OPERATIONS, VERSION, Operation, Text
+from ._url import Address, parse_url
 from .errors import (ConnectionFailed, NotDecodable, NotEncodable, NotSessiond, ServerError, SessiondError, TimedOut,
                      WrongVersion)
 
 T = TypeVar("T")
-VERSION = 1
-MAX_FRAME = 2 * 1024 * 1024
 MAX_REPLY = 64 * 1024 * 1024  # a page of a thousand sessions may be far longer than a request
-REPEAT_S = 50.0  # within the time for which the server remembers an op_id, with room for a slow way there
+REPEAT_S = OP_ID_KEEP_MS / 1000 - 10.0  # a repeat comes while the op_id is remembered, with room for a slow way there
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.02, 1.0
 
 
@@ -29,14 +29,6 @@ class LeftOut:
 
 # The default of options for which None means something of its own.
 LEFT_OUT = LeftOut()
-
-
-class Operation(NamedTuple):
-    """A row of the schema: its name, whether it takes an op_id, and its positional parameters."""
-
-    method: str
-    is_write: bool
-    params: Tuple[str, ...]
 
 
 class Event(TypedDict, total=False):
@@ -57,9 +49,7 @@ class Event(TypedDict, total=False):
     missed: int
 
 
-HELLO = Operation("server.hello", False, ())
-PING = Operation("server.ping", False, ())
-WATCH = Operation("watch.start", False, ("namespace",))
+HELLO, PING, WATCH = OPERATIONS["server.hello"], OPERATIONS["server.ping"], OPERATIONS["watch.start"]
 
 
 def without(nothing: Any, options: Dict[str, Any]) -> Dict[str, Any]:
@@ -118,7 +108,6 @@ def encode(operation: Operation, params: List[Any], options: Dict[str, Any]) -> 
 
 def server_error(details: Any, method: str = "") -> ServerError:
     """The exception for a server's error: of its code's class, or ServerError for a code that is not known."""
-    from ._generated import ERRORS
     if not isinstance(details, dict):
         details = {"code": "INTERNAL", "message": f"The server sent an error that is no map: {details!r}"}
     kind: Type[ServerError] = ERRORS.get(str(details.get("code")), ServerError)
@@ -317,6 +306,50 @@ def uses_of(call: Call, answer: Any) -> List[bytes]:
     records = answer if isinstance(answer, list) else [answer]
     return [pack([2, "pool.release", [call.namespace, record["id"], {name: record.get(name) for name in ("use", "fence")}]])
             for record in records if isinstance(record, dict) and "id" in record and "use" in record]
+
+
+class AnyClient:
+    """What both clients are: where the servers are, and how they are called."""
+
+    def __init__(self, url: str, *, timeout_s: float = 2.0, repeat_writes: bool = True) -> None:
+        """Connects to nothing yet.
+
+        Args:
+            url: sessiond://host[:7420][,host2]/namespace or sessiond+unix:///path?namespace=name. Several hosts are tried
+                in turn. The namespace is that of calls that name none.
+            timeout_s: seconds for a call with all its repeats, connecting included. A pool_acquire has its wait_ms besides.
+            repeat_writes: whether a write whose connection broke before its answer is sent again, with its op_id. A server
+                that was restarted meanwhile does not know the op_id, and may execute it a second time.
+
+        Raises:
+            InvalidURL: the URL is wrong; the message says what about it.
+            ValueError: timeout_s is no number above 0.
+        """
+        self._target = parse_url(url)
+        self._settings = Settings(timeout_checked(timeout_s), repeat_writes)
+        self._first = 0  # of the servers, the one that took a connection last
+        self._is_closed = False
+
+    def _hello(self, version: Optional[int], namespace: Optional[Text], client_name: Optional[str],
+               timeout_s: Optional[float]) -> Call:
+        options = without(None, {"version": version, "namespace": namespace, "client_name": client_name})
+        return Call(HELLO, [], options, timeout_s, self._settings)
+
+
+def turns_of(addresses: List[Address], first: int, deadline: float) -> Iterator[Tuple[int, Address, float]]:
+    """The servers in the order in which they are tried, beginning with number `first`: number, address, and until when each
+    has time to answer. Who does not answer leaves time for the others."""
+    for i in range(len(addresses)):
+        left = deadline - time.monotonic()
+        if left <= 0:
+            return
+        number = (first + i) % len(addresses)
+        yield number, addresses[number], time.monotonic() + left / (len(addresses) - i)
+
+
+def no_connection(failure: Optional[SessiondError]) -> SessiondError:
+    """What to raise where no server took a connection."""
+    return failure or TimedOut("There was no time left to connect; give the call a longer timeout_s.")
 
 
 class Pending(Generic[T]):

@@ -9,7 +9,7 @@ import socket
 import time
 from typing import List, Optional, Tuple
 
-from ._core import Call, Event, Reply, Stream, hello_call, server_error
+from ._core import Call, Event, Reply, Stream, hello_call, no_connection, server_error, turns_of
 from ._url import Address, address_text
 from .errors import ConnectionFailed, SessiondError, TimedOut
 
@@ -161,14 +161,9 @@ class Connection:
 def open_any(addresses: List[Address], first: int, namespace: Optional[str], deadline: float) -> Tuple[Connection, int]:
     """A connection to the first of several servers that takes one, beginning with number `first`; and which it is."""
     failure: Optional[SessiondError] = None
-    for i in range(len(addresses)):
-        number = (first + i) % len(addresses)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        share = left / (len(addresses) - i)  # a host that does not answer leaves time for the others
+    for number, address, ends_at in turns_of(addresses, first, deadline):
         try:
-            return Connection(addresses[number], namespace, time.monotonic() + share), number
+            return Connection(address, namespace, ends_at), number
         except (ConnectionFailed, TimedOut) as error:
             failure = error
-    raise failure or TimedOut("There was no time left to connect; give the call a longer timeout_s.")
+    raise no_connection(failure)

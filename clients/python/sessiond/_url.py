@@ -6,10 +6,9 @@ import re
 from typing import List, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote_to_bytes
 
+from ._schema import DEFAULT_PORT, MAX_NAMESPACE
 from .errors import InvalidURL
 
-DEFAULT_PORT = 7420
-MAX_NAMESPACE = 64
 # A host and port, or the path of a Unix socket.
 Address = Union[Tuple[str, int], str]
 

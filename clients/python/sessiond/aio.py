@@ -9,10 +9,11 @@ import time
 from types import TracebackType
 from typing import Any, AsyncIterator, Dict, List, Optional, Sequence, Tuple, Type, Union
 
-from ._core import (HELLO, PING, WATCH, Call, Event, Operation, Reply, Settings, Stream, hello_call, plan_again, server_error,
-                    timeout_checked, uses_of, without)
-from ._generated import AsyncMethods, EventKind, ServerHelloReply, Text
-from ._url import Address, address_text, parse_url
+from ._core import (PING, WATCH, AnyClient, Call, Event, Reply, Settings, Stream, hello_call, no_connection, plan_again,
+                    server_error, timeout_checked, turns_of, uses_of, without)
+from ._methods import AsyncMethods
+from ._schema import EventKind, Operation, ServerHelloReply, Text
+from ._url import Address, address_text
 from .client import WATCH_IDLE_S
 from .errors import Closed, ConnectionFailed, ServerError, SessiondError, TimedOut
 
@@ -155,26 +156,12 @@ class Connection:
         self.fail(Closed("The client is closed; make another one."))
 
 
-class Client(AsyncMethods):
+class Client(AnyClient, AsyncMethods):
     """A client of a sessiond for asyncio. Nothing is connected before the first call. Calls that are made together, as with
-    asyncio.gather, leave together.
-
-    Args:
-        url: sessiond://host[:7420][,host2]/namespace or sessiond+unix:///path?namespace=name. Several hosts are tried in
-            turn. The namespace is that of calls that name none.
-        timeout_s: seconds for a call with all its repeats, connecting included. A pool_acquire has its wait_ms besides.
-        repeat_writes: whether a write whose connection broke before its answer is sent again, with its op_id. A server
-            that was restarted meanwhile does not know the op_id, and may execute it a second time.
-
-    Raises:
-        InvalidURL: the URL is wrong; the message says what about it.
-    """
+    asyncio.gather, leave together."""
 
     def __init__(self, url: str, *, timeout_s: float = 2.0, repeat_writes: bool = True) -> None:
-        self._target = parse_url(url)
-        self._settings = Settings(timeout_checked(timeout_s), repeat_writes)
-        self._first = 0
-        self._is_closed = False
+        super().__init__(url, timeout_s=timeout_s, repeat_writes=repeat_writes)
         self._live: Optional[Connection] = None
         self._opening: "Optional[asyncio.Task[Connection]]" = None
         self._opening_ends_at = 0.0
@@ -202,8 +189,7 @@ class Client(AsyncMethods):
         Raises:
             BadRequest: the server does not speak the version.
         """
-        call = Call(HELLO, [], without(None, {"version": version, "namespace": namespace, "client_name": client_name}),
-                    timeout_s, self._settings)
+        call = self._hello(version, namespace, client_name, timeout_s)
         connection = await self._open(call.deadline)
         try:
             await connection.exchange(call)
@@ -274,20 +260,15 @@ class Client(AsyncMethods):
 
     async def _open(self, deadline: float) -> Connection:
         """A connection to the first of the servers that takes one, beginning with the one that did so last."""
-        addresses, failure = self._target.addresses, None
-        for i in range(len(addresses)):
-            number = (self._first + i) % len(addresses)
-            left = deadline - time.monotonic()
-            if left <= 0:
-                break
-            share = time.monotonic() + left / (len(addresses) - i)  # who does not answer leaves time for the others
+        failure: Optional[SessiondError] = None
+        for number, address, ends_at in turns_of(self._target.addresses, self._first, deadline):
             try:
-                connection = await Connection.open(addresses[number], self._target.namespace, share)
+                connection = await Connection.open(address, self._target.namespace, ends_at)
                 self._first = number
                 return connection
             except (ConnectionFailed, TimedOut) as error:
                 failure = error
-        raise failure or TimedOut("There was no time left to connect; give the call a longer timeout_s.")
+        raise no_connection(failure)
 
 
 class Watch:

@@ -10,10 +10,10 @@ import weakref
 from types import TracebackType
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Type, Union
 
-from ._core import HELLO, PING, WATCH, Call, Event, Operation, Pending, Settings, plan_again, timeout_checked, without
-from ._generated import EventKind, Methods, PipelineMethods, ServerHelloReply, Text
+from ._core import PING, WATCH, AnyClient, Call, Event, Pending, Settings, plan_again, timeout_checked, without
+from ._methods import Methods, PipelineMethods
+from ._schema import EventKind, Operation, ServerHelloReply, Text
 from ._sync import Connection, open_any
-from ._url import parse_url
 from .errors import Closed, ConnectionFailed, SessiondError, TimedOut
 
 MAX_IDLE = 32
@@ -22,25 +22,11 @@ WATCH_IDLE_S = 15.0  # a watch that hears nothing for so long asks whether the s
 _clients: "weakref.WeakSet[Client]" = weakref.WeakSet()
 
 
-class Client(Methods):
-    """A client of a sessiond. Nothing is connected before the first call.
-
-    Args:
-        url: sessiond://host[:7420][,host2]/namespace or sessiond+unix:///path?namespace=name. Several hosts are tried in
-            turn. The namespace is that of calls that name none.
-        timeout_s: seconds for a call with all its repeats, connecting included. A pool_acquire has its wait_ms besides.
-        repeat_writes: whether a write whose connection broke before its answer is sent again, with its op_id. A server
-            that was restarted meanwhile does not know the op_id, and may execute it a second time.
-
-    Raises:
-        InvalidURL: the URL is wrong; the message says what about it.
-    """
+class Client(AnyClient, Methods):
+    """A client of a sessiond. Nothing is connected before the first call."""
 
     def __init__(self, url: str, *, timeout_s: float = 2.0, repeat_writes: bool = True) -> None:
-        self._target = parse_url(url)
-        self._settings = Settings(timeout_checked(timeout_s), repeat_writes)
-        self._first = 0
-        self._is_closed = False
+        super().__init__(url, timeout_s=timeout_s, repeat_writes=repeat_writes)
         self._begin()
         _clients.add(self)
 
@@ -77,8 +63,7 @@ class Client(Methods):
         Raises:
             BadRequest: the server does not speak the version.
         """
-        call = Call(HELLO, [], without(None, {"version": version, "namespace": namespace, "client_name": client_name}),
-                    timeout_s, self._settings)
+        call = self._hello(version, namespace, client_name, timeout_s)
         connection, _ = self._open(call.deadline)
         try:
             connection.exchange([call])

@@ -17,8 +17,8 @@ from django.contrib.sessions.backends.base import VALID_KEY_CHARS, CreateError, 
 from django.contrib.sessions.serializers import JSONSerializer
 from django.utils.crypto import get_random_string
 
+from ._schema import Exists, Gone
 from .client import Client
-from ._generated import Exists, Gone
 
 DEFAULT_URL = "sessiond://127.0.0.1:7420/django"
 KEY_SIZE = 32
@@ -31,7 +31,11 @@ def _client_of(url: str, timeout_s: float) -> Client:
 
 
 def client() -> Client:
-    """The client that the settings name, one for a process and all its threads."""
+    """The client that the settings name, one for a process and all its threads.
+
+    Raises:
+        InvalidURL: SESSIOND_URL is wrong.
+    """
     return _client_of(getattr(settings, "SESSIOND_URL", DEFAULT_URL), getattr(settings, "SESSIOND_TIMEOUT_S", 2.0))
 
 
@@ -44,16 +48,23 @@ def revoke_all(user: Any, except_: Iterable[str] = (), reason: Optional[str] = N
         reason: kept in the records of the ended sessions.
 
     Returns:
-        How many sessions were ended.
+        How many sessions were ended. None that began before the call is alive when it returns.
+
+    Raises:
+        SessiondError: the server cannot be reached, or refuses.
     """
     key = user._meta.pk.value_to_string(user) if hasattr(user, "_meta") else str(user)
     return client().session_revoke_all(user=key, except_=list(except_) or None, reason=reason)
 
 
 class SessionStore(SessionBase):  # type: ignore[misc]
-    """Django's contract of a session backend; see SessionBase."""
+    """Django's contract of a session backend; see SessionBase.
+
+    Every method that asks the server raises a SessiondError where it cannot be reached (ConnectionFailed, TimedOut) or refuses
+    (Limit, TooBig, NoMemory ...). Django answers 500 then; nobody is logged out by it."""
 
     def load(self) -> Dict[str, Any]:
+        """The session's data; an empty dict, and no key any more, where there is no such session or it is not alive."""
         key = self.session_key or ""
         record = client().session_get(key, fields=["data"]) if USABLE_KEY.fullmatch(key) else None
         if record is None:
@@ -62,10 +73,12 @@ class SessionStore(SessionBase):  # type: ignore[misc]
         return self._data_of(record.get("data"))
 
     def exists(self, session_key: Optional[str]) -> bool:
+        """Whether there is a session with this key, and it is alive."""
         key = session_key or ""
         return bool(USABLE_KEY.fullmatch(key)) and client().session_get(key, fields=["id"]) is not None
 
     def create(self) -> None:
+        """Saves a new session, under a key of chance that nobody had."""
         while True:
             self._session_key = get_random_string(KEY_SIZE, VALID_KEY_CHARS)
             try:
@@ -76,6 +89,16 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             return
 
     def save(self, must_create: bool = False) -> None:
+        """Replaces the data on the server and starts the lifetime again.
+
+        Args:
+            must_create: True: the key must be new.
+
+        Raises:
+            CreateError: with must_create, the key is taken, or was lately.
+            UpdateError: the session was deleted, revoked or has expired meanwhile; nothing is brought back.
+            TypeError: the data holds what the serializer has no form for.
+        """
         if self.session_key is None:
             self.create()
             return
@@ -98,6 +121,7 @@ class SessionStore(SessionBase):  # type: ignore[misc]
             raise UpdateError
 
     def delete(self, session_key: Optional[str] = None) -> None:
+        """Ends the session of this key, or this one, for good. One that is not there is no error."""
         key = (self.session_key if session_key is None else session_key) or ""
         if USABLE_KEY.fullmatch(key):
             client().session_destroy(key)

@@ -270,5 +270,44 @@ class Requests(DjangoCase):
                 browser.get("/who")
 
 
+class Kill(DjangoCase):
+    """The server is killed and started again under requests: each is answered or says why not, and nobody is logged out."""
+
+    def count(self, is_over, outcome):
+        browser, acknowledged = Client(), 0
+        while not is_over.is_set():
+            try:
+                answer = browser.get("/count")
+                outcome["wrong"] += [answer.status_code] if answer.status_code != 200 else []
+                acknowledged = max(acknowledged, int(answer.content))
+            except (sessiond.ConnectionFailed, sessiond.TimedOut, sessiond.Busy) as error:
+                outcome["errors"].append(str(error))
+            except Exception as error:
+                outcome["wrong"].append(repr(error))
+        outcome["counts"].append((browser.cookies["sessionid"].value, acknowledged))
+
+    def test_requests_while_the_server_is_killed(self):
+        is_over, outcome = threading.Event(), {"wrong": [], "errors": [], "counts": []}
+        with override_settings(SESSIOND_TIMEOUT_S=0.5):
+            self.addCleanup(client().close)
+            threads = [threading.Thread(target=self.count, args=(is_over, outcome), daemon=True) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for down_s in (0.05, 1.0) * (3 if support.IS_FULL else 1):  # within a call's time, and beyond it
+                time.sleep(0.2)
+                self.server.kill()
+                time.sleep(down_s)
+                self.server.start()
+            time.sleep(0.2)
+            is_over.set()
+            for thread in threads:
+                thread.join(support.HANG_S)
+        self.assertEqual((outcome["wrong"], len(outcome["counts"])), ([], 3))
+        self.assertTrue(outcome["errors"], "a server that is down beyond a call's time was not noticed")
+        for key, acknowledged in outcome["counts"]:
+            self.assertGreater(acknowledged, 0)
+            self.assertGreaterEqual(SessionStore(key)["count"], acknowledged)
+
+
 if __name__ == "__main__":
     unittest.main()

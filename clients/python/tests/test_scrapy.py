@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import unittest
 
 import support
@@ -58,11 +59,12 @@ class Crawl(support.ServerCase):
         self.client = sessiond.Client(self.url(), timeout_s=support.HANG_S / 2)
         self.addCleanup(self.client.close)
 
-    def crawl(self, names, site=None, **settings):
+    def crawl(self, names, site=None, meanwhile=lambda: None, **settings):
         settings = {"SESSIOND_URL": self.url(), "SESSIOND_POOL": "p", "SESSIOND_CREATE": "auto", **settings}
         runs = [subprocess.Popen([sys.executable, str(support.HERE / "scrapy_crawl.py"), name, site or f"http://127.0.0.1:{self.site.server_port}",
                                   str(PAGES), json.dumps(settings)], stdout=subprocess.PIPE, text=True) for name in names]
         out = []
+        meanwhile()
         for run in runs:
             try:
                 out.append(json.loads(run.communicate(timeout=support.HANG_S * 2)[0]))
@@ -96,6 +98,28 @@ class Crawl(support.ServerCase):
         self.check_all_is_there(out)
         self.assertTrue(all(path.startswith("http://nowhere.invalid/") for path in self.site.paths))
         self.assertEqual((self.site.statuses.count(403), len(self.site.statuses)), (0, 2 * PAGES))
+
+    def test_a_server_that_is_killed_and_started_again_under_the_crawl(self):
+        self.client.pool_configure("p", {"max_pool_size": 6, "max_usage_count": 1000})
+
+        def kill():
+            for visits in (PAGES // 4, PAGES // 2):
+                ends = time.monotonic() + support.HANG_S
+                while len(self.site.statuses) < visits and time.monotonic() < ends:
+                    time.sleep(0.005)
+                self.server.kill()
+                time.sleep(0.2)
+                self.server.start()
+        out = self.crawl(["one", "two"], meanwhile=kill)
+        self.check_all_is_there(out)
+        for visitor, agents in self.site.visits.items():
+            self.assertLessEqual(len(agents), BLOCKS_AFTER + 8, f"{visitor} was used long after it had been blocked")
+        self.assertGreater(self.client.pool_info("p", timeout_s=support.HANG_S)["retired_count"], 0)
+
+    def test_a_server_that_is_not_there_is_an_error_of_each_request(self):
+        out = self.crawl(["one"], SESSIOND_URL="sessiond://127.0.0.1:1/web", SESSIOND_TIMEOUT_S=0.2, SESSIOND_WAIT_MS=0)
+        self.assertEqual(set(out[0]["got"].values()), {"ConnectionFailed"})
+        self.assertEqual(self.site.statuses, [])
 
     def test_an_empty_pool_is_an_error_of_the_request(self):
         self.client.pool_configure("p", {"max_pool_size": 6})

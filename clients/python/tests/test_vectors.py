@@ -8,14 +8,14 @@ import unittest
 import support
 import msgpack
 import sessiond
-from sessiond import _core, _generated
+from sessiond import _core, _methods
 
 CASES = json.loads((support.ROOT / "proto/vectors/requests.json").read_text())["cases"]
 SCHEMA = tomllib.loads((support.ROOT / "proto/schema.toml").read_text())
 BY_HAND = {"server.hello": "server_hello", "watch.start": "watch", "watch.stop": None}
 
 
-class Recorder(_generated.PipelineMethods):
+class Recorder(_methods.PipelineMethods):
     """Keeps the bytes of what is called."""
 
     def _call(self, operation, params, options, timeout_s):
@@ -77,12 +77,6 @@ class Vectors(unittest.TestCase):
             self.assertIsNot(type(error), sessiond.ServerError)
             self.assertEqual((error.code, error.version, error.details["later"], str(error)), (row["code"], 3, 1, f"a.b: {row['code']}: why"))
         self.assertIs(type(_core.server_error({"code": "NEW"})), sessiond.ServerError)
-
-    def test_constants_of_the_schema(self):
-        self.assertEqual((_core.VERSION, _core.MAX_FRAME), (_generated.VERSION, _generated.MAX_FRAME))
-        from sessiond import _url
-        self.assertEqual((_url.DEFAULT_PORT, _url.MAX_NAMESPACE), (_generated.DEFAULT_PORT, _generated.MAX_NAMESPACE))
-        self.assertLess(_core.REPEAT_S * 1000, _generated.OP_ID_KEEP_MS)
 
 
 if __name__ == "__main__":
