@@ -1,55 +1,38 @@
 /* Redis and its kin: RESP2. See driver.h. A session is a string with a deadline in milliseconds. */
 #include "redis_scripts.h"
+#include "resp.h"
 
 #include <stdio.h>
 
 enum { NUMBER_TEXT_BYTES = 24 };
 
-void redis_write_count(struct template *template, char mark, size_t count) {
-    char text[NUMBER_TEXT_BYTES + 4];
-    snprintf(text, sizeof text, "%c%zu\r\n", mark, count);
-    template_text(template, text);
-}
-
-void redis_write_word(struct template *template, const char *word) {
-    redis_write_count(template, '$', strlen(word));
-    template_text(template, word);
-    template_text(template, "\r\n");
-}
-
 static void write_milliseconds(struct template *template, int64_t value_ms) {
     char text[NUMBER_TEXT_BYTES];
     snprintf(text, sizeof text, "%lld", (long long)value_ms);
-    redis_write_word(template, text);
+    resp_write_word(template, text);
 }
 
 static void write_command(struct template *template, const char *name, unsigned words) {
-    redis_write_count(template, '*', words);
-    redis_write_word(template, name);
-    redis_write_count(template, '$', KEY_ID_BYTES);
+    resp_write_count(template, '*', words);
+    resp_write_word(template, name);
+    resp_write_count(template, '$', KEY_ID_BYTES);
     template_id(template);
-    template_text(template, "\r\n");
-}
-
-void redis_write_value(const struct driver_setup *setup, struct template *template) {
-    redis_write_count(template, '$', setup->value_bytes);
-    template_filling(template, setup->value_bytes);
     template_text(template, "\r\n");
 }
 
 static void write_set(const struct driver_setup *setup, bool is_create, bool is_mortal, struct template *template) {
     write_command(template, "SET", is_create ? 6 : 5);
-    redis_write_value(setup, template);
+    resp_write_value(setup, template);
     if (is_mortal) {
-        redis_write_word(template, "PXAT");
-        redis_write_count(template, '$', 13);
+        resp_write_word(template, "PXAT");
+        resp_write_count(template, '$', 13);
         template_deadline(template, DEADLINE_DECIMAL_MS);
         template_text(template, "\r\n");
     } else {
-        redis_write_word(template, "PX");
+        resp_write_word(template, "PX");
         write_milliseconds(template, setup->idle_timeout_ms);
     }
-    if (is_create) redis_write_word(template, "NX");
+    if (is_create) resp_write_word(template, "NX");
 }
 
 static bool redis_make(const struct driver_setup *setup, enum request request, struct template *template) {
@@ -58,7 +41,7 @@ static bool redis_make(const struct driver_setup *setup, enum request request, s
     case REQUEST_GET: write_command(template, "GET", 2); return true;
     case REQUEST_GET_TOUCH:
         write_command(template, "GETEX", 4);
-        redis_write_word(template, "PX");
+        resp_write_word(template, "PX");
         write_milliseconds(template, setup->idle_timeout_ms);
         return true;
     case REQUEST_SET: write_set(setup, false, false, template); return true;
@@ -139,7 +122,7 @@ static bool redis_configure(struct driver_setup *setup, const struct endpoint *e
     bool is_fine = endpoint_ask(endpoint, &driver_redis, setup, BYTES_LITERAL("*1\r\n$4\r\nPING\r\n"), &in, &reply,
                                 problem, problem_size);
     buf_fini(&in);
-    if (is_fine) redis_load_scripts(setup, endpoint);
+    if (is_fine) redis_load_scripts(setup, endpoint, &driver_redis);
     return is_fine;
 }
 

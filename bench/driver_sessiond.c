@@ -3,9 +3,10 @@
  * Data is the map {"d": text} of exactly value_bytes, the text being stamp and filling; what patches add stands beside
  * "d" and is not checked. The number of a message is always sent in its five-byte form, so that a template's places
  * never move; a client that counts its messages sends that form from the 65,536th on anyway. */
-#include "driver_sessiond.h"
+#include "endpoint.h"
+#include "sessiond_values.h"
+#include "sessiond_whole.h"
 
-#include <assert.h>
 #include <stdio.h>
 
 static const char *const method_names[REQUEST_COUNT] = {
@@ -21,26 +22,6 @@ static const char *const method_names[REQUEST_COUNT] = {
     [REQUEST_RELEASE] = "pool.release",
 };
 enum { REPLY_HEAD_BYTES_MIN = 4 };
-
-/* The text's head is chosen by the room that is left, so that every size can be made; a decoder takes any head. */
-void sessiond_write_data(struct template *template, uint32_t value_bytes) {
-    struct buf *out = &template->text;
-    mp_write_map(out, 1);
-    mp_write_string(out, DATA_KEY);
-    size_t left = value_bytes - 3;
-    assert(value_bytes >= VALUE_BYTES_MIN && value_bytes <= VALUE_BYTES_MAX);
-    if (left - 2 <= UINT8_MAX) {
-        left -= 2;
-        buf_append(out, (uint8_t[]){0xd9, (uint8_t)left}, 2);
-    } else if (left - 3 <= UINT16_MAX) {
-        left -= 3;
-        buf_append(out, (uint8_t[]){0xda, (uint8_t)(left >> 8), (uint8_t)left}, 3);
-    } else {
-        left -= 5;
-        buf_append(out, (uint8_t[]){0xdb, 0, (uint8_t)(left >> 16), (uint8_t)(left >> 8), (uint8_t)left}, 5);
-    }
-    template_filling(template, left);
-}
 
 static void write_head(const struct driver_setup *setup, enum request request, struct template *template) {
     struct buf *out = &template->text;
@@ -233,32 +214,6 @@ static long sessiond_scan(const struct driver_setup *setup, struct bytes bytes, 
     return past - bytes.data;
 }
 
-/* The value under a key of a map; absent if there is none. */
-struct bytes sessiond_find(struct bytes map, const char *key) {
-    struct mp_cursor cursor = mp_cursor_of(map);
-    uint32_t pairs = mp_read_map(&cursor);
-    while (pairs-- && cursor.error == MP_OK) {
-        struct bytes name = mp_read_bytes(&cursor), value = mp_read_value(&cursor, DATA_DEPTH_MAX);
-        if (cursor.error == MP_OK && bytes_equal(name, bytes_of_string(key))) return value;
-    }
-    return BYTES_ABSENT;
-}
-
-struct bytes sessiond_text(struct bytes value) {
-    if (bytes_is_absent(value)) return value;
-    struct mp_cursor cursor = mp_cursor_of(value);
-    struct bytes text = mp_read_bytes(&cursor);
-    return cursor.error == MP_OK ? text : BYTES_ABSENT;
-}
-
-/* A patched session is longer than value_bytes, so the text is compared for what it must be and data for no less. */
-bool sessiond_data_is(const struct driver_setup *setup, struct bytes record, const uint8_t id[KEY_ID_BYTES]) {
-    struct bytes data = sessiond_find(record, "data");
-    if (bytes_is_absent(data) || data.size < setup->value_bytes) return false;
-    struct bytes text = sessiond_text(sessiond_find(data, DATA_KEY));
-    return !bytes_is_absent(text) && filling_is(text, id);
-}
-
 static bool sessiond_check(const struct driver_setup *setup, const struct reply *reply,
                            const uint8_t id[KEY_ID_BYTES]) {
     if (!sessiond_data_is(setup, reply->value, id)) return false;
@@ -315,6 +270,28 @@ static bool sessiond_configure(struct driver_setup *setup, const struct endpoint
     write_configure(setup, &out);
     is_fine =
         is_fine && endpoint_ask(endpoint, &driver_sessiond, setup, buf_bytes(&out), &in, &reply, problem, problem_size);
+    buf_fini(&out);
+    buf_fini(&in);
+    return is_fine;
+}
+
+static bool sessiond_configure_pool(const struct driver_setup *setup, const struct endpoint *endpoint, char *problem,
+                                    size_t problem_size) {
+    struct buf out = BUF_EMPTY, in = BUF_EMPTY;
+    struct reply reply;
+    buf_append(&out, (uint8_t[]){0x94, 0x00, 0x03}, 3);
+    mp_write_string(&out, "pool.configure");
+    mp_write_array(&out, 3);
+    mp_write_string(&out, setup->namespace_name);
+    mp_write_string(&out, setup->pool.name);
+    mp_write_map(&out, 3);
+    mp_write_string(&out, "max_pool_size");
+    mp_write_uint(&out, setup->pool.size);
+    mp_write_string(&out, "max_usage_count");
+    mp_write_uint(&out, setup->pool.max_usage_count);
+    mp_write_string(&out, "strategy");
+    mp_write_string(&out, setup->pool.strategy);
+    bool is_fine = endpoint_ask(endpoint, &driver_sessiond, setup, buf_bytes(&out), &in, &reply, problem, problem_size);
     buf_fini(&out);
     buf_fini(&in);
     return is_fine;

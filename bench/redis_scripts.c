@@ -2,6 +2,8 @@
  * redis.sha1hex: the nearest that Redis has, and cheaper than a keyed hash. See redis_scripts.h. */
 #include "redis_scripts.h"
 
+#include "resp.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -19,15 +21,15 @@ static void begin_script(const struct driver_setup *setup, enum script script, u
                          struct template *template) {
     char count[12];
     snprintf(count, sizeof count, "%u", keys);
-    redis_write_count(template, '*', EVALSHA_WORDS + keys + arguments);
-    redis_write_word(template, "EVALSHA");
-    redis_write_word(template, setup->script_hashes[script]);
-    redis_write_word(template, count);
+    resp_write_count(template, '*', EVALSHA_WORDS + keys + arguments);
+    resp_write_word(template, "EVALSHA");
+    resp_write_word(template, setup->script_hashes[script]);
+    resp_write_word(template, count);
 }
 
 static void write_place(struct template *template, const char *prefix, enum place_source source, unsigned from,
                         unsigned size) {
-    redis_write_count(template, '$', strlen(prefix) + size);
+    resp_write_count(template, '$', strlen(prefix) + size);
     template_text(template, prefix);
     template_place(template, source, (uint8_t)from, (uint8_t)size);
     template_text(template, "\r\n");
@@ -36,7 +38,7 @@ static void write_place(struct template *template, const char *prefix, enum plac
 static void write_number(struct template *template, int64_t number) {
     char text[24];
     snprintf(text, sizeof text, "%lld", (long long)number);
-    redis_write_word(template, text);
+    resp_write_word(template, text);
 }
 
 static void write_login(const struct driver_setup *setup, struct template *template) {
@@ -47,7 +49,7 @@ static void write_login(const struct driver_setup *setup, struct template *templ
     write_place(template, "", PLACE_FRESH, SECRET_AT, SECRET_BYTES);
     write_place(template, "user-", PLACE_USER, 0, OWNER_BYTES);
     write_place(template, "client-", PLACE_CLIENT, 0, OWNER_BYTES);
-    redis_write_value(setup, template);
+    resp_write_value(setup, template);
     write_number(template, setup->idle_timeout_ms);
     write_number(template, SESSIONS_PER_USER_MAX);
 }
@@ -64,8 +66,8 @@ static void write_rotate(const struct driver_setup *setup, struct template *temp
     write_place(template, "s:", PLACE_SUBJECT, 0, KEY_ID_BYTES);
     write_place(template, "", PLACE_SUBJECT, 0, KEY_ID_BYTES);
     write_place(template, "", PLACE_SUBJECT, SECRET_AT, SECRET_BYTES);
-    redis_write_word(template, SERVER_KEY);
-    redis_write_word(template, ROTATE_GRACE_MS);
+    resp_write_word(template, SERVER_KEY);
+    resp_write_word(template, ROTATE_GRACE_MS);
     write_number(template, setup->idle_timeout_ms);
 }
 
@@ -80,7 +82,7 @@ static void write_logout(const struct driver_setup *setup, struct template *temp
 static void write_pool_key(const struct driver_setup *setup, const char *prefix, struct template *template) {
     char key[sizeof setup->pool.name + 16];
     snprintf(key, sizeof key, "%s:%s", prefix, setup->pool.name);
-    redis_write_word(template, key);
+    resp_write_word(template, key);
 }
 
 static bool is_by_use(const struct driver_setup *setup) {
@@ -93,7 +95,7 @@ static bool has_order(const struct driver_setup *setup) {
 }
 
 static void write_flag(struct template *template, bool flag) {
-    redis_write_word(template, flag ? "1" : "0");
+    resp_write_word(template, flag ? "1" : "0");
 }
 
 static void write_add(const struct driver_setup *setup, struct template *template) {
@@ -101,7 +103,7 @@ static void write_add(const struct driver_setup *setup, struct template *templat
     write_place(template, "p:" POOL_ID_PREFIX, PLACE_FRESH, 0, POOL_ID_RANDOM_BYTES);
     write_pool_key(setup, "free", template);
     write_place(template, POOL_ID_PREFIX, PLACE_FRESH, 0, POOL_ID_RANDOM_BYTES);
-    redis_write_word(template, POOL_LIFETIME_MS);
+    resp_write_word(template, POOL_LIFETIME_MS);
     write_number(template, (int64_t)setup->pool.max_usage_count);
     write_flag(template, has_order(setup));
 }
@@ -114,10 +116,10 @@ static void write_acquire(const struct driver_setup *setup, struct template *tem
     write_pool_key(setup, is_ordered ? "turn" : "last", template);
     write_number(template, (int64_t)setup->pool.size);
     write_number(template, (int64_t)setup->pool.max_usage_count);
-    redis_write_word(template, POOL_LIFETIME_MS);
+    resp_write_word(template, POOL_LIFETIME_MS);
     write_number(template, setup->pool.lease_ms);
     write_place(template, POOL_ID_PREFIX, PLACE_FRESH, 0, POOL_ID_RANDOM_BYTES);
-    redis_write_word(template, setup->pool.strategy);
+    resp_write_word(template, setup->pool.strategy);
 }
 
 static void write_mark(const struct driver_setup *setup, const char *outcome, bool is_counted,
@@ -126,10 +128,10 @@ static void write_mark(const struct driver_setup *setup, const char *outcome, bo
     write_place(template, "p:", PLACE_SUBJECT, 0, POOL_ID_BYTES);
     write_pool_key(setup, "free", template);
     write_place(template, "", PLACE_SUBJECT, 0, POOL_ID_BYTES);
-    redis_write_word(template, outcome);
+    resp_write_word(template, outcome);
     write_flag(template, !is_counted);
-    redis_write_word(template, SCORE_DECREMENT);
-    redis_write_word(template, SCORE_MAX);
+    resp_write_word(template, SCORE_DECREMENT);
+    resp_write_word(template, SCORE_MAX);
     write_flag(template, has_order(setup));
 }
 
@@ -234,7 +236,8 @@ const char *redis_judge(const struct driver_setup *setup, enum request request, 
 
 /* ---- setup */
 
-static bool load_script(struct driver_setup *setup, enum script script, const struct endpoint *endpoint) {
+static bool load_script(struct driver_setup *setup, enum script script, const struct endpoint *endpoint,
+                        const struct driver *driver) {
     struct buf out = BUF_EMPTY, in = BUF_EMPTY;
     struct reply reply;
     char head[80], problem[256];
@@ -243,18 +246,18 @@ static bool load_script(struct driver_setup *setup, enum script script, const st
     buf_append(&out, head, strlen(head));
     buf_append(&out, bench_scripts[script], size);
     buf_append(&out, "\r\n", 2);
-    bool is_fine =
-        endpoint_ask(endpoint, &driver_redis, setup, buf_bytes(&out), &in, &reply, problem, sizeof problem) &&
-        reply.value.size == SCRIPT_HASH_BYTES;
+    bool is_fine = endpoint_ask(endpoint, driver, setup, buf_bytes(&out), &in, &reply, problem, sizeof problem) &&
+                   reply.value.size == SCRIPT_HASH_BYTES;
     if (is_fine) memcpy(setup->script_hashes[script], reply.value.data, SCRIPT_HASH_BYTES);
     buf_fini(&out);
     buf_fini(&in);
     return is_fine;
 }
 
-void redis_load_scripts(struct driver_setup *setup, const struct endpoint *endpoint) {
+void redis_load_scripts(struct driver_setup *setup, const struct endpoint *endpoint, const struct driver *driver) {
     bool is_fine = true;
     memset(setup->script_hashes, 0, sizeof setup->script_hashes);
-    for (unsigned i = 0; is_fine && i < SCRIPT_COUNT; i++) is_fine = load_script(setup, (enum script)i, endpoint);
+    for (unsigned i = 0; is_fine && i < SCRIPT_COUNT; i++)
+        is_fine = load_script(setup, (enum script)i, endpoint, driver);
     if (!is_fine) memset(setup->script_hashes, 0, sizeof setup->script_hashes);
 }

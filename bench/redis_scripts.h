@@ -1,5 +1,4 @@
-/* What the two halves of Redis's driver share: driver_redis.c has the store's requests and the scanner, redis_scripts.c
- * the whole operations, which are Lua scripts (bench/lua). Nobody else includes this. */
+/* Redis' whole operations, for its driver: each is a Lua script of bench/lua, compiled in. No state; any thread. */
 #ifndef BENCH_REDIS_SCRIPTS_H
 #define BENCH_REDIS_SCRIPTS_H
 
@@ -8,14 +7,9 @@
 /* The texts of the scripts, compiled in. */
 extern const char *const bench_scripts[SCRIPT_COUNT];
 
-/* Append `mark` with a count and an end of line, a whole bulk string, and the value that is stamp and filling. */
-void redis_write_count(struct template *template, char mark, size_t count);
-void redis_write_word(struct template *template, const char *word);
-void redis_write_value(const struct driver_setup *setup, struct template *template);
-
-/* Has the server keep the scripts and notes what they are called there. A server that takes none leaves the names
- * empty: it can be measured, but for what needs them. */
-void redis_load_scripts(struct driver_setup *setup, const struct endpoint *endpoint);
+/* Has the server, to which that driver speaks, keep the scripts and notes what they are called there. A server that
+ * takes none leaves the names empty: it can be measured, but for what needs them. */
+void redis_load_scripts(struct driver_setup *setup, const struct endpoint *endpoint, const struct driver *driver);
 
 /* The driver's members of those names, for whole operations. */
 bool redis_make_whole(const struct driver_setup *setup, enum request request, struct template *template);

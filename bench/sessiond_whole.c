@@ -1,6 +1,8 @@
-/* sessiond's operations on tokens and pools: each is one request here, and a script for Redis. See driver_sessiond.h.
+/* sessiond's operations on tokens and pools: each is one request here, and a script for Redis. See sessiond_whole.h.
  */
-#include "driver_sessiond.h"
+#include "sessiond_whole.h"
+
+#include "sessiond_values.h"
 
 static void write_place(struct template *template, const char *prefix, enum place_source source, uint8_t from,
                         uint8_t size) {
@@ -161,26 +163,4 @@ const char *sessiond_judge(const struct driver_setup *setup, enum request reques
         return is_true(sessiond_find(reply->value, "retired")) ? NULL : "a mark does not retire: ";
     default: return reply->kind == REPLY_DONE ? NULL : "the answer is not true: ";
     }
-}
-
-bool sessiond_configure_pool(const struct driver_setup *setup, const struct endpoint *endpoint, char *problem,
-                             size_t problem_size) {
-    struct buf out = BUF_EMPTY, in = BUF_EMPTY;
-    struct reply reply;
-    buf_append(&out, (uint8_t[]){0x94, 0x00, 0x03}, 3);
-    mp_write_string(&out, "pool.configure");
-    mp_write_array(&out, 3);
-    mp_write_string(&out, setup->namespace_name);
-    mp_write_string(&out, setup->pool.name);
-    mp_write_map(&out, 3);
-    mp_write_string(&out, "max_pool_size");
-    mp_write_uint(&out, setup->pool.size);
-    mp_write_string(&out, "max_usage_count");
-    mp_write_uint(&out, setup->pool.max_usage_count);
-    mp_write_string(&out, "strategy");
-    mp_write_string(&out, setup->pool.strategy);
-    bool is_fine = endpoint_ask(endpoint, &driver_sessiond, setup, buf_bytes(&out), &in, &reply, problem, problem_size);
-    buf_fini(&out);
-    buf_fini(&in);
-    return is_fine;
 }

@@ -4,10 +4,10 @@
 #define _GNU_SOURCE
 #include "snapshot.h"
 
-#include "driver_sessiond.h"
 #include "figures.h"
 #include "prepare.h"
 #include "report.h"
+#include "sessiond_values.h"
 
 #include <poll.h>
 #include <pthread.h>

@@ -1,7 +1,7 @@
 /* See watchers.h. */
 #include "watchers.h"
 
-#include "driver_sessiond.h"
+#include "sessiond_values.h"
 #include "worker.h"
 
 #include <errno.h>
