@@ -60,7 +60,7 @@ static int measure(const struct options *options, const struct target *target, c
                    const struct memory_report *memory) {
     struct run_result result;
     struct run_watch watch = progress_watch(options, plan->workload->name);
-    bool is_played = run_plan(target, plan, (uint64_t)(options->warmup_s * 1e9), &watch, &result);
+    bool is_played = run_plan(target, plan, options_warmup_ns(options, 0.5), &watch, &result);
     progress_clear(options);
     int status = 1;
     if (is_played) {
@@ -113,8 +113,8 @@ static int run_spawned(const struct options *options, const struct driver *drive
     char problem[PROBLEM_BYTES];
     bool is_pinned = core_count() > 1;
     recipe_find(&recipe, driver == &driver_echo ? "ceiling" : driver->name, options_level(options), options);
-    if (!recipe.is_level_possible) {
-        fprintf(stderr, "sessiond-bench: %s keeps nothing on disk; it takes --durability none only\n", driver->name);
+    if (recipe.refusal) {
+        fprintf(stderr, "sessiond-bench: %s takes --durability none only: %s\n", driver->name, recipe.refusal);
         return 2;
     }
     if (!server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {

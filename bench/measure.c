@@ -114,10 +114,19 @@ unsigned core_count(void) {
     return sched_getaffinity(0, sizeof cores, &cores) == 0 ? (unsigned)CPU_COUNT(&cores) : 1;
 }
 
-bool core_pin(int core) {
+int core_next(int core) {
+    cpu_set_t allowed;
+    if (sched_getaffinity(0, sizeof allowed, &allowed) != 0) return core;
+    for (int i = 1; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET((unsigned)(core + i) % CPU_SETSIZE, &allowed)) return (core + i) % CPU_SETSIZE;
+    return core;
+}
+
+bool core_pin(int core, int other) {
     cpu_set_t cores;
     CPU_ZERO(&cores);
     CPU_SET((unsigned)core, &cores);
+    CPU_SET((unsigned)other, &cores);
     return sched_setaffinity(0, sizeof cores, &cores) == 0;
 }
 

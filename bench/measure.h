@@ -35,7 +35,9 @@ struct disturbance machine_disturbance(const struct machine_sample *before, cons
                                        uint64_t own_ns);
 
 unsigned core_count(void); /* that this process may use */
-bool core_pin(int core);   /* ties the calling thread, and those it makes, to one core */
+int core_next(int core); /* the one that follows it among those this process may use; itself where there is no other */
+/* Ties the calling thread, and those it makes, to one core or two. */
+bool core_pin(int core, int other);
 bool core_avoid(int core); /* keeps it, and those it makes, off that core where there is another */
 
 #endif

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum option_type { OPTION_TEXT, OPTION_COUNT, OPTION_NUMBER, OPTION_FLAG };
+enum option_type { OPTION_TEXT, OPTION_TEXTS, OPTION_COUNT, OPTION_NUMBER, OPTION_FLAG };
 
 struct option_row {
     const char *name;
@@ -41,9 +41,10 @@ static const struct option_row rows[] = {
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
     {"value-bytes", OPTION_COUNT, PLACE(value_bytes), VALUE_BYTES_MIN, VALUE_BYTES_MAX, "B",
      "data of a session (default 300)"},
-    {"duration", OPTION_NUMBER, PLACE(duration_s), 0, 1e6, "S", "seconds to measure (default 5, in compare 2)"},
+    {"duration", OPTION_NUMBER, PLACE(duration_s), 0, 1e6, "S", "seconds to measure (default 5, in compare 1.2)"},
     {"requests", OPTION_COUNT, PLACE(requests), 0, BIG, "N", "operations to measure, instead of --duration"},
-    {"warmup", OPTION_NUMBER, PLACE(warmup_s), 0, 1e6, "S", "seconds before that, not counted (default 0.5)"},
+    {"warmup", OPTION_NUMBER, PLACE(warmup_s), 0, 1e6, "S",
+     "seconds before that, not counted (default 0.5, in compare 0.25)"},
     {"rate", OPTION_NUMBER, PLACE(rate), 0, 1e9, "R",
      "operations a second, begun at fixed times whatever the server does (default: as many as it takes, in snapshot "
      "20k)"},
@@ -79,8 +80,10 @@ static const struct option_row rows[] = {
     {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N",
      "compare, watch, restart, snapshot: how often each cell or case is measured (default 3)"},
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
-     "compare: workload:depth or workload:depth:connections, with commas; workload@N for a pool of N sessions"},
-    {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST", "compare: which of sessiond,redis,memcached,ceiling"},
+     "compare: workload:depth, workload:depth:connections or workload:depth:connections:durability, with commas; "
+     "workload@N for a pool of N sessions; goals and table (the default) are lists of such cells"},
+    {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST",
+     "compare: which of sessiond,sessiond-2,redis,memcached,ceiling; sessiond-2 has two loops (default all)"},
     {"durability", OPTION_TEXT, PLACE(durability), 0, 0, "LIST",
      "none, everysec or always, of servers that are started (default none); compare takes several, with commas, and "
      "starts each server once for each"},
@@ -89,13 +92,21 @@ static const struct option_row rows[] = {
     {"compaction", OPTION_FLAG, PLACE(compacts), 0, 0, NULL,
      "let them write all anew when their logs have grown, as they do by default; else logs only grow"},
     {"retries", OPTION_COUNT, PLACE(retries), 0, 100, "N",
-     "compare: how often a disturbed measurement is repeated (default 2)"},
+     "compare: how often a disturbed measurement is repeated at once (default 2)"},
+    {"extra-rounds", OPTION_COUNT, PLACE(extra_rounds), 0, 100, "N",
+     "compare: how many rounds are added for cells that have fewer quiet ones than --rounds (default 2)"},
+    {"patience", OPTION_NUMBER, PLACE(patience_s), 0, 1e6, "S",
+     "compare: seconds to spend on both kinds of repetition, all in all (default 120)"},
     {"server-core", OPTION_COUNT, PLACE(server_core), 0, 1023, "N",
      "compare: the core that the servers run on (default 0)"},
     {"sessiond", OPTION_TEXT, PLACE(sessiond), 0, 0, "PATH", "compare: the program (default: beside this one)"},
     {"redis", OPTION_TEXT, PLACE(redis), 0, 0, "PATH", "compare: redis-server, or one of its kin"},
     {"memcached", OPTION_TEXT, PLACE(memcached), 0, 0, "PATH", "compare: memcached"},
     {"ceiling", OPTION_TEXT, PLACE(ceiling), 0, 0, "PATH", "compare: sessiond-ceiling (default: beside this one)"},
+    {"peer", OPTION_TEXTS, PLACE(peers), 0, 0, "NAME:PROTOCOL:COMMAND",
+     "compare: another server, which speaks resp (Redis) or meta (memcached) and is started by this command, with "
+     "{port} for its port: 'valkey:resp:valkey-server --port {port}'. NAME/everysec and NAME/always keep their data "
+     "in {dir}. May be given several times"},
     {"help", OPTION_FLAG, PLACE(is_help), 0, 0, NULL, "this text"},
     {"version", OPTION_FLAG, PLACE(is_version), 0, 0, NULL, "the version"},
 };
@@ -110,7 +121,7 @@ static const struct options defaults = {
     .strategy = "random",
     .max_usage_count = 50,
     .watchers = 100,
-    .servers = "sessiond,redis,memcached,ceiling",
+    .servers = "sessiond,sessiond-2,redis,memcached,ceiling",
     .durability = "none",
     .scratch = "/var/tmp",
     .redis = "redis-server",
@@ -124,8 +135,10 @@ static const struct options defaults = {
     .idle_timeout_ms = 1800000,
     .rounds = 3,
     .retries = 2,
+    .extra_rounds = 2,
+    .patience_s = 120,
     .probe_sessions = 10000,
-    .warmup_s = 0.5,
+    .warmup_s = -1,
     .observe_s = 10,
 };
 
@@ -143,9 +156,17 @@ static bool parse_number(const char *text, double *value) {
     return *rest == '\0' && isfinite(*value);
 }
 
+static bool take_text(struct texts *texts, const struct option_row *row, const char *text, FILE *err) {
+    bool has_room = texts->count < PEERS_MAX;
+    if (has_room) texts->at[texts->count++] = text;
+    if (!has_room) fprintf(err, "sessiond-bench: --%s may be given %d times\n", row->name, PEERS_MAX);
+    return has_room;
+}
+
 static bool take_option(struct options *options, const struct option_row *row, const char *text, FILE *err) {
     void *place = (char *)options + row->place;
     double value;
+    if (row->type == OPTION_TEXTS) return take_text(place, row, text, err);
     if (row->type == OPTION_FLAG) return *(bool *)place = true;
     if (row->type == OPTION_TEXT) return *(const char **)place = text, true;
     bool is_number = parse_number(text, &value) && (row->type == OPTION_NUMBER || value == floor(value));
@@ -194,6 +215,29 @@ enum level options_level(const struct options *options) {
     return level;
 }
 
+/* Each is one, and no other server has its name. */
+static bool check_peers(const struct options *options, FILE *err) {
+    struct peer peers[PEERS_MAX];
+    struct server_recipe recipe;
+    const char *problem;
+    for (unsigned i = 0; i < options->peers.count; i++) {
+        struct peer *peer = &peers[i];
+        bool is_fine = peer_parse(peer, options->peers.at[i], &problem);
+        if (is_fine && recipe_find(&recipe, peer->name, LEVEL_NONE, options)) problem = "that server is known already";
+        for (unsigned other = 0; is_fine && other < i; other++)
+            if (strcmp(peers[other].name, peer->name) == 0 && peers[other].level == peer->level)
+                problem = "there is another one of that name";
+        if (!problem) continue;
+        fprintf(err, "sessiond-bench: --peer '%s': %s\n", options->peers.at[i], problem);
+        return false;
+    }
+    return true;
+}
+
+uint64_t options_warmup_ns(const struct options *options, double usual_s) {
+    return (uint64_t)((options->warmup_s < 0 ? usual_s : options->warmup_s) * 1e9);
+}
+
 static bool check_together(const struct options *options, FILE *err) {
     static const char *const strategies[] = {"random",     "round_robin",       "least_recent",
                                              "least_used", "use_until_failure", NULL};
@@ -228,7 +272,7 @@ bool options_parse(struct options *options, int argc, char **argv, FILE *err) {
         if (!take_option(options, &rows[row], optarg, err)) return false;
     }
     if (optind < argc) fprintf(err, "sessiond-bench: what is '%s'? --help lists the options\n", argv[optind]);
-    if (optind < argc || !check_together(options, err)) return false;
+    if (optind < argc || !check_together(options, err) || !check_peers(options, err)) return false;
     if (options->only) options->workload = options->only;
     return true;
 }

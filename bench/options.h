@@ -2,9 +2,15 @@
 #ifndef BENCH_OPTIONS_H
 #define BENCH_OPTIONS_H
 
-#include "spawn.h"
+#include "peer.h"
 
 #include <stdio.h>
+
+/* What an option that may be given several times was given. */
+struct texts {
+    const char *at[PEERS_MAX];
+    unsigned count;
+};
 
 struct options {
     /* Texts point into argv or to constants. */
@@ -13,9 +19,12 @@ struct options {
     const char *only, *strategy; /* workload auth or scrape */
     const char *durability, *scratch;
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;
+    struct texts peers; /* see peer.h */
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
     uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms, watchers;
-    double duration_s, warmup_s, rate, expire_in_s, observe_s;
+    uint64_t extra_rounds;
+    double patience_s; /* for repeating what was disturbed */
+    double duration_s, warmup_s /* below 0: not given */, rate, expire_in_s, observe_s;
     bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
     bool compacts;
 };
@@ -26,6 +35,9 @@ bool options_parse(struct options *options, int argc, char **argv, FILE *err);
 
 /* The first of the levels in --durability. */
 enum level options_level(const struct options *options);
+
+/* How long to warm up: what --warmup says, or what is usual where it was not given. */
+uint64_t options_warmup_ns(const struct options *options, double usual_s);
 
 void options_help(FILE *out);
 

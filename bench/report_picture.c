@@ -11,10 +11,12 @@ static const char *const colours[KIND_COUNT] = {"#1668b8", "#1a8a5a", "#c0492b",
                                                 "#b08a1a", "#707070", "#b03a7a", "#4a4a9a"};
 
 const char *const picture_style =
-    "<style>.chart{font:12px system-ui,sans-serif;background:#fff}.chart text{fill:#333}.chart .title{font-size:15px}"
+    "<style>.chart{font:12px system-ui,sans-serif;background:#fff}.chart text{fill:#333}.chart .paper{fill:#fff}.chart "
+    ".title{font-size:15px}"
     ".chart .grid{stroke:#ddd;stroke-width:1}.chart .axis{stroke:#888}.chart .faint{fill:#777}"
     ".chart .whisker{stroke:#333;stroke-width:1.5}"
-    "@media(prefers-color-scheme:dark){.chart{background:#16181c}.chart text{fill:#ddd}.chart .grid{stroke:#333}"
+    "@media(prefers-color-scheme:dark){.chart{background:#16181c}.chart .paper{fill:#16181c}.chart "
+    "text{fill:#ddd}.chart .grid{stroke:#333}"
     ".chart .faint{fill:#999}.chart .whisker{stroke:#eee}}</style>";
 
 void page_begin(FILE *out, const char *title) {

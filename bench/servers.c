@@ -26,17 +26,17 @@ bool level_find(const char *name, enum level *level) {
 /* A part of a command line, ending with NULL. */
 typedef const char *const part[];
 
-static part sessiond_parts = {"--bind",    "127.0.0.1",    "--port", "0", "--threads", "1", "--max-connections",
-                              CONNECTIONS, "--durability", NULL};
-static part redis_parts = {"--port", "PORT",        "--bind", "127.0.0.1",    "--save",    "",  "--io-threads",
+static part sessiond_parts = {"--bind",    "127.0.0.1", "--port", "0", "--max-connections",
+                              CONNECTIONS, "--threads", NULL};
+static part redis_parts = {"--port", "{port}",      "--bind", "127.0.0.1",    "--save",    "",  "--io-threads",
                            "1",      "--daemonize", "no",     "--maxclients", CONNECTIONS, NULL};
 /* memcached refuses to run as root without being told who to be; anyone else ignores -u. */
-static part memcached_parts = {"-p", "PORT", "-l", "127.0.0.1", "-U", "0",    "-t", "1",
-                               "-m", "4096", "-c", CONNECTIONS, "-u", "root", NULL};
+static part memcached_parts = {"-p", "{port}", "-l", "127.0.0.1", "-U", "0",    "-t", "1",
+                               "-m", "4096",   "-c", CONNECTIONS, "-u", "root", NULL};
 
-static part sessiond_kept = {"--data-dir", "DIRECTORY", NULL};
+static part sessiond_kept = {"--data-dir", "{dir}", NULL};
 static part redis_lost = {"--appendonly", "no", NULL};
-static part redis_kept = {"--dir", "DIRECTORY", "--appendonly", "yes", "--appendfsync", NULL};
+static part redis_kept = {"--dir", "{dir}", "--appendonly", "yes", "--appendfsync", NULL};
 /* Each goes on with its log: what writing everything anew costs is measured by itself. */
 static part sessiond_uncompacted = {"--snapshot-interval", "0", "--snapshot-log-size", "0", NULL};
 static part redis_uncompacted = {"--auto-aof-rewrite-percentage", "0", NULL};
@@ -52,17 +52,26 @@ static void recipe_add_all(struct server_recipe *recipe, const char *const *argu
     while (*arguments) recipe_add(recipe, *arguments++);
 }
 
-static void add_sessiond(struct server_recipe *recipe, bool compacts) {
-    recipe->is_level_possible = true;
+static void add_loops(struct server_recipe *recipe, const char *loops, bool compacts) {
     recipe_add_all(recipe, sessiond_parts);
+    recipe_add(recipe, loops);
+    recipe_add(recipe, "--durability");
     recipe_add(recipe, level_names[recipe->level]);
     if (recipe->level == LEVEL_NONE) return;
     recipe_add_all(recipe, sessiond_kept);
     if (!compacts) recipe_add_all(recipe, sessiond_uncompacted);
 }
 
+static void add_sessiond(struct server_recipe *recipe, bool compacts) {
+    add_loops(recipe, "1", compacts);
+}
+
+static void add_two_loops(struct server_recipe *recipe, bool compacts) {
+    if (recipe->level != LEVEL_NONE) recipe->refusal = "two loops are compared with one where nothing is kept";
+    add_loops(recipe, "2", compacts);
+}
+
 static void add_redis(struct server_recipe *recipe, bool compacts) {
-    recipe->is_level_possible = true;
     recipe_add_all(recipe, redis_parts);
     recipe_add_all(recipe, recipe->level == LEVEL_NONE ? redis_lost : redis_kept);
     if (recipe->level == LEVEL_NONE) return;
@@ -72,11 +81,13 @@ static void add_redis(struct server_recipe *recipe, bool compacts) {
 
 static void add_memcached(struct server_recipe *recipe, bool compacts) {
     (void)compacts;
+    if (recipe->level != LEVEL_NONE) recipe->refusal = "it keeps nothing on disk";
     recipe_add_all(recipe, memcached_parts);
 }
 
-static void add_nothing(struct server_recipe *recipe, bool compacts) {
-    (void)recipe, (void)compacts;
+static void add_ceiling(struct server_recipe *recipe, bool compacts) {
+    (void)compacts;
+    if (recipe->level != LEVEL_NONE) recipe->refusal = "it keeps nothing on disk";
 }
 
 /* The program of that name in the directory of this one. */
@@ -97,20 +108,23 @@ bool recipe_find(struct server_recipe *recipe, const char *name, enum level leve
         options->ceiling ? options->ceiling : beside("sessiond-ceiling", ceiling_path, sizeof ceiling_path);
     const struct {
         const char *name, *driver, *path;
-        bool says_ready;
+        enum role role;
+        bool says_ready, has_two_cores;
         void (*add)(struct server_recipe *recipe, bool compacts);
-    } servers[] = {{"sessiond", "sessiond", sessiond, true, add_sessiond},
-                   {"redis", "redis", options->redis, false, add_redis},
-                   {"memcached", "memcached", options->memcached, false, add_memcached},
-                   {"ceiling", "echo", ceiling, true, add_nothing}};
+    } servers[] = {{"sessiond", "sessiond", sessiond, ROLE_SESSIOND, true, false, add_sessiond},
+                   {"sessiond-2", "sessiond", sessiond, ROLE_TWO_LOOPS, true, true, add_two_loops},
+                   {"redis", "redis", options->redis, ROLE_PEER, false, false, add_redis},
+                   {"memcached", "memcached", options->memcached, ROLE_PEER, false, false, add_memcached},
+                   {"ceiling", "echo", ceiling, ROLE_CEILING, true, false, add_ceiling}};
     for (unsigned i = 0; i < sizeof servers / sizeof *servers; i++) {
         if (strcmp(servers[i].name, name) != 0) continue;
         *recipe = (struct server_recipe){.name = servers[i].name,
                                          .driver = servers[i].driver,
                                          .path = servers[i].path,
-                                         .says_ready = servers[i].says_ready,
-                                         .is_level_possible = level == LEVEL_NONE,
+                                         .role = servers[i].role,
                                          .level = level,
+                                         .says_ready = servers[i].says_ready,
+                                         .has_two_cores = servers[i].has_two_cores,
                                          .scratch = options->scratch};
         servers[i].add(recipe, options->compacts);
         return true;

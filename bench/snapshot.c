@@ -104,7 +104,7 @@ struct snapshot_run {
 static bool measure(struct snapshot_run *run, enum side side, unsigned round) {
     struct run_result result;
     struct run_watch watch = progress_watch(run->options, side == SIDE_ALONE ? "alone" : "snapshots");
-    bool is_played = run_plan(&run->target, &run->plan, (uint64_t)(run->options->warmup_s * 1e9), &watch, &result);
+    bool is_played = run_plan(&run->target, &run->plan, options_warmup_ns(run->options, 0.5), &watch, &result);
     bool is_fine = is_played && run_is_correct(&result);
     progress_clear(run->options);
     if (is_fine) {

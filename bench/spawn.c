@@ -18,8 +18,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SAID_BYTES_MAX = 4096 };
-static const uint64_t start_patience_ns = 30000000000u, end_patience_ns = 10000000000u;
+enum { SAID_BYTES_MAX = 4096, WORDS_BYTES = 16384 };
+static const uint64_t start_patience_ns = 30000000000u, end_patience_ns = 10000000000u,
+                      version_patience_ns = 3000000000u;
 
 static void nap_ms(int ms) {
     poll(NULL, 0, ms);
@@ -60,7 +61,7 @@ static void become(const struct server_recipe *recipe, char *const *arguments, i
     dup2(nothing, STDIN_FILENO);
     dup2(said_fd, STDOUT_FILENO);
     dup2(said_fd, STDERR_FILENO);
-    if (core >= 0) core_pin(core);
+    if (core >= 0) core_pin(core, recipe->has_two_cores && core_count() > 2 ? core_next(core) : core);
     execvp(recipe->path, arguments);
     dprintf(STDERR_FILENO, "cannot start %s: %s\n", recipe->path, strerror(errno));
     _exit(127);
@@ -110,26 +111,68 @@ static bool wait_until_ready(struct server_process *process, const struct server
     return false;
 }
 
-static void make_arguments(struct server_process *process, const struct server_recipe *recipe, char *port,
-                           char *arguments[ARGUMENTS_MAX]) {
-    int count = 0;
-    arguments[count++] = (char *)(uintptr_t)recipe->path;
-    for (const char *const *at = recipe->arguments; *at && count + 1 < ARGUMENTS_MAX; at++) {
-        bool is_port = strcmp(*at, "PORT") == 0, is_directory = strcmp(*at, "DIRECTORY") == 0;
-        arguments[count++] = is_port ? port : is_directory ? process->directory : (char *)(uintptr_t)*at;
-    }
-    arguments[count] = NULL;
-    snprintf(process->address, sizeof process->address, "127.0.0.1:%s", port);
+/* The words of a command line, as they are handed over. */
+struct words {
+    char *at[ARGUMENTS_MAX + 1];
+    unsigned count;
+    char room[WORDS_BYTES];
+    size_t used;
+    bool is_full;
+};
+
+static void words_put(struct words *words, const char *text, size_t size) {
+    words->is_full = words->is_full || words->used + size >= sizeof words->room;
+    if (words->is_full) return;
+    memcpy(words->room + words->used, text, size);
+    words->used += size;
 }
 
-/* Runs the program with --version and keeps its first line. */
+static void words_add(struct words *words, const char *word, const char *port, const char *directory) {
+    char *start = words->room + words->used;
+    while (*word) {
+        bool is_port = strncmp(word, "{port}", 6) == 0, is_directory = strncmp(word, "{dir}", 5) == 0;
+        if (is_port)
+            words_put(words, port, strlen(port));
+        else if (is_directory)
+            words_put(words, directory, strlen(directory));
+        else
+            words_put(words, word, 1);
+        word += is_port ? 6 : is_directory ? 5 : 1;
+    }
+    words_put(words, "", 1);
+    if (!words->is_full) words->at[words->count++] = start;
+}
+
+static bool make_words(struct words *words, struct server_process *process, const struct server_recipe *recipe) {
+    char port[16];
+    snprintf(port, sizeof port, "%d", free_port());
+    snprintf(process->address, sizeof process->address, "127.0.0.1:%s", port);
+    *words = (struct words){.count = 0};
+    words_add(words, recipe->path, "{port}", "{dir}");
+    for (const char *const *at = recipe->arguments; *at; at++) words_add(words, *at, port, process->directory);
+    words->at[words->count] = NULL;
+    return !words->is_full;
+}
+
+bool recipe_has_directory(const struct server_recipe *recipe) {
+    for (const char *const *at = recipe->arguments; *at; at++)
+        if (strstr(*at, "{dir}")) return true;
+    return false;
+}
+
+/* Runs the program with --version and keeps its first line. One that does not know the word may do anything, and is
+ * ended. */
 static void ask_version(struct server_process *process, const struct server_recipe *recipe) {
     char *arguments[] = {(char *)(uintptr_t)recipe->path, (char[]){"--version"}, NULL};
     char text[SAID_BYTES_MAX];
     int fd = memfd_create("version", MFD_CLOEXEC), parent = getpid();
+    uint64_t until_ns = monotonic_ns() + version_patience_ns;
     pid_t pid = fd < 0 ? -1 : fork();
     if (pid == 0) become(recipe, arguments, fd, -1, parent);
-    if (pid > 0) waitpid(pid, NULL, 0);
+    while (pid > 0 && waitpid(pid, NULL, WNOHANG) == 0) {
+        if (monotonic_ns() > until_ns) kill(pid, SIGKILL);
+        nap_ms(2);
+    }
     if (pid > 0 && read_said(fd, text))
         snprintf(process->version, sizeof process->version, "%.*s", (int)strcspn(text, "\n"), text);
     if (fd >= 0) close(fd);
@@ -138,14 +181,17 @@ static void ask_version(struct server_process *process, const struct server_reci
 /* Everything but the name and the directory, which are set. */
 static bool start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
                   size_t problem_size) {
-    char *arguments[ARGUMENTS_MAX], port[16];
+    struct words words;
     process->said_fd = memfd_create(recipe->name, MFD_CLOEXEC);
-    snprintf(port, sizeof port, "%d", free_port());
-    make_arguments(process, recipe, port, arguments);
-    if (strcmp(recipe->name, "ceiling") != 0) ask_version(process, recipe);
+    if (!make_words(&words, process, recipe)) {
+        snprintf(problem, problem_size, "the command line of %s is too long", recipe->name);
+        server_end(process);
+        return false;
+    }
+    if (recipe->role != ROLE_CEILING) ask_version(process, recipe);
     int parent = getpid();
     pid_t pid = process->said_fd < 0 ? -1 : fork();
-    if (pid == 0) become(recipe, arguments, process->said_fd, core, parent);
+    if (pid == 0) become(recipe, words.at, process->said_fd, core, parent);
     if (pid < 0) {
         snprintf(problem, problem_size, "cannot fork: %s", strerror(errno));
         server_end(process);
@@ -167,7 +213,7 @@ bool server_start_in(struct server_process *process, const struct server_recipe 
 bool server_start(struct server_process *process, const struct server_recipe *recipe, int core, char *problem,
                   size_t problem_size) {
     *process = (struct server_process){.name = recipe->name, .said_fd = -1};
-    if (recipe->level != LEVEL_NONE && !scratch_make(recipe->scratch, process->directory, problem, problem_size))
+    if (recipe_has_directory(recipe) && !scratch_make(recipe->scratch, process->directory, problem, problem_size))
         return false;
     return start(process, recipe, core, problem, problem_size);
 }

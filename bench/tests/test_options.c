@@ -50,15 +50,16 @@ Test(recipe, keeps_what_the_level_says_and_in_its_own_directory) {
     struct server_recipe recipe;
     char line[1024];
     read_recipe(&recipe, "redis", LEVEL_ALWAYS, line, sizeof line);
-    cr_expect(recipe.is_level_possible && strstr(line, "--dir DIRECTORY --appendonly yes --appendfsync always "));
+    cr_expect(!recipe.refusal && recipe_has_directory(&recipe) &&
+              strstr(line, "--dir {dir} --appendonly yes --appendfsync always "));
     read_recipe(&recipe, "redis", LEVEL_NONE, line, sizeof line);
-    cr_expect(strstr(line, "--appendonly no ") && !strstr(line, "DIRECTORY"));
+    cr_expect(strstr(line, "--appendonly no ") && !recipe_has_directory(&recipe));
     read_recipe(&recipe, "sessiond", LEVEL_EVERYSEC, line, sizeof line);
-    cr_expect(strstr(line, "--durability everysec --data-dir DIRECTORY "));
+    cr_expect(strstr(line, "--durability everysec --data-dir {dir} "));
     read_recipe(&recipe, "sessiond", LEVEL_NONE, line, sizeof line);
-    cr_expect(strstr(line, "--durability none ") && !strstr(line, "DIRECTORY"));
+    cr_expect(strstr(line, "--durability none ") && !recipe_has_directory(&recipe));
     read_recipe(&recipe, "memcached", LEVEL_EVERYSEC, line, sizeof line);
-    cr_expect_not(recipe.is_level_possible);
+    cr_expect(recipe.refusal);
     cr_expect_not(recipe_find(&recipe, "nothing", LEVEL_NONE, &(struct options){0}));
 }
 
