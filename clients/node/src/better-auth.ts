@@ -1,8 +1,9 @@
 // better-auth's secondaryStorage: its sessions, verifications and counters as keys of one namespace.
 //
 // A key is a session of that name, its text is {value}. A text that is a whole number is kept as one, so that
-// `increment` can add to it. better-auth deletes keys and sets them again, so the namespace keeps no tombstones and
-// forgets what has expired: it must be one of its own, and a namespace in which logouts last is refused.
+// `increment` can add to it. better-auth deletes keys and sets them again, so a key that is gone is begun anew; but not
+// one of its sessions, which it deletes when somebody signs out and sets with every update: there the sign-out has won,
+// and what a slower request writes is dropped.
 import { createHash } from "node:crypto";
 import { preparedByConnection, takeClient, type AdapterOptions } from "./adapter.js";
 import type { NamespacedClient } from "./client.js";
@@ -24,7 +25,8 @@ export interface SessiondStorage {
   /** The text under a key; null: there is none, or its time is over. Reading does not lengthen its time. */
   get(key: string): Promise<string | null>;
   /**
-   * Keeps a text under a key, in place of what was there.
+   * Keeps a text under a key, in place of what was there. A session of better-auth's whose token was deleted stays
+   * deleted: nothing is kept then, and the call resolves.
    * @param key any text but an empty one; one of more than 255 bytes is kept under its SHA-256
    * @param value at most 1 MiB
    * @param ttl seconds from now on, fractions too; left out: for ever; 0 or less: its time is over, and the key is gone
@@ -44,8 +46,9 @@ export interface SessiondStorage {
 }
 
 const KEPT_AS_NUMBER = /^(0|-?[1-9]\d*)$/;
-/** A key that was deleted, or whose time is over, can be set again at once. */
-const POLICY = { tombstone_ms: 0, retention_ms: 0 };
+/** Nothing reads a key whose time is over, and there are many: those of limits live for seconds. */
+const POLICY = { retention_ms: 0 };
+const MAX_TRIES = 10; // others may delete and set the same key as often in between
 
 /**
  * A storage for `betterAuth({ secondaryStorage })`. It connects with its first call, and an idle one does not keep the
@@ -67,8 +70,15 @@ export function sessiondStorage(urlOrOptions: string | StorageOptions = {}): Ses
       const data = { value: numberOr(key, value) };
       const ttl_ms = millisecondsOf(ttl);
       await ready();
+      const timeouts = { idle_timeout_ms: ttl_ms, absolute_timeout_ms: 0 };
       if (ttl_ms < 0) await keys.session.destroy(id);
-      else await keys.session.set(id, data, { timeouts: { idle_timeout_ms: ttl_ms, absolute_timeout_ms: 0 } });
+      else
+        await beginningAnew(
+          () => keys.session.set(id, data, { timeouts }),
+          async () => {
+            if (!isSession(key, value)) await keys.session.create({ id, data, timeouts, revive: true, fields: ["id"] });
+          },
+        );
     },
     async delete(key) {
       const id = idOf(key);
@@ -86,11 +96,46 @@ export function sessiondStorage(urlOrOptions: string | StorageOptions = {}): Ses
       if (ttl_ms < 0) throw new ArgumentError(`The ttl is ${ttl}; a counter that begins lasts longer than 0 seconds.`);
       await ready();
       const timeouts = { idle_timeout_ms: 0, absolute_timeout_ms: ttl_ms };
-      const patched = await keys.session.patch(id, { incr: { value: 1 }, create: true, timeouts });
-      return patched!.values!["value"]!;
+      const data = { value: 1 };
+      return beginningAnew(
+        async () => (await keys.session.patch(id, { incr: data, create: true, timeouts }))!.values!["value"]!,
+        async () => {
+          await keys.session.create({ id, data, timeouts, revive: true, fields: ["id"] });
+          return 1;
+        },
+      );
     },
     close,
   };
+}
+
+/** Writes a key, or begins it anew where it is gone; it may be begun by another one, and end, in between. */
+async function beginningAnew<T, B>(write: () => Promise<T>, begin: () => Promise<B> | B): Promise<T | B> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await write();
+    } catch (error) {
+      if (codeOf(error) !== "GONE" || tries === MAX_TRIES) throw error;
+    }
+    try {
+      return await begin();
+    } catch (error) {
+      if (codeOf(error) !== "EXISTS") throw error;
+    }
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
+}
+
+/** Whether a text is the session whose token is the key, as better-auth stores it. */
+function isSession(key: string, value: string): boolean {
+  try {
+    return JSON.parse(value)?.session?.token === key;
+  } catch {
+    return false;
+  }
 }
 
 /** Gives the namespace its policy, at first only if nobody else's sessions are there. */
@@ -103,14 +148,13 @@ function configuring(keys: NamespacedClient): () => Promise<void> {
   };
 }
 
-/** Without tombstones a logout can be undone by a slow request: nobody's sessions are to lose them unasked. */
+/** Sessions that are kept after their end for somebody to read are not to be forgotten unasked. */
 async function checkNamespaceIsFree(keys: NamespacedClient): Promise<void> {
   const found = await keys.namespace.describe();
-  if (found === null || found.policy.tombstone_ms === 0 || found.sessions === 0) return;
+  if (found === null || found.policy.retention_ms === 0 || found.sessions === 0) return;
   throw new ArgumentError(
-    `The namespace "${keys.namespaceName}" holds ${found.sessions} sessions whose logout lasts (tombstone_ms is ` +
-      `${found.policy.tombstone_ms}), which keys that are deleted and set again cannot have. Give better-auth a ` +
-      `namespace of its own.`,
+    `The namespace "${keys.namespaceName}" has ${found.sessions} sessions, which are kept for ` +
+      `${found.policy.retention_ms} ms after their end; the storage's keys are not. Give better-auth a namespace of its own.`,
   );
 }
 
