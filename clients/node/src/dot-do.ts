@@ -17,6 +17,7 @@ import { createHash, randomBytes, randomUUID, timingSafeEqual } from "node:crypt
 import { Client, type NamespacedClient } from "./client.js";
 import { ArgumentError } from "./errors.js";
 import type { SessionRecord, Timeouts } from "./generated/operations.js";
+import { withoutUndefined } from "./without-undefined.js";
 
 const DEFAULT_EXPIRES_IN_MS = 86_400_000;
 const DEFAULT_PREFIX = "session:";
@@ -511,14 +512,4 @@ function namespaceOf(client: Client | NamespacedClient, name: string): Namespace
   throw new ArgumentError(
     `The client is of the namespace "${client.namespaceName}", not of "${name}"; give the Client that it was made of.`,
   );
-}
-
-/** Members that are undefined are left out, as JSON would. What goes too deep is for the encoder to refuse. */
-function withoutUndefined(value: unknown, depth = 0): unknown {
-  if (depth > 128 || typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map((each) => withoutUndefined(each, depth + 1) ?? null);
-  const prototype = Object.getPrototypeOf(value) as unknown;
-  if (prototype !== Object.prototype && prototype !== null) return value;
-  const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return Object.fromEntries(members.map(([name, member]) => [name, withoutUndefined(member, depth + 1)]));
 }

@@ -1,4 +1,6 @@
 // Never run: the compiler is to accept this, and to refuse each line behind an @ts-expect-error.
+import { SessionManager as TokenManager } from "sessiond/dot-do";
+import { SessionManager } from "sessiond/ecsa";
 import { Client, connect, GoneError, type SessionRecord, type WatchEvent } from "sessiond";
 
 export async function use(): Promise<void> {
@@ -37,4 +39,19 @@ export async function use(): Promise<void> {
   }
   await client.namespace.configure({ cookie: { same_site: "lax", secure: "auto" }, idle_timeout_ms: null });
   await client[Symbol.asyncDispose]();
+}
+
+export async function adaptersForTokensAndBlockingCalls(): Promise<void> {
+  const tokens = new TokenManager({ store: { url: "sessiond://127.0.0.1/web" }, bindToUserAgent: true });
+  const { valid, session, error } = await tokens.validate("a.b", { userAgent: null });
+  if (valid) console.log(session?.userId, session?.expiresAt.getTime(), error === "session_expired");
+  // @ts-expect-error a session has a user
+  await tokens.create({ metadata: {} });
+  // @ts-expect-error another kind of store
+  new TokenManager({ store: { type: "kv" } });
+  const sessions = new SessionManager({ maxAge: 5, sameSite: "lax", timeoutMs: 100 });
+  const model = sessions.get(sessions.new("ann"));
+  // @ts-expect-error there may be none, or it could not be read
+  console.log(model.userID);
+  if (model) console.log(model.userID, sessions.set("id", { ...model, expires: new Date() }));
 }
