@@ -192,6 +192,7 @@ static bool write_all(const struct comparison *comparison) {
     comparison_text(comparison, stdout);
     fflush(stdout);
     return report_file(options->json, comparison_json, comparison) &
+           report_file(options->markdown, comparison_markdown, comparison) &
            report_file(options->svg, comparison_svg, comparison) &
            report_file(options->html, comparison_html, comparison);
 }

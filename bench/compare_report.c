@@ -55,7 +55,7 @@ static void text_cells(const struct comparison *comparison, FILE *out) {
 /* ---- goals */
 
 static const char *what_of(const struct verdict *verdict) {
-    if (verdict->against == AGAINST_NOTHING) return "bytes per session beyond id and data";
+    if (verdict->against == AGAINST_NOTHING) return "bytes";
     if (verdict->against == AGAINST_ONE_LOOP) return "CPU of two loops";
     return verdict->figure == FIGURE_RATE ? "rate" : verdict->figure == FIGURE_P999 ? "p99.9" : "CPU";
 }
@@ -70,9 +70,9 @@ static void text_verdict(const struct verdict *verdict, FILE *out) {
     else
         snprintf(found, sizeof found, "%.2f x (%.2f-%.2f)", verdict->ratio.median, verdict->ratio.min,
                  verdict->ratio.max);
-    fprintf(out, "  %-48s %-17s %14s%-18s %-19s %s\n", verdict->cell ? cell_title(verdict->cell) : "memory",
-            what_of(verdict), bound, verdict->other ? verdict->other : "", found,
-            verdict->is_reached ? "reached" : "NOT reached");
+    fprintf(out, "  %-48s %-17s %14s%-18s %-19s %s\n",
+            verdict->cell ? cell_title(verdict->cell) : "memory per session, beyond id and data", what_of(verdict),
+            bound, verdict->other ? verdict->other : "", found, verdict->is_reached ? "reached" : "NOT reached");
 }
 
 /* Two loops have a goal in every cell: those that are missed are told, the others counted. */

@@ -7,6 +7,7 @@
 
 void comparison_text(const void *comparison, FILE *out);
 void comparison_json(const void *comparison, FILE *out);
+void comparison_markdown(const void *comparison, FILE *out);
 void comparison_svg(const void *comparison, FILE *out);
 void comparison_html(const void *comparison, FILE *out);
 

@@ -70,6 +70,7 @@ static const struct option_row rows[] = {
      "write the latencies in HdrHistogram's percentile format, in microseconds"},
     {"svg", OPTION_TEXT, PLACE(svg), 0, 0, "FILE", "draw the latencies, or what was compared"},
     {"html", OPTION_TEXT, PLACE(html), 0, 0, "FILE", "the same in a page of its own, with the figures"},
+    {"markdown", OPTION_TEXT, PLACE(markdown), 0, 0, "FILE", "compare: write what was compared as tables for a README"},
     {"quiet", OPTION_FLAG, PLACE(is_quiet), 0, 0, NULL, "no progress line"},
     {"expire-in", OPTION_NUMBER, PLACE(expire_in_s), 1, 86400, "S",
      "expire: seconds from the start of the load to the second in which all end (default 10 + 10 per million)"},

@@ -15,7 +15,7 @@ struct texts {
 struct options {
     /* Texts point into argv or to constants. */
     const char *server, *address, *workload, *keys, *window, *namespace_name;
-    const char *json, *hgrm, *svg, *html;
+    const char *json, *hgrm, *svg, *html, *markdown;
     const char *only, *strategy; /* workload auth or scrape */
     const char *durability, *scratch;
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;

@@ -55,8 +55,8 @@ class Compare(unittest.TestCase):
                 self.assertEqual(ratio["rounds"], 1)
 
     def test_the_whole_table_is_measured_and_written_as_text_json_and_pictures(self):
-        svg, html = self.path("out.svg"), self.path("out.html")
-        found, text, _ = self.compare("--duration", "0.02", "--svg", svg, "--html", html)
+        svg, html, markdown = self.path("out.svg"), self.path("out.html"), self.path("out.md")
+        found, text, _ = self.compare("--duration", "0.02", "--svg", svg, "--html", html, "--markdown", markdown)
         cells = {(c["workload"], c["depth"], c["connections"], c.get("durability")): c["servers"] for c in found["cells"]}
         wanted = {(workload, depth, connections, None)
                   for workload in ("get", "get_touch", "set", "mix") for depth in (1, 16, 64)
@@ -76,6 +76,7 @@ class Compare(unittest.TestCase):
         self.assertIn("noise:", text)
         self.assertIn("get_touch, depth 64, 1000 connections", text)
         self.check_picture(svg, html)
+        self.check_markdown(markdown)
         self.assertEqual([name for name in os.listdir(self.scratch) if not name.startswith("out.")], [])
 
     def check_goals(self, found):
@@ -110,6 +111,16 @@ class Compare(unittest.TestCase):
         self.assertGreaterEqual(len(bars), 24 * 3 + 4 * 2)
         with open(html) as file:
             self.assertIn("<svg", file.read())
+
+    def check_markdown(self, path):
+        with open(path) as file:
+            tables = file.read().strip().split("\n\n")
+        self.assertEqual([len(table.splitlines()) - 2 for table in tables], [12, 12, 4])
+        for table in tables:
+            lines = table.splitlines()
+            self.assertEqual(len({line.count("|") for line in lines}), 1, table)
+            for line in lines[2:]:
+                self.assertRegex(line, r"^\| \w+, depth \d+ \|.*\*\*[\d,]+\*\*")
 
     def test_rounds_that_are_not_quiet_are_repeated_up_to_a_bound(self):
         # Nothing is quiet that lasts a quarter longer than it was asked to: requests that take longer than the time.
