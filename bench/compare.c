@@ -197,6 +197,17 @@ static bool write_all(const struct comparison *comparison) {
            report_file(options->html, comparison_html, comparison);
 }
 
+/* Plays what was read from the options; the answer is the exit status. */
+static int run(struct comparison *comparison) {
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    bool is_fine = play(comparison);
+    contenders_end(comparison);
+    is_fine = is_fine && write_all(comparison) && !is_interrupted;
+    return !is_fine ? 1 : are_all_correct(comparison) ? 0 : 3;
+}
+
 int compare_main(const struct options *options) {
     struct options own = *options;
     struct comparison comparison = {
@@ -204,16 +215,10 @@ int compare_main(const struct options *options) {
     if (own.sessions == 0) own.sessions = 1000000;
     if (own.duration_s == 0) own.duration_s = 1.2;
     comparison.rounds = own.rounds < ROUNDS_MAX ? (unsigned)own.rounds : ROUNDS_MAX;
-    if (!plan_from_options(&comparison.plan, &own) || !cells_parse(&comparison)) return 2;
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    bool is_fine = play(&comparison);
-    contenders_end(&comparison);
-    is_fine = is_fine && write_all(&comparison) && !is_interrupted;
-    bool is_right = are_all_correct(&comparison);
+    bool is_clear = plan_from_options(&comparison.plan, &own) && cells_parse(&comparison);
+    int status = is_clear ? run(&comparison) : 2;
     for (unsigned cell = 0; cell < comparison.cell_count; cell++)
         for (unsigned i = 0; i < CONTENDERS_MAX; i++) ledger_fini(&comparison.cells[cell].pools[i].ledger);
     free(comparison.cells);
-    return !is_fine ? 1 : is_right ? 0 : 3;
+    return status;
 }
