@@ -28,6 +28,7 @@ KEY = "sessiond"  # in a request's meta: the hand-out that it is sent with
 RETRIES, PROXY = "sessiond_retries", "sessiond_proxy"  # how often it was blocked; whether its proxy is a session's
 COOKIE = "cookie "  # how the keys of cookies begin in a session's data: cookie, domain, path and name
 ATTRIBUTES = ("value", "secure", "expires")
+OVERTAKEN = ("GONE", "CONFLICT")  # somebody destroyed the session, or its lease has gone on to another
 
 
 def cookie_key(cookie: Cookie) -> str:
@@ -108,6 +109,9 @@ class SessionPoolMiddleware:
     async def process_request(self, request: Request, spider: Any) -> None:
         """Takes a session and gives the request its proxy and cookies. Raises sessiond.Exhausted where there is none."""
         last = request.meta.pop(KEY, None)
+        if last and last["is_open"]:  # a middleware behind this one has the request made anew; it was not sent
+            last["is_open"] = False
+            await self._thread(lambda: self._release(last))
         if not request.meta.get("redirect_times"):
             last = None  # only a redirect goes on with the session that it came to
         if request.meta.get("sessiond_skip"):
@@ -167,6 +171,14 @@ class SessionPoolMiddleware:
                 return record
         return self.client.pool_acquire(self.pool, create=self.create, wait_ms=self.wait_ms, lease_ms=self.lease_ms, fields=fields)
 
+    def _release(self, used: Dict[str, Any]) -> None:
+        """Takes a use back that was none."""
+        try:
+            self.client.pool_release(used["id"], use=used["use"], fence=used["fence"])
+        except ServerError as error:
+            if error.code not in OVERTAKEN:
+                raise
+
     def _give_back(self, used: Dict[str, Any], cookies: Dict[str, Any], status: Optional[int]) -> bool:
         """Brings cookies home, then marks. Whether the session is retired by its status. A session that somebody destroyed,
         or whose lease has gone on to another, is no fault of the request's."""
@@ -184,6 +196,6 @@ class SessionPoolMiddleware:
                 self.client.pool_mark(used["id"], "bad" if status is None or status >= 500 else "good", **name)
             self.client.pool_release(used["id"], **name)
         except ServerError as error:
-            if error.code not in ("GONE", "CONFLICT"):
+            if error.code not in OVERTAKEN:
                 raise
         return is_blocked

@@ -11,6 +11,14 @@ agent, site, pages, settings = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.
 got = {}
 
 
+class Again:
+    """A middleware behind the session's that has each request made anew, once."""
+
+    def process_request(self, request, spider):
+        if "again" not in request.meta:
+            return request.replace(dont_filter=True, meta={**request.meta, "again": True})
+
+
 class Pages(scrapy.Spider):
     name = "pages"
     custom_settings = {

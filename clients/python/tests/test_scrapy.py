@@ -121,6 +121,14 @@ class Crawl(support.ServerCase):
         self.assertEqual(set(out[0]["got"].values()), {"ConnectionFailed"})
         self.assertEqual(self.site.statuses, [])
 
+    def test_a_session_is_free_again_when_another_middleware_has_its_request_made_anew(self):
+        self.client.pool_configure("p", {"max_pool_size": 1, "max_concurrent": 1, "max_usage_count": 1000, "blocked_status_codes": []})
+        middlewares = {"sessiond.scrapy.SessionPoolMiddleware": 690, "__main__.Again": 695}
+        out = self.crawl(["one"], DOWNLOADER_MIDDLEWARES=middlewares, SESSIOND_WAIT_MS=10_000)
+        self.assertEqual(set(out[0]["got"].values()) - {200, 403}, set())
+        self.assertEqual((out[0]["acquired"], len(self.site.visits)), (2 * PAGES, 1))
+        self.assertEqual(self.client.pool_state("p")["sessions"][0]["usage_count"], PAGES)
+
     def test_an_empty_pool_is_an_error_of_the_request(self):
         self.client.pool_configure("p", {"max_pool_size": 6})
         out = self.crawl(["one"], SESSIOND_CREATE="never", SESSIOND_WAIT_MS=0)
