@@ -1,0 +1,505 @@
+// The shared pool and its sessions, beside Crawlee's own where the two can be compared.
+import assert from "node:assert/strict";
+import { EventEmitter, once } from "node:events";
+import { mkdtempSync } from "node:fs";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { BasicCrawler, Configuration, log, Session, SessionPool } from "@crawlee/basic";
+import { SessiondSession, SessiondSessionPool, installSessiondPool, sessiondCrawler } from "sessiond/crawlee";
+import { CookieJar } from "tough-cookie";
+import { Sessiond, open } from "../support/sessiond.js";
+
+let server;
+let client;
+let count = 0;
+before(async () => {
+  log.setLevel(log.LEVELS.OFF);
+  process.env.CRAWLEE_STORAGE_DIR = mkdtempSync(path.join(tmpdir(), "crawlee-"));
+  server = await Sessiond.start();
+  client = await open(server, { namespace: "crawlee" });
+});
+after(async () => {
+  await client?.close();
+  await server?.end();
+});
+
+const newName = () => `pool${++count}`;
+const optionsFor = (pool, more = {}) => ({
+  url: server.url("crawlee"),
+  pool,
+  timeoutMs: 20_000,
+  connectTimeoutMs: 10_000,
+  CookieJar,
+  ...more,
+});
+
+/** A pool that is torn down with the test. */
+async function openPool(t, more = {}, pool = newName()) {
+  const opened = await SessiondSessionPool.open(optionsFor(pool, more));
+  t.after(() => opened.teardown());
+  return opened;
+}
+
+/** Crawlee's own pool, and one of sessiond with the same options. */
+async function both(t, options = {}) {
+  const own = await SessionPool.open({ ...options, persistenceOptions: { enable: false } });
+  return [own, await openPool(t, options)];
+}
+
+/** What two sessions have in common; usageCount, errorScore and so on. */
+const countersOf = (session) => ({
+  usageCount: session.usageCount,
+  errorScore: session.errorScore,
+  isUsable: session.isUsable(),
+  isBlocked: session.isBlocked(),
+  isExpired: session.isExpired(),
+  isMaxUsageCountReached: session.isMaxUsageCountReached(),
+});
+
+async function until(isTrue, what) {
+  for (let i = 0; i < 2000; i++) {
+    if (await isTrue()) return;
+    await sleep(10);
+  }
+  assert.fail(`it did not come about that ${what}`);
+}
+
+test("a session has all members of Crawlee's, with the same values, and is an instance of it", async (t) => {
+  const runs = [];
+  installSessiondPool(SessionPool, optionsFor(newName()))();
+  const crawler = new (sessiondCrawler(BasicCrawler, optionsFor(newName())))(
+    { requestHandler: ({ session }) => void runs.push(session) },
+    new Configuration({ persistStorage: false }),
+  );
+  await crawler.run(["http://a.example"]);
+  const own = new Session({ sessionPool: new EventEmitter() });
+  const [session] = runs;
+  assert.ok(session instanceof Session && session instanceof SessiondSession);
+  for (const name of Object.getOwnPropertyNames(Session.prototype))
+    if (!name.startsWith("_") && name !== "constructor")
+      assert.ok(Object.hasOwn(SessiondSession.prototype, name), `${name} is Crawlee's, not ours`);
+  for (const name of ["maxErrorScore", "errorScoreDecrement", "maxUsageCount", "maxAgeSecs"])
+    assert.equal(session[name], own[name], name);
+  assert.match(session.id, /^session_\w+$/);
+  assert.deepEqual(session.userData, {});
+  assert.equal(session.expiresAt - session.createdAt, 3000 * 1000);
+  assert.deepEqual(
+    Object.keys(own.getState()).filter((name) => !(name in session.getState())),
+    [],
+  );
+});
+
+test("marks change the counters as Crawlee's do, at once", async (t) => {
+  for (const marks of [
+    ["markGood"],
+    ["markBad"],
+    ["markBad", "markGood"],
+    ["markBad", "markBad", "markGood", "markGood", "markGood"],
+    ["markGood", "markGood", "markGood", "markGood"],
+  ]) {
+    const sessions = [];
+    for (const pool of await both(t, { sessionOptions: { maxUsageCount: 20 } })) {
+      const session = await pool.getSession();
+      const seen = [countersOf(session)];
+      for (const mark of marks) {
+        session[mark]();
+        seen.push(countersOf(session));
+      }
+      sessions.push(seen);
+    }
+    assert.deepEqual(sessions[1], sessions[0], marks.join());
+  }
+});
+
+test("three bad marks retire a session, as in Crawlee: score 6, usage 4, and the event", async (t) => {
+  for (const pool of await both(t)) {
+    const retired = [];
+    pool.on("sessionRetired", (session) => retired.push(session.id));
+    const session = await pool.getSession();
+    for (let i = 0; i < 3; i++) session.markBad();
+    assert.deepEqual(
+      [session.errorScore, session.usageCount, session.isUsable(), session.isBlocked()],
+      [6, 4, false, true],
+    );
+    assert.deepEqual(retired, [session.id]);
+  }
+});
+
+test("the server counts as the session does", async (t) => {
+  const pool = await openPool(t);
+  const session = await pool.getSession();
+  session.markGood();
+  session.markBad();
+  session.markBad();
+  session.markGood();
+  await pool.persistState();
+  const record = await client.session.get(session.id);
+  assert.equal(record.usage_count, 4);
+  assert.equal(record.error_score, 1.5);
+  assert.equal(record.error_count, 2);
+  assert.deepEqual([session.usageCount, session.errorScore, session.errorCount], [4, 1.5, 2]);
+});
+
+test("retireOnBlockedStatusCodes retires at the pool's codes and at further ones", async (t) => {
+  for (const pool of await both(t, { blockedStatusCodes: [418] })) {
+    const [first, second] = [await pool.getSession(), await pool.getSession()];
+    assert.equal(first.retireOnBlockedStatusCodes(403), false);
+    assert.equal(first.retireOnBlockedStatusCodes(418), true);
+    assert.equal(first.isUsable(), false);
+    assert.equal(second.retireOnBlockedStatusCodes(500, [500]), true);
+    assert.equal(second.isUsable(), false);
+  }
+});
+
+test("a session that was retired stays so: good marks do not bring it back, here or at the server", async (t) => {
+  const pool = await openPool(t, { maxPoolSize: 1 });
+  const session = await pool.getSession();
+  session.retire();
+  session.markBad();
+  for (let i = 0; i < 30; i++) session.markGood();
+  assert.equal(session.isUsable(), false);
+  assert.equal((await client.session.get(session.id)).retired, true);
+  for (let i = 0; i < 20; i++) assert.notEqual((await pool.getSession()).id, session.id);
+  assert.equal(await pool.getSession(session.id), undefined);
+});
+
+test("a limit of one is used once, however many ask at once; Crawlee's own is used by all", async (t) => {
+  const used = [];
+  for (const pool of await both(t, { maxPoolSize: 1, sessionOptions: { maxUsageCount: 1 } })) {
+    const sessions = await Promise.all(Array.from({ length: 20 }, () => pool.getSession()));
+    const uses = new Map();
+    for (const { id } of sessions) uses.set(id, (uses.get(id) ?? 0) + 1);
+    used.push(Math.max(...uses.values()));
+  }
+  assert.equal(used[0], 20);
+  assert.equal(used[1], 1);
+});
+
+test("the last use is usable until it is marked", async (t) => {
+  const pool = await openPool(t, { sessionOptions: { maxUsageCount: 2 }, maxPoolSize: 1 });
+  const first = await pool.getSession();
+  const last = await pool.getSession(first.id);
+  assert.equal(last.isUsable(), true);
+  assert.equal(await pool.getSession(first.id), undefined);
+  last.markGood();
+  assert.deepEqual([last.isUsable(), last.isMaxUsageCountReached()], [false, true]);
+});
+
+test("getSession takes an id, and answers undefined where there is none", async (t) => {
+  for (const pool of await both(t)) {
+    const { id } = await pool.getSession();
+    assert.equal((await pool.getSession(id)).id, id);
+    assert.equal(await pool.getSession("session_none"), undefined);
+  }
+});
+
+test("addSession takes options, an id once only, and goes beyond the pool's size", async (t) => {
+  for (const pool of await both(t, { maxPoolSize: 1 })) {
+    await pool.getSession();
+    await pool.addSession({ id: "mine", userData: { a: 1 }, maxUsageCount: 7, errorScore: 1, maxAgeSecs: 100 });
+    await assert.rejects(async () => pool.addSession({ id: "mine" }));
+    const session = await pool.getSession("mine");
+    assert.deepEqual(session.userData, { a: 1 });
+    assert.deepEqual([session.maxUsageCount, session.errorScore, session.usageCount], [7, 1, 0]);
+    assert.equal(pool.usableSessionsCount, 2);
+    assert.equal(session.maxAgeSecs, 100);
+  }
+});
+
+test("addSession takes a Session of Crawlee and what getState answered", async (t) => {
+  const pool = await openPool(t);
+  const own = new Session({ id: "own", sessionPool: pool, userData: { a: 1 }, maxErrorScore: 9, usageCount: 2 });
+  own.setCookies([{ name: "c", value: "1" }], "http://a.example/");
+  await pool.addSession(own);
+  const session = await pool.getSession("own");
+  assert.equal(session.getCookieString("http://a.example/"), "c=1");
+  assert.deepEqual([session.maxErrorScore, session.usageCount, session.userData.a], [9, 2, 1]);
+  assert.equal(session.expiresAt.getTime(), own.expiresAt.getTime());
+  const other = await openPool(t);
+  await other.addSession({ ...session.getState(), id: "copy" });
+  assert.equal((await other.getSession("copy")).getCookieString("http://a.example/"), "c=1");
+});
+
+test("newSession adds a session and hands it out", async (t) => {
+  const pool = await openPool(t);
+  const session = await pool.newSession({ userData: { a: 1 }, maxUsageCount: 1 });
+  assert.deepEqual([session.userData.a, session.isUsable(), session.usageCount], [1, true, 0]);
+  assert.equal(await pool.getSession(session.id), undefined);
+});
+
+test("lifetimes are seconds and their fractions; none or less is born expired", async (t) => {
+  for (const pool of await both(t)) {
+    await pool.addSession({ id: "short", maxAgeSecs: 0.01 });
+    await pool.addSession({ id: "past", maxAgeSecs: 0 });
+    await pool.addSession({ id: "dated", expiresAt: new Date(Date.now() - 1000) });
+    await sleep(20);
+    for (const id of ["short", "past", "dated"]) assert.equal(await pool.getSession(id), undefined, id);
+  }
+});
+
+test("createSessionFunction makes the sessions, and is given what addSession was given", async (t) => {
+  for (const use of [0, 1]) {
+    let made = 0;
+    const createSessionFunction = (pool, { sessionOptions = {} } = {}) =>
+      new Session({ ...pool.sessionOptions, ...sessionOptions, userData: { number: ++made }, sessionPool: pool });
+    const pool = (await both(t, { createSessionFunction, maxPoolSize: 3 }))[use];
+    const sessions = [];
+    for (let i = 0; i < 5; i++) sessions.push(await pool.getSession());
+    assert.deepEqual([...new Set(sessions.map(({ userData }) => userData.number))].sort(), [1, 2, 3]);
+    await pool.addSession({ id: "given" });
+    assert.equal((await pool.getSession("given")).userData.number, 4);
+  }
+});
+
+test("sessionOptions with userData are given to each new session", async (t) => {
+  const pool = await openPool(t, { sessionOptions: { userData: { from: "options" }, maxUsageCount: 3 } });
+  const session = await pool.getSession();
+  assert.deepEqual([session.userData.from, session.maxUsageCount], ["options", 3]);
+});
+
+test("cookies are read and set as Crawlee does", async (t) => {
+  const seen = [];
+  const url = "http://www.example.com/a";
+  for (const pool of await both(t)) {
+    const session = await pool.getSession();
+    session.setCookies(
+      [
+        { name: "plain", value: "1" },
+        { name: "dotted", value: "2", domain: ".example.com", path: "/a", expires: 4_000_000_000, httpOnly: true },
+        { name: "foreign", value: "3", domain: "other.example" },
+      ],
+      url,
+    );
+    session.setCookie("raw=4; Path=/", url);
+    session.setCookiesFromResponse({ url, headers: { "set-cookie": ["from=5", "wrong=6; Domain=other.example", ""] } });
+    session.setCookiesFromResponse({ url: () => url, headers: () => ({ "set-cookie": "single=7; Secure" }) });
+    session.setCookiesFromResponse({ url, headers: {} });
+    const plain = session.getCookies(url).map(({ expires, ...cookie }) => cookie);
+    seen.push([plain.sort((a, b) => a.name.localeCompare(b.name)), session.getCookieString(url).split("; ").sort()]);
+    assert.throws(() => session.setCookie("x=1; Domain=other.example", url));
+  }
+  assert.deepEqual(seen[1], seen[0]);
+  assert.equal(seen[1][1].length, 4);
+});
+
+test("cookies and userData travel with the session, and two processes' changes are merged by entry", async (t) => {
+  const name = newName();
+  const url = "http://a.example/";
+  const [one, two] = [await openPool(t, { maxPoolSize: 1 }, name), await openPool(t, { maxPoolSize: 1 }, name)];
+  const first = await one.getSession();
+  first.setCookie("login=yes; Path=/", url);
+  first.userData.token = "t1";
+  first.markGood();
+  await one.persistState();
+  const second = await two.getSession();
+  assert.equal(second.id, first.id);
+  assert.equal(second.getCookieString(url), "login=yes");
+  assert.equal(second.userData.token, "t1");
+  // Both go on at once, each with an older view of the other's cookies.
+  first.cookieJar.setCookieSync("from=one; Path=/", url);
+  second.cookieJar.setCookieSync("to=two; Path=/", url);
+  first.userData.one = 1;
+  second.userData.two = [2];
+  second.cookieJar.setCookieSync("login=again; Path=/", url);
+  first.markGood();
+  second.markGood();
+  await one.persistState();
+  await two.persistState();
+  for (const pool of [one, two]) {
+    const session = await pool.getSession();
+    assert.equal(session.getCookieString(url).split("; ").sort().join("; "), "from=one; login=again; to=two");
+    assert.deepEqual(session.userData, { token: "t1", one: 1, two: [2] });
+  }
+  // What is taken away is taken away for all.
+  delete first.userData.token;
+  first.cookieJar.store.removeCookie("a.example", "/", "from", () => {});
+  first.markGood();
+  await one.persistState();
+  const again = await two.getSession();
+  assert.equal(again.getCookieString(url).split("; ").sort().join("; "), "login=again; to=two");
+  assert.deepEqual(again.userData, { one: 1, two: [2] });
+});
+
+test("an answer that is older than what was sent since takes nothing back", async (t) => {
+  const pool = await openPool(t, { maxPoolSize: 1 });
+  const url = "http://a.example/";
+  const session = await pool.getSession();
+  for (let i = 0; i < 50; i++) {
+    const asked = [pool.getSession(), pool.getSession()];
+    session.setCookie(`n=${i}; Path=/`, url);
+    session.userData.n = i;
+    if (i % 2) session.markGood();
+    await Promise.all(asked);
+    assert.equal(session.getCookieString(url), `n=${i}`);
+    assert.equal(session.userData.n, i);
+    if (!session.isUsable()) break;
+  }
+});
+
+test("what one process retires is retired in all, with the event in each", async (t) => {
+  const name = newName();
+  const [one, two] = [await openPool(t, {}, name), await openPool(t, {}, name)];
+  const session = await one.getSession();
+  session.userData.account = "a1";
+  session.markGood();
+  await one.persistState();
+  const here = await two.getSession(session.id);
+  const events = [];
+  one.on("sessionRetired", (retired) => events.push(["one", retired.id]));
+  const told = once(two, "sessionRetired");
+  session.retire();
+  const [retired] = await told;
+  assert.equal(retired.id, session.id);
+  assert.equal(retired.userData.account, "a1");
+  assert.equal(here.isUsable(), false);
+  await until(() => one.retiredSessionsCount === 1, "the event came back");
+  assert.deepEqual(events, [["one", session.id]]);
+  assert.deepEqual([two.usableSessionsCount, two.retiredSessionsCount], [0, 1]);
+});
+
+test("the event of a session that this process never had brings its userData", async (t) => {
+  const name = newName();
+  const two = await openPool(t, {}, name);
+  const one = await openPool(t, {}, name);
+  const session = await one.newSession({ userData: { account: "a2" } });
+  const told = once(two, "sessionRetired");
+  session.retire();
+  assert.equal((await told)[0].userData.account, "a2");
+});
+
+test("the counts and getState are of all processes", async (t) => {
+  const name = newName();
+  const [one, two] = [await openPool(t, {}, name), await openPool(t, {}, name)];
+  for (let i = 0; i < 3; i++) (await one.getSession()).markGood();
+  await until(() => two.usableSessionsCount === 3, "the sessions of the other process were counted");
+  (await one.getSession()).retire();
+  await one.persistState();
+  await two.refresh();
+  const state = two.getState();
+  assert.deepEqual([state.usableSessionsCount, state.retiredSessionsCount, state.sessions.length], [3, 1, 3]);
+  assert.deepEqual(
+    state.sessions.map(({ usageCount }) => usageCount),
+    [1, 1, 1],
+  );
+  const third = await openPool(t, {}, name);
+  assert.deepEqual([third.usableSessionsCount, third.retiredSessionsCount], [3, 1]);
+});
+
+test("resetStore empties the pool for all; after teardown, as a crawler that runs again calls it, it does nothing", async (t) => {
+  const name = newName();
+  const [one, two] = [await openPool(t, {}, name), await openPool(t, {}, name)];
+  await one.getSession();
+  await one.teardown();
+  await one.resetStore();
+  assert.equal((await client.pool.info(name)).usable_count, 1);
+  await two.resetStore();
+  assert.equal((await client.pool.info(name))?.usable_count ?? 0, 0);
+  assert.equal(two.usableSessionsCount, 0);
+});
+
+test("a hand-out that nobody looked at or marked is given back; one that was looked at counts", async (t) => {
+  const name = newName();
+  const pool = await openPool(t, { maxPoolSize: 1 }, name);
+  const { id } = await pool.getSession();
+  await pool.getSession();
+  await pool.getSession();
+  assert.equal((await client.session.get(id)).usage_count, 3);
+  await pool.teardown();
+  assert.equal((await client.session.get(id)).usage_count, 1);
+});
+
+test("teardown sends all marks, ends who waits, and is done twice at no cost", async (t) => {
+  const pool = await openPool(t, { maxPoolSize: 1, policy: { max_concurrent: 1 } });
+  const session = await pool.getSession();
+  assert.ok(session.id);
+  const refused = assert.rejects(pool.getSession(), { code: "CLOSED" });
+  session.markBad();
+  session.markBad();
+  await Promise.all([pool.teardown(), refused]);
+  await pool.teardown();
+  assert.equal((await client.session.get(session.id)).error_score, 2);
+  await assert.rejects(pool.getSession(), { code: "CLOSED" });
+  assert.equal(pool.lostCount, 0);
+});
+
+test("getSession waits for a session that is free again, and says EXHAUSTED where none is", async (t) => {
+  const pool = await openPool(t, {
+    create: "never",
+    waitMs: 50,
+    sessions: [{ id: "only", maxUsageCount: 3 }, { id: "only" }],
+  });
+  const first = await pool.getSession();
+  assert.equal(first.id, "only");
+  (await pool.getSession()).markGood();
+  (await pool.getSession()).markGood();
+  await assert.rejects(pool.getSession(), { code: "EXHAUSTED" });
+});
+
+test("a pool is opened with its first getSession, as Crawlee 4 takes it, and has all that Crawlee 4 asks of one", async (t) => {
+  const pool = new SessiondSessionPool(optionsFor(newName()));
+  t.after(() => pool.teardown());
+  const session = await pool.getSession();
+  assert.equal((await pool.getSession(session.id)).id, session.id);
+  session.fingerprint = { browser: "firefox" };
+  session.proxyInfo = { url: "http://proxy.example" };
+  assert.equal(typeof session.id, "string");
+  assert.ok(session.cookieJar instanceof CookieJar);
+  session.markGood();
+  await pool.persistState();
+  const other = await openPool(t, {}, undefined);
+  assert.equal((await other.getSession()).fingerprint, undefined);
+  const record = await client.session.get(session.id);
+  assert.deepEqual(record.meta, { proxyInfo: { url: "http://proxy.example" }, fingerprint: { browser: "firefox" } });
+  session.retire();
+  assert.equal(session.isUsable(), false);
+});
+
+test("installSessiondPool gives every crawler the shared pool until it is undone", async (t) => {
+  const name = newName();
+  const undo = installSessiondPool(SessionPool, optionsFor(name, { sessionOptions: { maxUsageCount: 9 } }));
+  t.after(undo);
+  const ids = new Set();
+  const config = () => new Configuration({ persistStorage: false });
+  for (let i = 0; i < 2; i++) {
+    const crawler = new BasicCrawler(
+      {
+        sessionPoolOptions: { maxPoolSize: 2 },
+        requestHandler: async ({ session }) => {
+          ids.add(session.id);
+          assert.equal(session.maxUsageCount, 9);
+        },
+      },
+      config(),
+    );
+    const { requestsFinished } = await crawler.run(
+      ["http://a.example", "http://b.example"].map((url) => `${url}/${i}`),
+    );
+    assert.equal(requestsFinished, 2);
+  }
+  assert.equal(ids.size, 2);
+  const { usable_count } = await client.pool.info(name);
+  assert.equal(usable_count, 2);
+  const used = (await client.pool.state(name)).sessions.reduce((sum, record) => sum + record.usage_count, 0);
+  assert.equal(used, 4);
+  undo();
+  assert.ok((await SessionPool.open()) instanceof SessionPool);
+});
+
+test("a crawler that runs twice goes on with the sessions of its first run", async () => {
+  const name = newName();
+  const ids = [];
+  const Crawler = sessiondCrawler(BasicCrawler, optionsFor(name));
+  const requestHandler = ({ session }) => {
+    ids.push(session.id);
+    throw new Error("a request that fails");
+  };
+  const options = { sessionPoolOptions: { maxPoolSize: 1 }, maxRequestRetries: 0, requestHandler };
+  const crawler = new Crawler(options, new Configuration({ persistStorage: false }));
+  for (let i = 0; i < 2; i++) await crawler.run([`http://a.example/${i}`]);
+  assert.equal(ids.length, 2);
+  assert.equal(ids[0], ids[1]);
+  const record = await client.session.get(ids[0]);
+  assert.deepEqual([record.usage_count, record.error_score], [2, 2]);
+});
