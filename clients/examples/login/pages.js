@@ -80,7 +80,10 @@ export function home({ user, device, views, cart, products, sessions, reportedAt
       <section class="card row">
         <div>
           <h2>A slow request</h2>
-          <p class="quiet">Takes five seconds, then writes the session it began with. Log out everywhere meanwhile, and it stays logged out.</p>
+          <p class="quiet">
+            Takes five seconds, then writes the session it began with. Log out everywhere meanwhile, and it stays logged
+            out.
+          </p>
         </div>
         ${button("/report", formToken, "Make a report")}
       </section>`,
