@@ -254,31 +254,61 @@ static void become_ready(struct exchange *exchange) {
     }
 }
 
+/* What every other side than a sessiond is told for. */
+#define NO_SESSIOND "The other side does not speak sessiond's protocol."
+#define CHECK_URL   "The connection was closed; check that the URL is sessiond's."
+
+/* The version that a greeting's answer names; 0: it is no sessiond's. */
+static uint64_t greeting_version(struct bytes answer) {
+    struct mp_cursor cursor = mp_cursor_of(answer);
+    uint64_t version = 0;
+    for (uint32_t left = mp_read_map(&cursor); left > 0 && cursor.error == MP_OK; left--) {
+        bool is_version = bytes_equal(mp_read_bytes(&cursor), BYTES_LITERAL("version"));
+        struct mp_cursor value = mp_cursor_of(mp_read_value(&cursor, MP_DEPTH_MAX));
+        if (is_version && cursor.error == MP_OK) version = (uint64_t)mp_read_int(&value, 0, INT64_MAX);
+        if (is_version && value.error != MP_OK) return 0;
+    }
+    return cursor.error == MP_OK ? version : 0;
+}
+
+/* Fills in why the greeting's answer is not taken; false: it is. */
+static bool refuse_greeting(const struct incoming *incoming, struct sessiond_error *error) {
+    struct sessiond_reply *reply = reply_make(incoming);
+    uint64_t version = greeting_version(incoming->result);
+    bool is_refused = true;
+    if (!reply)
+        failure_set(error, SESSIOND_ERROR_CLIENT_MEMORY, "Memory for the greeting is lacking.");
+    else if (reply->error.code)
+        *error = reply->error;
+    else if (version == 0)
+        failure_set(error, SESSIOND_ERROR_PROTOCOL, NO_SESSIOND " " CHECK_URL);
+    else if (version != SESSIOND_PROTOCOL_VERSION)
+        failure_set(
+            error, SESSIOND_ERROR_PROTOCOL,
+            "The server speaks version %llu of the protocol, this library version %d; use those of one version.",
+            (unsigned long long)version, SESSIOND_PROTOCOL_VERSION);
+    else
+        is_refused = false;
+    sessiond_free(reply);
+    return is_refused;
+}
+
 /* With watches, these are started again before anything else is sent. */
 static void greeting_answered(struct exchange *exchange, const struct incoming *incoming) {
-    struct sessiond_reply *reply = reply_make(incoming);
-    if (!reply || reply->error.code) {
+    if (refuse_greeting(incoming, &exchange->error))
         exchange->state = EXCHANGE_REFUSED;
-        if (reply)
-            exchange->error = reply->error;
-        else
-            failure_set(&exchange->error, SESSIOND_ERROR_CLIENT_MEMORY, "Memory for the greeting is lacking.");
-        sessiond_free(reply);
-        return;
-    }
-    sessiond_free(reply);
-    if (!watches_resume(exchange)) become_ready(exchange);
+    else if (!watches_resume(exchange))
+        become_ready(exchange);
 }
+
 static bool broken(struct exchange *exchange, const char *what) {
-    failure_set(&exchange->error, SESSIOND_ERROR_PROTOCOL,
-                "%s The connection was closed; check that the URL is sessiond's.", what);
+    failure_set(&exchange->error, SESSIOND_ERROR_PROTOCOL, "%s " CHECK_URL, what);
     return false;
 }
 
 static bool handle_message(struct exchange *exchange, struct bytes message) {
     struct incoming incoming;
-    if (!incoming_read(message, &incoming))
-        return broken(exchange, "The other side does not speak sessiond's protocol.");
+    if (!incoming_read(message, &incoming)) return broken(exchange, NO_SESSIOND);
     if (!incoming.is_reply) {
         watches_take_event(exchange, &incoming);
         return true;
@@ -317,8 +347,7 @@ static bool take_messages(struct exchange *exchange, size_t *used) {
         enum mp_error error;
         bool is_whole = mp_scan_feed(&exchange->scan, rest, &error);
         size_t size = exchange->scan.scanned;
-        if (!is_whole && error != MP_TRUNCATED)
-            return broken(exchange, "The other side does not speak sessiond's protocol.");
+        if (!is_whole && error != MP_TRUNCATED) return broken(exchange, NO_SESSIOND);
         if (size > exchange->options.max_reply_bytes || (!is_whole && rest.size > exchange->options.max_reply_bytes))
             return broken(exchange, "The other side sent more bytes at once than max_reply_bytes.");
         if (!is_whole) return true;

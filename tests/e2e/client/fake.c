@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mp.h"
+#include "sessiond/client.h"
 
 enum { CONNECTIONS_MAX = 8 };
 
@@ -46,12 +47,24 @@ static void answer_error(struct buf *out, uint64_t msgid, const char *code) {
     mp_write_nil(out);
 }
 
-static void answer_true(struct buf *out, uint64_t msgid) {
+/* What stands before an answer that is no error. */
+static void begin_answer(struct buf *out, uint64_t msgid) {
     mp_write_array(out, 4);
     mp_write_int(out, 1);
     mp_write_uint(out, msgid);
     mp_write_nil(out);
+}
+
+static void answer_true(struct buf *out, uint64_t msgid) {
+    begin_answer(out, msgid);
     mp_write_bool(out, true);
+}
+
+static void answer_greeting(struct buf *out, uint64_t msgid, unsigned version) {
+    begin_answer(out, msgid);
+    mp_write_map(out, 1);
+    mp_write_string(out, "version");
+    mp_write_uint(out, version ? version : SESSIOND_PROTOCOL_VERSION);
 }
 
 /* The op_id of the last argument, if that is a map with one. */
@@ -89,7 +102,9 @@ static bool handle(struct fake *fake, int fd, struct bytes message) {
         goes_on = true;
     else if (fake->mode == FAKE_REFUSES)
         answer_error(&out, msgid, "FORBIDDEN");
-    else if (is_greeting || fake->mode == FAKE_ANSWERS)
+    else if (is_greeting)
+        answer_greeting(&out, msgid, fake->version);
+    else if (fake->mode == FAKE_ANSWERS)
         answer_true(&out, msgid);
     else if (fake->mode == FAKE_SENDS && number == 1)
         send_all(fd, fake->bytes, fake->size);

@@ -31,6 +31,7 @@ struct fake {
     _Atomic(enum fake_mode) mode; /* may be changed while it runs */
     const void *bytes;
     size_t size;
+    unsigned version;             /* that it greets with; 0: this library's */
     unsigned drop_at, drop_count; /* drops so often: then it answers that request too */
     uint16_t port;
     char url[64];

@@ -150,6 +150,18 @@ Test(client, tells_why_the_greeting_was_refused_and_does_not_insist) {
     fake_stop(&fake);
 }
 
+Test(client, names_the_versions_where_the_server_speaks_another) {
+    struct fake fake = {.mode = FAKE_ANSWERS, .version = 2};
+    fake_start(&fake);
+    cr_assert_eq(open_client(fake.url, NULL), SESSIOND_ERROR_PROTOCOL);
+    cr_assert(strstr(message(), "The server speaks version 2 of the protocol, this library version 1"), "%s",
+              message());
+    cr_assert_eq(sessiond_server_ping(client, NULL), SESSIOND_ERROR_PROTOCOL);
+    cr_assert_eq(atomic_load(&fake.request_count), 0);
+    sessiond_client_close(client);
+    fake_stop(&fake);
+}
+
 Test(client, closes_the_connection_on_bytes_that_are_no_reply) {
     const struct sessiond_bytes bad[] = {MP("HTTP"), MP("\x94\x01\x63\xc0\xc3"), MP("\xdf\xff\xff\xff\xff\xc1"),
                                          MP("\x94\x01\x01\xc0")};

@@ -42,7 +42,10 @@ static bool feed(const void *bytes, size_t size) {
 }
 
 #define FEED(literal) feed("" literal, sizeof(literal) - 1)
-#define GREETED       "\x94\x01\x00\xc0\x80"
+#define GREETED                                                                                                        \
+    "\x94\x01\x00\xc0\x81\xa7"                                                                                         \
+    "version"                                                                                                          \
+    "\x01"
 
 /* A connection with its greeting answered, and nothing left to write. */
 static void connect_now(void) {
@@ -85,6 +88,20 @@ Test(exchange, greets_before_anything_else) {
     cr_assert(FEED(GREETED));
     cr_assert_str_eq(mp_text(exchange.out.data, exchange.out.size), "[0, 1, \"server.ping\", []]");
     exchange_fini(&exchange);
+}
+
+Test(exchange, takes_nobody_for_sessiond_who_greets_otherwise) {
+    const struct sessiond_bytes others[] = {MP("\x94\x01\x00\xc0\xc3"), MP("\x94\x01\x00\xc0\x80"),
+                                            MP("\x94\x01\x00\xc0\x81\xa7version\xa1x"),
+                                            MP("\x94\x01\x00\xc0\x81\x01\x01"), MP("\x94\x01\x00\xc0\xc0")};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        begin(NULL);
+        exchange_connected(&exchange);
+        cr_assert_not(feed(others[i].bytes, others[i].size), "case %zu", i);
+        cr_assert_eq(exchange.error.code, SESSIOND_ERROR_PROTOCOL);
+        cr_assert(strstr(exchange.error.message, "does not speak sessiond's protocol"), "%s", exchange.error.message);
+        exchange_fini(&exchange);
+    }
 }
 
 Test(exchange, gives_each_answer_to_its_request_in_any_order) {

@@ -31,7 +31,10 @@ static bool feed(const void *bytes, size_t size) {
     return exchange_take(&exchange, size);
 }
 #define FEED(literal) feed("" literal, sizeof(literal) - 1)
-#define GREETED       "\x94\x01\x00\xc0\x80"
+#define GREETED                                                                                                        \
+    "\x94\x01\x00\xc0\x81\xa7"                                                                                         \
+    "version"                                                                                                          \
+    "\x01"
 
 static void connect_now(void) {
     exchange_connected(&exchange);
