@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define WARMUP_S 0.25
+
 /* A measurement counts as disturbed above these. How long the server waited for its core is told but does not count:
  * the threads of memcached wait for one another even where nobody else is there. */
 static const double steal_limit = 0.02, foreign_limit = 0.10, stretch_limit = 1.25;
@@ -72,7 +74,8 @@ static bool measure_once(struct comparison *comparison, struct contender *conten
     if (cell->pool_size) plan.session_count = cell->pool_size;
     if (contender->role == ROLE_CEILING) plan.check_every = 0;
     struct run_watch watch = {.phase = cell->workload->name};
-    bool is_fine = run_plan(&contender->target, &plan, options_warmup_ns(comparison->options, 0.25), &watch, &result);
+    bool is_fine =
+        run_plan(&contender->target, &plan, options_warmup_ns(comparison->options, WARMUP_S), &watch, &result);
     if (is_fine) fill_sample(sample, &result, &plan);
     if (!is_fine || !sample->is_correct)
         fprintf(stderr, "sessiond-bench: %s, %s: %s\n", contender->name, cell_title(cell), result.problem);
@@ -171,9 +174,22 @@ static void leave_servers_cores(const struct comparison *comparison) {
     if (comparison->has_second_core) core_avoid(other);
 }
 
+/* Sessions that nobody touches end; a get of one that has ended would be an error. */
+static void warn_of_deadlines(const struct comparison *comparison) {
+    const struct options *options = comparison->options;
+    double measured_s = (double)options_warmup_ns(options, WARMUP_S) / 1e9 + options->duration_s;
+    double rounds = (double)comparison->rounds * comparison->cell_count * comparison->contender_count;
+    double idle_s = (double)options->idle_timeout_ms / 1000;
+    if (rounds * measured_s + options->patience_s < idle_s) return;
+    fprintf(stderr,
+            "sessiond-bench: this may last longer than sessions do that nobody touches; --idle-timeout-ms gives "
+            "them more time\n");
+}
+
 static bool play(struct comparison *comparison) {
     if (!contenders_start(comparison)) return false;
     leave_servers_cores(comparison);
+    warn_of_deadlines(comparison);
     return contenders_load(comparison) && !is_interrupted && play_rounds(comparison);
 }
 
@@ -215,6 +231,7 @@ int compare_main(const struct options *options) {
     if (own.sessions == 0) own.sessions = 1000000;
     if (own.duration_s == 0) own.duration_s = 1.2;
     comparison.rounds = own.rounds < ROUNDS_MAX ? (unsigned)own.rounds : ROUNDS_MAX;
+    machine_describe(comparison.machine, sizeof comparison.machine);
     bool is_clear = plan_from_options(&comparison.plan, &own) && cells_parse(&comparison);
     int status = is_clear ? run(&comparison) : 2;
     for (unsigned cell = 0; cell < comparison.cell_count; cell++)

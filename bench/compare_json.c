@@ -157,6 +157,7 @@ void comparison_json(const void *context, FILE *out) {
     const struct comparison *comparison = context;
     struct json json;
     json_begin(&json, out);
+    json_text(&json, "machine", comparison->machine);
     json_count(&json, "sessions", comparison->plan.session_count);
     json_count(&json, "value_bytes", comparison->options->value_bytes);
     json_count(&json, "rounds", comparison->rounds);

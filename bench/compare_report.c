@@ -165,6 +165,7 @@ void comparison_text(const void *context, FILE *out) {
             "%llu sessions of %llu bytes, %u quiet rounds wanted; CPU of the server per operation: median, extremes\n",
             (unsigned long long)comparison->plan.session_count, (unsigned long long)comparison->options->value_bytes,
             comparison->rounds);
+    fprintf(out, "%s\n", comparison->machine);
     text_cells(comparison, out);
     text_pools(comparison, out);
     text_memory(comparison, out);

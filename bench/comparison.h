@@ -59,6 +59,7 @@ struct comparison {
     bool is_level[LEVEL_COUNT]; /* of the cells that name none: those of --durability */
     bool is_pinned;             /* servers and generator have cores of their own */
     bool has_second_core;       /* a server of two loops has two, and the generator another */
+    char machine[256];          /* that all ran on */
     uint64_t repeat_ns;         /* spent on what was disturbed before */
 };
 

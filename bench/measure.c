@@ -13,6 +13,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 static bool read_file(const char *path, char *text, size_t size) {
@@ -107,6 +109,31 @@ struct disturbance machine_disturbance(const struct machine_sample *before, cons
     if (wall_ns <= 0) return (struct disturbance){0, 0};
     return (struct disturbance){(double)(after->steal_ticks - before->steal_ticks) * tick_ns / wall_ns,
                                 foreign_ns > 0 ? foreign_ns / wall_ns : 0};
+}
+
+/* The value of a line of /proc/cpuinfo; empty where there is no such line. */
+static void read_processor(char *text, size_t size) {
+    char line[512];
+    FILE *file = fopen("/proc/cpuinfo", "re");
+    text[0] = '\0';
+    while (file && !text[0] && fgets(line, sizeof line, file)) {
+        const char *value = strncmp(line, "model name", 10) == 0 ? strchr(line, ':') : NULL;
+        if (value) snprintf(text, size, "%.*s", (int)strcspn(value + 2, "\n"), value + 2);
+    }
+    if (file) fclose(file);
+}
+
+void machine_describe(char *text, size_t size) {
+    char processor[128], day[32];
+    struct utsname kernel;
+    time_t now = time(NULL);
+    struct tm utc;
+    read_processor(processor, sizeof processor);
+    gmtime_r(&now, &utc);
+    strftime(day, sizeof day, "%Y-%m-%d", &utc);
+    if (uname(&kernel) != 0) kernel.release[0] = '\0';
+    snprintf(text, size, "%u cores, %s, Linux %.64s, %s", core_count(), processor[0] ? processor : "unknown",
+             kernel.release, day);
 }
 
 unsigned core_count(void) {

@@ -3,6 +3,7 @@
 #define BENCH_MEASURE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct process_sample {
@@ -33,6 +34,9 @@ struct disturbance {
 /* `own_ns` is the CPU time that server and generator used between the two. */
 struct disturbance machine_disturbance(const struct machine_sample *before, const struct machine_sample *after,
                                        uint64_t own_ns);
+
+/* Writes what this machine is: processor, cores, kernel; and the day, in UTC. */
+void machine_describe(char *text, size_t size);
 
 unsigned core_count(void); /* that this process may use */
 int core_next(int core); /* the one that follows it among those this process may use; itself where there is no other */

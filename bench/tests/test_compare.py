@@ -73,6 +73,7 @@ class Compare(unittest.TestCase):
         self.check_goals(found)
         self.check_noise(found)
         self.assertIn("goals:", text)
+        self.assertRegex(found["machine"], r"^\d+ cores, .+, Linux .+, \d{4}-\d\d-\d\d$")
         self.assertIn("noise:", text)
         self.assertIn("get_touch, depth 64, 1000 connections", text)
         self.check_picture(svg, html)
@@ -164,6 +165,18 @@ class Compare(unittest.TestCase):
                                    "--peer", "odd:resp:" + os.path.abspath(script) + " {port}")
         self.assertEqual(found["servers"]["odd"]["version"], "")
         self.check_server(found["cells"][0]["servers"]["odd"], "odd")
+
+    def test_a_server_whose_disk_was_behind_is_loaded_again(self):
+        server = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow_disk.py")
+        _, _, said = self.compare("--servers", "ceiling", "--duration", "0.05", "--cells", "get:1:4:everysec",
+                                  "--peer", "slow/everysec:resp:%s %s {port} {dir}" % (sys.executable, server))
+        self.assertEqual(said.count("is loaded again"), 1, said)
+        self.assertIn("BUSY the disk is behind", said)
+
+    def test_a_run_that_outlasts_its_sessions_is_told_of(self):
+        short = ["--servers", "sessiond", "--cells", "get:16", "--duration", "0.1"]
+        self.assertNotIn("--idle-timeout-ms", self.run_bench(*short).stderr)
+        self.assertIn("--idle-timeout-ms", self.run_bench(*short, "--idle-timeout-ms", "100000").stderr)
 
     def test_a_server_that_does_not_come_up_is_left_out_with_what_it_said(self):
         found, _, said = self.compare("--servers", "sessiond", "--duration", "0.02", "--cells", "get:16",
