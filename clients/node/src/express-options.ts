@@ -140,3 +140,8 @@ export function answerWith<Value>(
   if (isCallbackStyle) work.catch(() => {});
   return work;
 }
+
+/** What a method answers by its callback, as a promise. */
+export function byCallback<Value>(call: (done: Callback<any>) => void): Promise<Value> {
+  return new Promise((resolve, reject) => call((error, value) => (error ? reject(error) : resolve(value))));
+}

@@ -37,7 +37,8 @@ export class SessionFactory {
 
   /** A loaded session with its cookie, put into the request as `express-session`'s own Store does it. */
   create(request: any, data: StoredSession): any {
-    const { expires, originalMaxAge } = data.cookie;
+    const expires = data.cookie.expires;
+    const originalMaxAge = data.cookie.originalMaxAge;
     if (!this.#sessionClass) this.#learnFrom(request);
     data.cookie = this.#createCookie(data.cookie);
     if (typeof expires === "string") data.cookie.expires = new Date(expires);

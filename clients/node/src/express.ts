@@ -4,10 +4,17 @@
 // other's changes; and a session that was ended meanwhile stays ended, which is no error: the logout has won.
 // express-session tells which session was loaded by calling createSession, and nothing else of it is relied on.
 import { EventEmitter } from "node:events";
-import { Client } from "./client.js";
+import type { Client } from "./client.js";
 import { ArgumentError } from "./errors.js";
 import { SessionFactory, type Generate } from "./express-session.js";
-import { answerWith, groupSource, resolveStoreOptions, type Callback, type Done } from "./express-options.js";
+import {
+  answerWith,
+  byCallback,
+  groupSource,
+  resolveStoreOptions,
+  type Callback,
+  type Done,
+} from "./express-options.js";
 import type { Sessions, SessiondStoreOptions, StoreOptions } from "./express-options.js";
 import {
   applyChanges,
@@ -30,6 +37,7 @@ import {
 import type { FieldName } from "./generated/constants.js";
 import type { SessionRecord, SessionSetOptions } from "./generated/operations.js";
 
+export { koaStore, type KoaStore } from "./express-koa.js";
 export type { SessiondStoreOptions } from "./express-options.js";
 export type { GroupName, GroupOf, Serializer, StoredCookie, StoredSession } from "./express-values.js";
 
@@ -107,8 +115,8 @@ export class SessiondStore extends EventEmitter {
 
   /** A session with its cookie, whose `expires` is an ISO date or null; undefined where there is none. */
   get(sid: string): Promise<StoredSession | undefined>;
-  get(sid: string, callback: Callback<StoredSession | undefined>): void;
-  get(sid: string, callback?: Callback<StoredSession | undefined>): unknown {
+  get(sid: string, callback: Callback<any>): void;
+  get(sid: string, callback?: Callback<any>): unknown {
     return answerWith(this.#read(sid), arguments.length > 1, callback);
   }
 
@@ -138,8 +146,8 @@ export class SessiondStore extends EventEmitter {
 
   /** All living sessions, each with its `id`. */
   all(): Promise<StoredSession[]>;
-  all(callback: Callback<StoredSession[]>): void;
-  all(callback?: Callback<StoredSession[]>): unknown {
+  all(callback: Callback<any[]>): void;
+  all(callback?: Callback<any[]>): unknown {
     return answerWith(this.#listSessions(), arguments.length > 0, callback);
   }
 
@@ -180,18 +188,20 @@ export class SessiondStore extends EventEmitter {
   regenerate(request: any): Promise<void>;
   regenerate(request: any, callback?: Done): void;
   regenerate(request: any, callback?: Done): unknown {
-    const work = this.#destroy(request.sessionID).finally(() => this.generate?.(request));
-    return answerWith(work, arguments.length > 1, callback);
+    // By its callback, as express-session's Store does it: who overrides destroy is asked here, too.
+    const work = byCallback<void>((done) => this.destroy(request.sessionID, done));
+    const made = work.finally(() => this.generate?.(request));
+    return answerWith(made, arguments.length > 1, callback);
   }
 
   /** A session as express-session has it in requests, outside of any; undefined where there is none. */
   load(sid: string): Promise<any>;
   load(sid: string, callback: Callback<any>): void;
   load(sid: string, callback?: Callback<any>): unknown {
-    const work = this.#read(sid).then(
-      (data) => data && this.createSession({ sessionID: sid, sessionStore: this }, data),
-    );
-    return answerWith(work, arguments.length > 1, callback);
+    const request = { sessionID: sid, sessionStore: this };
+    const work = byCallback<StoredSession | undefined>((done) => this.get(sid, done));
+    const made = work.then((data) => data && this.createSession(request, data));
+    return answerWith(made, arguments.length > 1, callback);
   }
 
   /** Used by express-session: makes what `get` answered the request's session. */

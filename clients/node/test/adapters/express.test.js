@@ -1,6 +1,6 @@
 // The store by itself: each method with a callback and as a promise, its options, what it keeps and for how long.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -429,6 +429,23 @@ test("the program in README.md does what it says", async () => {
     await once(run, "exit");
     rmSync(file);
   }
+});
+
+test("the types of express-session and of @fastify/session take the store", () => {
+  const cwd = fileURLToPath(new URL(".", import.meta.url));
+  const compiler = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc");
+  const flags = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--types", "node"];
+  const args = [
+    compiler,
+    ...flags,
+    "--lib",
+    "es2023,dom,esnext.disposable",
+    "--module",
+    "nodenext",
+    "express-types.ts",
+  ];
+  const run = spawnSync(process.execPath, args, { cwd, encoding: "utf8", timeout: 120_000 });
+  assert.deepEqual([run.status, run.stdout, run.stderr], [0, "", ""]);
 });
 
 test("an idle store keeps no process alive", async () => {
