@@ -13,18 +13,22 @@ export class App {
     app.use(session({ secret: "keyboard cat", resave: false, saveUninitialized: false, store, ...options }));
     for (const [name, route] of Object.entries(routes)) app.get(`/${name}`, route);
     // Errors end their request with their code, and are no noise in the test's output.
+    const errors = [];
     app.use((error, _request, response, _next) => {
+      errors.push(error);
       if (response.headersSent) return response.end();
       response.status(500).send(String(error.code ?? error.message));
     });
     const http = app.listen(0, "127.0.0.1");
     await once(http, "listening");
-    return new App(app, http);
+    return new App(app, http, errors);
   }
 
-  constructor(app, http) {
+  constructor(app, http, errors) {
     this.app = app;
     this.http = http;
+    /** What its error handler was given. */
+    this.errors = errors;
   }
 
   get url() {
