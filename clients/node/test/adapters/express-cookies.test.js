@@ -117,15 +117,18 @@ test("secrets are rotated: the first one signs, all are accepted, others are not
     const apps = [];
     for (const secret of ["old", ["new", "old"], "new"])
       apps.push(await App.start(store, routes, { secret, rolling: true }));
-    const browser = apps[0].browser();
-    const numbers = [];
-    // The browser goes from app to app: old, then both, which signs anew, then new alone; and back, where it is nobody.
-    for (const app of [...apps, apps[0]]) {
-      browser.url = app.url;
-      numbers.push(JSON.parse((await browser.get("step")).body).n);
+    try {
+      const browser = apps[0].browser();
+      const numbers = [];
+      // The browser goes from app to app: old, then both, which signs anew, then new alone; and back, where it is nobody.
+      for (const app of [...apps, apps[0]]) {
+        browser.url = app.url;
+        numbers.push(JSON.parse((await browser.get("step")).body).n);
+      }
+      assert.deepEqual(numbers, [1, 2, 3, 1]);
+    } finally {
+      await Promise.all(apps.map((app) => app.end()));
     }
-    assert.deepEqual(numbers, [1, 2, 3, 1]);
-    await Promise.all(apps.map((app) => app.end()));
   }
 });
 

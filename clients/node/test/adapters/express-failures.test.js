@@ -119,12 +119,15 @@ test("what answers is no sessiond", async () => {
   const signed = await signedBrowser();
   const http = createHttpServer((_request, response) => response.end("hello")).listen(0, "127.0.0.1");
   await once(http, "listening");
-  await inApp({ url: `sessiond://127.0.0.1:${http.address().port}/web`, timeoutMs: 2000 }, async (app) => {
-    const { status, body } = await knownBrowser(app, signed).get("who");
-    assert.deepEqual([status, body], [500, "PROTOCOL"]);
-  });
-  http.closeAllConnections();
-  http.close();
+  try {
+    await inApp({ url: `sessiond://127.0.0.1:${http.address().port}/web`, timeoutMs: 2000 }, async (app) => {
+      const { status, body } = await knownBrowser(app, signed).get("who");
+      assert.deepEqual([status, body], [500, "PROTOCOL"]);
+    });
+  } finally {
+    http.closeAllConnections();
+    http.close();
+  }
 });
 
 test("what cannot be stored is told with its cause, and the session stays as it was", () =>
@@ -153,37 +156,40 @@ test("a server is killed and started again under load: every request ends, and w
   let own = await Sessiond.start({ options });
   const { port } = own;
   const statuses = new Map();
-  await inApp({ url: own.url("killed"), timeoutMs: 3000 }, async (app) => {
-    const users = Array.from({ length: 8 }, (_, i) => ({ name: `user-${i}`, browser: app.browser(), counted: 0 }));
-    for (const { name, browser } of users) assert.equal((await browser.get(`login?user=${name}`)).status, 200);
-    let isOver = false;
-    const loads = users.map(async (user, i) => {
-      while (!isOver) {
-        const route = i === 0 && user.counted > 5 ? "logout" : "count";
-        const { status, body } = await user.browser.get(route);
-        const outcome = status === 200 ? "ok" : body;
-        statuses.set(outcome, (statuses.get(outcome) ?? 0) + 1);
-        if (status !== 200) continue;
-        if (route === "logout") return void (user.isOut = true);
-        assert.ok(Number(body) > user.counted, `${body} after ${user.counted}`);
-        user.counted = Number(body);
+  try {
+    await inApp({ url: own.url("killed"), timeoutMs: 3000 }, async (app) => {
+      const users = Array.from({ length: 8 }, (_, i) => ({ name: `user-${i}`, browser: app.browser(), counted: 0 }));
+      for (const { name, browser } of users) assert.equal((await browser.get(`login?user=${name}`)).status, 200);
+      let isOver = false;
+      const loads = users.map(async (user, i) => {
+        while (!isOver) {
+          const route = i === 0 && user.counted > 5 ? "logout" : "count";
+          const { status, body } = await user.browser.get(route);
+          const outcome = status === 200 ? "ok" : body;
+          statuses.set(outcome, (statuses.get(outcome) ?? 0) + 1);
+          if (status !== 200) continue;
+          if (route === "logout") return void (user.isOut = true);
+          assert.ok(Number(body) > user.counted, `${body} after ${user.counted}`);
+          user.counted = Number(body);
+        }
+      });
+      for (let round = 0; round < 3; round++) {
+        await sleep(300);
+        await own.end("SIGKILL");
+        await sleep(round * 100);
+        own = await Sessiond.start({ port, options });
       }
-    });
-    for (let round = 0; round < 3; round++) {
       await sleep(300);
-      await own.end("SIGKILL");
-      await sleep(round * 100);
-      own = await Sessiond.start({ port, options });
-    }
-    await sleep(300);
-    isOver = true;
-    await Promise.all(loads);
-    assert.ok(users[0].isOut && statuses.get("ok") > 50, JSON.stringify([...statuses]));
-    for (const outcome of statuses.keys())
-      assert.ok(["ok", "CONNECTION", "TIMEOUT", "BUSY"].includes(outcome), outcome);
-    for (const { name, browser, isOut } of users)
-      assert.equal(JSON.parse((await browser.get("who")).body), isOut ? null : name);
-  });
-  await own.end();
-  rmSync(folder, { recursive: true });
+      isOver = true;
+      await Promise.all(loads);
+      assert.ok(users[0].isOut && statuses.get("ok") > 50, JSON.stringify([...statuses]));
+      for (const outcome of statuses.keys())
+        assert.ok(["ok", "CONNECTION", "TIMEOUT", "BUSY"].includes(outcome), outcome);
+      for (const { name, browser, isOut } of users)
+        assert.equal(JSON.parse((await browser.get("who")).body), isOut ? null : name);
+    });
+  } finally {
+    await own.end();
+    rmSync(folder, { recursive: true });
+  }
 });

@@ -379,8 +379,8 @@ test("client is a Client, of either build, or a function; the namespace is the c
     const each = new SessiondStore(options);
     await each.set(namespace, sessionWith({ device: "phone" }));
     const record = await client.session.get(namespace, {}, { namespace });
-    assert.equal(record.client, options.client ? "phone" : undefined);
     await each.close();
+    assert.equal(record.client, options.client ? "phone" : undefined);
   }
   const plain = await connect(url);
   const defaulted = new SessiondStore({ client: plain });
@@ -474,10 +474,13 @@ test("log out everywhere ends the sessions of all browsers of a user", async () 
     everywhere: async (request, response) =>
       response.json(await store.operations.session.revokeAll({ user: request.session.user })),
   });
-  const browsers = ["ann", "ann", "eve"].map((user) => Object.assign(app.browser(), { user }));
-  for (const browser of browsers) await browser.get(`login?user=${browser.user}`);
-  assert.equal((await browsers[0].get("everywhere")).body, "2");
-  const seen = await Promise.all(browsers.map(async (browser) => JSON.parse((await browser.get("who")).body)));
-  assert.deepEqual(seen, [null, null, "eve"]);
-  await app.end();
+  try {
+    const browsers = ["ann", "ann", "eve"].map((user) => Object.assign(app.browser(), { user }));
+    for (const browser of browsers) await browser.get(`login?user=${browser.user}`);
+    assert.equal((await browsers[0].get("everywhere")).body, "2");
+    const seen = await Promise.all(browsers.map(async (browser) => JSON.parse((await browser.get("who")).body)));
+    assert.deepEqual(seen, [null, null, "eve"]);
+  } finally {
+    await app.end();
+  }
 });
