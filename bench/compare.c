@@ -190,7 +190,10 @@ static bool play(struct comparison *comparison) {
     if (!contenders_start(comparison)) return false;
     leave_servers_cores(comparison);
     warn_of_deadlines(comparison);
-    return contenders_load(comparison) && !is_interrupted && play_rounds(comparison);
+    for (unsigned i = 0; i < comparison->contender_count && !is_interrupted; i++)
+        if (!contender_load(comparison, &comparison->contenders[i])) return false;
+    contenders_settle(comparison);
+    return !is_interrupted && play_rounds(comparison);
 }
 
 static bool are_all_correct(const struct comparison *comparison) {

@@ -186,7 +186,7 @@ static const struct workload *first_of(const struct comparison *comparison, cons
     return NULL;
 }
 
-static bool load_contender(struct comparison *comparison, struct contender *contender) {
+bool contender_load(struct comparison *comparison, struct contender *contender) {
     const struct workload *store = first_of(comparison, contender, FAMILY_STORE);
     const struct workload *auth = first_of(comparison, contender, FAMILY_AUTH);
     const struct workload *pool = first_of(comparison, contender, FAMILY_POOL);
@@ -201,22 +201,13 @@ static bool load_contender(struct comparison *comparison, struct contender *cont
            load_sessions(comparison, contender, auth, count);
 }
 
-/* What the load has written is on its way to the disk for a while, which the first cells would feel. */
-static void settle_scratch(const char *scratch) {
-    int fd = open(scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+void contenders_settle(const struct comparison *comparison) {
+    bool is_kept = false;
+    for (unsigned i = 0; i < comparison->contender_count; i++) is_kept |= comparison->contenders[i].level != LEVEL_NONE;
+    int fd = is_kept ? open(comparison->options->scratch, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
     if (fd < 0) return;
     syncfs(fd);
     close(fd);
-}
-
-bool contenders_load(struct comparison *comparison) {
-    bool is_kept = false;
-    for (unsigned i = 0; i < comparison->contender_count; i++) {
-        if (!load_contender(comparison, &comparison->contenders[i])) return false;
-        is_kept |= comparison->contenders[i].level != LEVEL_NONE;
-    }
-    if (is_kept) settle_scratch(comparison->options->scratch);
-    return true;
 }
 
 bool contender_enter(struct comparison *comparison, struct contender *contender, struct cell *cell) {

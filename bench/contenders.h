@@ -12,7 +12,9 @@ bool contenders_start(struct comparison *comparison);
 void contenders_end(struct comparison *comparison);
 
 /* Puts in what the cells ask for, but for pools: those are made when they are measured first. */
-bool contenders_load(struct comparison *comparison);
+bool contender_load(struct comparison *comparison, struct contender *contender);
+/* Waits for the disk: what the loads have written is on its way for a while, which the first cells would feel. */
+void contenders_settle(const struct comparison *comparison);
 
 /* Whether the cell is measured of that contender: it has the cell's level and all the operations. */
 bool contender_plays(const struct comparison *comparison, const struct contender *contender, const struct cell *cell);

@@ -5,6 +5,7 @@ Argument: the program sessiond-bench."""
 import json
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -172,6 +173,20 @@ class Compare(unittest.TestCase):
                                   "--peer", "slow/everysec:resp:%s %s {port} {dir}" % (sys.executable, server))
         self.assertEqual(said.count("is loaded again"), 1, said)
         self.assertIn("BUSY the disk is behind", said)
+
+    def test_an_interrupted_run_tells_what_it_has_and_leaves_nothing_running(self):
+        command = [BENCH, "compare", *SHORT, "--scratch", self.scratch, "--servers", "sessiond", "--rounds", "60",
+                   "--cells", "get:16:50:everysec", "--duration", "0.3", "--json", self.path("out.json")]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as bench:
+            self.assertTrue(any("sessions loaded" in line for line in bench.stderr), "it is never loaded")
+            with open("/proc/%d/task/%d/children" % (bench.pid, bench.pid)) as file:
+                children = file.read().split()
+            bench.send_signal(signal.SIGINT)
+            bench.stdout.read()
+            self.assertEqual(bench.wait(timeout=60), 1)
+        self.assertEqual(len(children), 1)
+        self.assertFalse(os.path.exists("/proc/" + children[0]))
+        self.assertEqual([name for name in os.listdir(self.scratch) if name != "out.json"], [])
 
     def test_a_run_that_outlasts_its_sessions_is_told_of(self):
         short = ["--servers", "sessiond", "--cells", "get:16", "--duration", "0.1"]
