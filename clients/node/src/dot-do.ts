@@ -26,6 +26,8 @@ const DURATION_MAX_MS = 315_576_000_000;
 const DATE_MAX_MS = 8.64e15;
 const TOKEN_BYTES_MAX = 4096;
 const PAGE = 1000;
+// So that a session whose lifetime is 0 has expired on a server whose clock is behind this one, too.
+const CLOCK_MARGIN_MS = 60_000;
 const HASH_TRIES = 5;
 
 /** A session. `token` is there once, from the call that made it; who reads a session later finds "". */
@@ -288,9 +290,10 @@ export class SessionManager {
       ...(boundUserAgent === undefined ? {} : { bind: { user_agent: boundUserAgent }, meta: { boundUserAgent } }),
       ...(expiresIn > 0
         ? { timeouts: timeoutsOf(expiresIn, slidingExpiration) }
-        : { timeouts: NO_TIMEOUTS, absolute_expires_at: Date.now() + expiresIn }),
+        : { timeouts: NO_TIMEOUTS, absolute_expires_at: Date.now() + expiresIn - CLOCK_MARGIN_MS }),
     });
-    return this.#withToken(record, record.token!);
+    const session = await this.#withToken(record, record.token!);
+    return expiresIn > 0 ? session : { ...session, expiresAt: new Date(record.created_at + expiresIn), expiresIn };
   }
 
   /** Checks a token in one round trip, and slides its session where that slides. */

@@ -27,6 +27,8 @@ const DATE_MAX_MS = 8.64e15;
 const NAME_BYTES_MAX = 255;
 const SET_TRIES = 5;
 const PAGE = 1000;
+// So that a session whose lifetime is 0 has expired on a server whose clock is behind this one, too.
+const CLOCK_MARGIN_MS = 60_000;
 const DEFAULT_NAMESPACE = "sessions";
 const FIELDS = ["status", "version", "expires_at", "data", "meta"] as const;
 
@@ -111,7 +113,7 @@ export class SessionManager {
     const record = this.#ask("session.create", [], {
       ...contents(model, userID),
       timeouts: { idle_timeout_ms: 0, absolute_timeout_ms: Math.max(lifetimeMs, 0) },
-      ...(lifetimeMs > 0 ? {} : { absolute_expires_at: Date.now() + lifetimeMs }),
+      ...(lifetimeMs > 0 ? {} : { absolute_expires_at: Date.now() + lifetimeMs - CLOCK_MARGIN_MS }),
       fields: ["id"],
     }) as SessionRecord;
     return record.id;

@@ -72,9 +72,13 @@ test("a session that is kept nowhere is made, checked, ended and refreshed", asy
     assert.deepEqual(await validateSession("made-up", dead), { valid: false, error: "invalid_token" });
 });
 
-test("a session is over at expiresAt, and refreshing one of an hour makes it last an hour, however often", async () => {
+test("a session is over at expiresAt, and refreshing one of an hour makes it last an hour, however often", async (t) => {
   const session = await createSession({ userId: "ann", expiresIn: HOUR_MS });
-  assert.equal((await validateSession(session.token, { ...session, expiresAt: new Date() })).error, "session_expired");
+  t.mock.timers.enable({ apis: ["Date"], now: session.expiresAt.getTime() - 1 });
+  assert.equal((await validateSession(session.token, session)).valid, true);
+  t.mock.timers.setTime(session.expiresAt.getTime());
+  assert.equal((await validateSession(session.token, session)).error, "session_expired");
+  t.mock.timers.reset();
   const old = {
     ...session,
     createdAt: new Date(session.createdAt.getTime() - HOUR_MS / 2),
@@ -164,6 +168,7 @@ test("lifetimes of 5 and 10 ms end then, and 0 or less has ended before it began
   for (const expiresIn of [0, -1, -10_000, 0.5]) {
     const session = await manager.create({ userId: "ann", expiresIn });
     assert.equal((await manager.validate(session.token)).error, "session_expired", String(expiresIn));
+    assert.equal(session.expiresAt - session.createdAt, Math.trunc(expiresIn));
   }
   assert.ok((await manager.listForUser("ann")).every(({ expiresAt }) => expiresAt > Date.now()));
 });
@@ -175,9 +180,13 @@ test("a session that slides lasts from its last access on; another does not", as
     ),
   );
   assert.deepEqual([sliding.slidingExpiration, fixed.slidingExpiration], [true, false]);
+  const read = async () => (await store.get(sliding.id)).expiresAt;
+  const before = await read();
   await sleep(20);
+  assert.deepEqual(await read(), before); // who only reads it does not use it
   const later = (await manager.validate(sliding.token)).session;
-  assert.ok(later.expiresAt > sliding.expiresAt);
+  assert.ok(later.expiresAt > before);
+  assert.deepEqual(await read(), later.expiresAt);
   assert.equal(later.expiresIn, 60_000);
   assert.deepEqual((await manager.validate(fixed.token)).session.expiresAt, fixed.expiresAt);
 });

@@ -170,6 +170,16 @@ test("a session is over at its millisecond, also with lifetimes of 5 and 10 ms",
   assert.equal(manager.get(id), undefined);
 });
 
+test("a set that comes too late answers undefined, also where the session ends while it is under way", () => {
+  for (let round = 0; round < 30; round++) {
+    const id = manager.new("ann", {}, 3);
+    let answer;
+    do answer = manager.set(id, { round });
+    while (answer === true);
+    assert.equal(answer, undefined);
+  }
+});
+
 test("a session that another process deletes or revokes is refused at once, and one that it makes is known", async () => {
   const id = manager.new("ann");
   assert.equal(manager.get(id).userID, "ann");
@@ -333,7 +343,7 @@ test("without a server nobody is logged in, and each request is answered", async
   let own = await Sessiond.start();
   const { port } = own;
   const errors = [];
-  const options = { url: own.url("ecsa"), timeoutMs: 300, onError: (error) => errors.push(error) };
+  const options = { url: own.url("ecsa"), timeoutMs: 2000, onError: (error) => errors.push(error) };
   const sessions = new SessionManager(options);
   const app = await startApp(sessions);
   const { cookie } = await app.login();
@@ -467,7 +477,7 @@ test("a server that is none is named, and nobody is logged in", async () => {
   const silent = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
   await once(silent, "listening");
   const url = `sessiond://127.0.0.1:${silent.address().port}/ecsa`;
-  const waiting = new SessionManager({ url, timeoutMs: 200, connectTimeoutMs: 50, onError: () => {} });
+  const waiting = new SessionManager({ url, timeoutMs: 2000, connectTimeoutMs: 50, onError: () => {} });
   assert.equal(waiting.get("a"), false);
   assert.match(waiting.lastError.message, /did not answer the greeting within 50 ms/);
   await waiting.close();
@@ -476,7 +486,7 @@ test("a server that is none is named, and nobody is logged in", async () => {
 
 test("one warning tells of an outage, and an idle manager does not keep the process alive", () => {
   const program = `import { SessionManager } from "sessiond/ecsa";
-    const sessions = new SessionManager({ url: "sessiond://127.0.0.1:1/a", timeoutMs: 100 });
+    const sessions = new SessionManager({ url: "sessiond://127.0.0.1:1/a", timeoutMs: 1000 });
     console.log(sessions.get("a"), sessions.get("a"), sessions.del("a"));
     setTimeout(() => { sessions.get("a"); console.log(sessions.lastError.message); }, 300);`;
   const run = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
