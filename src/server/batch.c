@@ -122,25 +122,6 @@ void batch_answer(struct conn *conn, struct request *request, struct replay_entr
 
 /* ---------------------------------------------------------------- what may stand in one batch */
 
-/* Its answer may be as long as a record. */
-static bool answers_record(enum op op) {
-    switch (op) {
-    case OP_SESSION_GET:
-    case OP_SESSION_TAKE:
-    case OP_SESSION_REGENERATE:
-    case OP_SESSION_ACTIVATE:
-    case OP_SESSION_END:
-    case OP_SESSION_REMOVE:
-    case OP_SESSION_REVOKE:
-    case OP_SESSION_ABANDON:
-    case OP_SESSION_REPLACE:
-    case OP_SESSION_VALIDATE:
-    case OP_SESSION_ROTATE:
-    case OP_POOL_ACQUIRE: return true;
-    default: return false;
-    }
-}
-
 /* Its answer goes as far as the output mark by itself. */
 static bool answers_several(const struct request *request) {
     return request->op == OP_POOL_ACQUIRE && request->args.pool_acquire.count > 1;
@@ -340,7 +321,8 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
         }
         if (request->verb) {
             note_record(loop->server, request->verb);
-            loop->turn_work += work_of(loop, request);
+            if (loop->server->op_traits[request->op] & (TRAIT_COPIES | TRAIT_FIRST | TRAIT_LAST))
+                loop->turn_work += work_of(loop, request);
         }
         batch_answer(conn, request, item->replay);
     }
@@ -457,28 +439,25 @@ static void refuse_oversized(struct conn *conn, const struct message *message) {
     conn_break(conn, message->frame.is_notification ? 0 : message->frame.msgid, &error);
 }
 
-/* What the begin of the next request may depend on: whether a namespace has hash_ids, and its secrets. */
-static bool is_turning_point(enum op op) {
-    return op == OP_NAMESPACE_CONFIGURE || op == OP_NAMESPACE_DROP;
-}
-
-/* Whether a decoded request has to wait until those before it in the batch are answered: one that writes its answer
- * while the engine runs; hello, because verbs before it may point at the connection's default namespace; what changes
- * the connection's watches, because what was done before it belongs to those of before; what has no bound, or would
- * have the batch copy too much; and what would make too long answers certain. */
-static bool must_be_first(const struct server_loop *loop, const struct request *request, uint64_t copy_work,
-                          bool is_reread) {
-    size_t records = loop->batch.record_replies + answers_record(request->op);
-    if (op_is_unbounded(request->op) || answers_several(request)) return true;
+/* Whether a decoded request has to wait until those before it in the batch are answered: by what it is, or because it
+ * would have the batch copy too much, or make too long answers certain. */
+static inline bool must_be_first(const struct server_loop *loop, const struct request *request, unsigned traits,
+                                 uint64_t copy_work, bool is_reread) {
+    size_t records = loop->batch.record_replies + (traits & TRAIT_RECORD ? 1 : 0);
+    if (traits & TRAIT_FIRST || (traits & TRAIT_ACQUIRE && answers_several(request))) return true;
     if (loop->batch.copy_work + copy_work > TURN_WORK_MAX) return true;
-    if (request->op == OP_WATCH_START || request->op == OP_WATCH_STOP) return true;
-    if (request->op == OP_SERVER_HELLO || is_turning_point(request->op)) return true;
     return !is_reread && is_risk(loop, records);
 }
 
+/* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
+ * seconds, and hold every copy that they replaced until the turn ends. */
+static inline bool is_heavy(unsigned traits, uint64_t copy_work) {
+    return traits & TRAIT_UNBOUNDED || copy_work > COPY_WORK_LIGHT;
+}
+
 /* An acquire that may have to wait for a session. */
-static bool may_queue(const struct request *request) {
-    return request->op == OP_POOL_ACQUIRE && request->args.pool_acquire.wait_ms > 0;
+static inline bool may_queue(unsigned traits, const struct request *request) {
+    return traits & TRAIT_ACQUIRE && request->args.pool_acquire.wait_ms > 0;
 }
 
 /* Whether as many of the connection's acquires wait as may, those of this batch counted as if each did. */
@@ -491,15 +470,16 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
                                         size_t *size) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
-    uint64_t work = work_of_copy(loop, request);
+    unsigned traits = loop->server->op_traits[request->op];
+    uint64_t work = traits & TRAIT_COPIES ? work_of_copy(loop, request) : 0;
     *size = 0;
-    if (batch->count > 0 && must_be_first(loop, request, work, item->is_rereadable)) return ADD_ENOUGH;
-    if (work_is_heavy(request->op, work) && loop->turn_work >= TURN_WORK_MAX) {
+    if (batch->count > 0 && must_be_first(loop, request, traits, work, item->is_rereadable)) return ADD_ENOUGH;
+    if (is_heavy(traits, work) && loop->turn_work >= TURN_WORK_MAX) {
         loop_rest(loop, conn);
         return ADD_ENOUGH;
     }
-    if (conn->has_ended && may_queue(request)) request->args.pool_acquire.wait_ms = 0;
-    if (may_queue(request) && is_queue_full(conn)) {
+    if (conn->has_ended && may_queue(traits, request)) request->args.pool_acquire.wait_ms = 0;
+    if (may_queue(traits, request) && is_queue_full(conn)) {
         if (batch->queued > 0) return ADD_ENOUGH; /* perhaps none of those waits */
         refuse_busy(request, "As many acquires of this connection wait as may (max_waiting); wait for one of them.",
                     RETRY_WHILE_RUNNING_MS);
@@ -509,19 +489,18 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
         if (batch->count == 0) *size = item->frame.size;
         return ADD_ENOUGH;
     }
-    if (loop->journal && op_infos[request->op].is_write && request->error.code == ERROR_NONE)
-        gate_refuse_write(loop, request);
+    if (loop->journal && traits & TRAIT_WRITE && request->error.code == ERROR_NONE) gate_refuse_write(loop, request);
     *size = item->frame.size;
-    if (op_runs_alone(request->op)) {
+    if (traits & TRAIT_ALONE) {
         execute_alone(conn, request, item);
         return ADD_ENOUGH;
     }
     request_begin(batch, request);
-    batch->queued += may_queue(request);
-    batch->record_replies += answers_record(request->op);
+    batch->queued += may_queue(traits, request);
+    batch->record_replies += traits & TRAIT_RECORD ? 1 : 0;
     batch->copy_work += work;
     batch->count++;
-    return is_turning_point(request->op) || request->op == OP_SESSION_REVOKE_ALL ? ADD_ENOUGH : ADDED;
+    return traits & TRAIT_LAST ? ADD_ENOUGH : ADDED;
 }
 
 /* Takes the message at the start of `input` into the batch, or answers it at once. *size: how long it is, if it was. */

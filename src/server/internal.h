@@ -3,8 +3,8 @@
  * Threads: a loop, its connections and its batch belong to the loop's thread. Of a server only the atomics, the replay
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
- * answers), work (what requests cost), gate (answers that wait until they are safe to give), replay (remembered
- * answers), watch (the family "watch", and events), ops_server (the family "server"). */
+ * answers), traits and work (what operations are, and what requests cost), gate (answers that wait until they are safe
+ * to give), replay (remembered answers), watch (the family "watch", and events), ops_server (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 
@@ -68,6 +68,7 @@ struct server {
     _Atomic uint32_t max_in_flight, max_waiting, output_mark, max_frame;
     _Atomic int64_t clock_offset_ms;
     _Atomic bool is_draining;
+    uint16_t op_traits[OP_COUNT];    /* never changes after server_open */
     _Atomic size_t record_bytes_max; /* data and meta of the largest session that any answer held: see batch.c */
 };
 
@@ -230,14 +231,25 @@ void batch_go_on(struct conn *conn, struct request *request, const struct batch_
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
 
+/* ---- traits.c */
+enum op_trait {
+    TRAIT_RECORD = 1 << 0,    /* its answer may be as long as a record */
+    TRAIT_ALONE = 1 << 1,     /* op_runs_alone */
+    TRAIT_UNBOUNDED = 1 << 2, /* its cost is known only when it was executed */
+    TRAIT_FIRST = 1 << 3,   /* it has to wait until those before it in the batch are answered; so have unbounded ones */
+    TRAIT_LAST = 1 << 4,    /* those behind it have to wait until it is answered */
+    TRAIT_COPIES = 1 << 5,  /* op_copies */
+    TRAIT_ACQUIRE = 1 << 6, /* it may wait for a session, and answer several */
+    TRAIT_WRITE = 1 << 7,
+};
+/* The traits of an operation; server->op_traits has them. */
+uint16_t op_traits_of(enum op op);
+
 /* ---- work.c */
 /* What a request on one session costs at most, judged by the largest record so far. */
 uint64_t work_of_copy(const struct server_loop *loop, const struct request *request);
-/* Its cost is known only when it was executed: each ends the round before it. */
-bool op_is_unbounded(enum op op);
-/* It begins only while the turn has not had its share of such work: else one packet of them would hold up everybody for
- * seconds, and hold every copy that they replaced until the turn ends. */
-bool work_is_heavy(enum op op, uint64_t copy_work);
+/* Its requests may read or copy what is stored, at the cost that work_of_copy tells. */
+bool op_copies(enum op op);
 /* What a request has cost. One that was refused may have read as much as the largest session has. */
 uint64_t work_of(const struct server_loop *loop, const struct request *request);
 

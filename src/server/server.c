@@ -38,6 +38,7 @@ struct server *server_open(const struct server_options *options) {
     server->options = *options;
     id_maker_init(&server->ids, options->env, server_keys(server)->routing_key);
     server_set_limits(server, &options->limits);
+    for (int op = 0; op < OP_COUNT; op++) server->op_traits[op] = op_traits_of((enum op)op);
     if (options->engine->vtable->set_done) options->engine->vtable->set_done(options->engine, server_done, server);
     return server;
 }
