@@ -65,6 +65,13 @@ static void batch_prepare(struct memory_engine *engine, struct recent *recent, s
     }
 }
 
+static inline void record_prefetch(const char *record, size_t bytes) {
+    for (size_t at = 0; at < WRITE_PREFETCH_BYTES; at += CACHE_LINE_BYTES) __builtin_prefetch(record + at);
+    if (bytes == WRITE_PREFETCH_BYTES) return;
+    for (size_t at = WRITE_PREFETCH_BYTES; at < READ_PREFETCH_BYTES; at += CACHE_LINE_BYTES)
+        __builtin_prefetch(record + at);
+}
+
 static void batch_prefetch_records(struct memory_engine *engine, const struct verb *verbs, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (!verb_has_id(&verbs[i]) || !verbs[i].private[PRIVATE_NAMESPACE]) continue;
@@ -73,8 +80,7 @@ static void batch_prefetch_records(struct memory_engine *engine, const struct ve
         const char *record = table_next(&find);
         if (!record) continue;
         /* A read copies the data as well, so more of it is asked for: 5 to 10 % less time for a get of 300 bytes. */
-        size_t bytes = verbs[i].kind == VERB_GET ? READ_PREFETCH_BYTES : WRITE_PREFETCH_BYTES;
-        for (size_t at = 0; at < bytes; at += CACHE_LINE_BYTES) __builtin_prefetch(record + at);
+        record_prefetch(record, verbs[i].kind == VERB_GET ? READ_PREFETCH_BYTES : WRITE_PREFETCH_BYTES);
     }
 }
 
@@ -159,8 +165,8 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
         batch_prepare(engine, &recent, verbs + done, batch);
         if (batch > 1) batch_prefetch_records(engine, verbs + done, batch);
         for (size_t i = 0; i < batch; i++) {
-            pools_work(&context,
-                       &pool_budget); /* no answer depends on whether a timer ran, nor on what is in a batch */
+            /* No answer depends on whether a timer ran, nor on what is in a batch. */
+            if (pools_are_due(&context)) pools_work(&context, &pool_budget);
             states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
             verb_depend(engine, &verbs[done + i]);
             stage_relieve(engine, context.loop);

@@ -300,6 +300,7 @@ bool places_match(const struct places *places, const struct needs *needs) {
 }
 
 bool places_take(struct context *context, const struct needs *needs, struct places *places, struct error *error) {
+    places->is_taken = true;
     /* Those last whose limit never refuses but ends another session: what is refused has ended nobody. */
     static const unsigned orders[2][GROUPS_MAX] = {{0, 2, 1}, {2, 0, 1}};
     bool evicts = needs->is_limited[0] && !limit_of(needs, 0).is_strict;
@@ -314,6 +315,7 @@ bool places_take(struct context *context, const struct needs *needs, struct plac
 }
 
 void places_settle(struct namespace *namespace, struct places *places) {
+    if (!places->is_taken) return;
     if (places->holds_session) atomic_fetch_sub(&namespace->reserved, 1);
     if (places->holds_bytes) atomic_fetch_sub(&namespace->reserved_bytes, places->growth_bytes);
     places->holds_session = places->holds_bytes = false;
@@ -337,6 +339,7 @@ static void place_give_back(struct context *context, struct namespace *namespace
 }
 
 void places_give_back(struct context *context, struct namespace *namespace, struct places *places) {
+    if (!places->is_taken) return;
     if (places->pool_entry) pool_unenter(context, places);
     for (unsigned k = GROUPS_MAX; k-- > 0;) {
         if (places->groups[k].is_held) place_give_back(context, namespace, &places->groups[k]);

@@ -50,6 +50,31 @@ enum judged record_judge(const struct memory_engine *engine, const struct record
     return JUDGED_FORGOTTEN;
 }
 
+/* One whose deadlines are its terms', and which is certainly alive: its deadline. 0: who knows. */
+static inline int64_t plain_due(const struct memory_engine *engine, const struct record *record, int64_t now_ms) {
+    const unsigned others = RECORD_HAS_ABSOLUTE | RECORD_HAS_TIMEOUTS | RECORD_IS_ALIAS;
+    uint64_t active = record_active(record);
+    const struct terms *terms = record_terms(engine, record);
+    if (!status_is_living(record_status(record)) || record->born & others || active & RECORD_MARK_REAPED) return 0;
+    if (record->version <= namespace_epoch(terms->namespace)) return 0;
+    struct session life = {.created_at = record_created_at(record),
+                           .last_active_at = (int64_t)(active >> 16),
+                           .idle_timeout_ms = terms->idle_timeout_ms,
+                           .absolute_timeout_ms = terms->absolute_timeout_ms,
+                           .abandon_timeout_ms = terms->abandon_timeout_ms};
+    int64_t deadline = session_deadline(&life);
+    return deadline > now_ms ? deadline : 0;
+}
+
+int64_t record_next_due(const struct memory_engine *engine, const struct record *record, int64_t now_ms) {
+    int64_t due_at = plain_due(engine, record, now_ms);
+    if (due_at) return due_at;
+    struct session view;
+    uint64_t tombstone;
+    enum judged judged = record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
+    return record_due(engine, record, judged, &view, now_ms);
+}
+
 int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,
                    const struct session *view, int64_t now_ms) {
     switch (judged) {
@@ -140,15 +165,27 @@ static bool is_unknown(struct context *context, const struct namespace *namespac
     return atomic_load_explicit(&shard->tombstone_stamp, memory_order_acquire) == stamp;
 }
 
+/* Without a new judgement: what was alive at this moment is so still, if nobody has touched or cleared it. */
+static inline bool sight_holds_alive(struct context *context, const struct namespace *namespace, uint64_t hash,
+                                     struct sight *sight) {
+    const struct table *table = &shard_of(context->engine, hash)->table;
+    bool is_in_place = table_root(table) == sight->root &&
+                       table_slot_record(atomic_load_explicit(sight->slot, memory_order_relaxed)) == sight->record;
+    return is_in_place && sight->now_ms == context->now_ms && record_active(sight->record) == sight->active &&
+           sight->record->version > namespace_epoch(namespace);
+}
+
 void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,
                 bool is_sure, struct sight *sight) {
     struct shard *shard = shard_of(context->engine, hash);
     sight->slot = NULL;
-    sight->record = record_find(context->engine, namespace, hash, id, is_locked ? &sight->slot : NULL);
+    sight->root = table_root(&shard->table);
+    sight->record = record_find(context->engine, namespace, hash, id, &sight->slot);
     if (!sight->record && !is_locked && (is_sure || !is_unknown(context, namespace, hash, id))) {
         /* The record may have gone, or come, between the two looks: only both under the lock are one look. */
         shard_take(context->engine, shard);
-        sight->record = record_find(context->engine, namespace, hash, id, NULL);
+        sight->root = table_root(&shard->table);
+        sight->record = record_find(context->engine, namespace, hash, id, &sight->slot);
         sight_judge(context, namespace, hash, true, sight);
         shard_release(shard);
     } else {
@@ -164,6 +201,7 @@ bool sight_holds(struct context *context, struct namespace *namespace, uint64_t 
     now.slot = NULL;
     now.record = NULL;
     if (namespace_is_dropped(namespace)) return false;
+    if (sight->presence == PRESENCE_ALIVE && sight_holds_alive(context, namespace, hash, sight)) return true;
     if (sight->record) {
         /* The same record is still there: no need to compare ids again. */
         now.slot = table_slot_of(&shard_of(context->engine, hash)->table, hash, sight->record);

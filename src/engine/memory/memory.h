@@ -234,6 +234,9 @@ enum judged record_judge(const struct memory_engine *engine, const struct record
 int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,
                    const struct session *view, int64_t now_ms);
 
+/* The same of one that was just published or may have changed: judged at now_ms. */
+int64_t record_next_due(const struct memory_engine *engine, const struct record *record, int64_t now_ms);
+
 /* The record of that id; NULL: none. Lock-free. `slot`, if not NULL, gets where it stands, for holders of the lock. */
 struct record *record_find(struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
                            struct bytes id, _Atomic uint64_t **slot);
@@ -248,7 +251,8 @@ bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64
 
 struct sight {
     struct record *record;  /* NULL: none, physically */
-    _Atomic uint64_t *slot; /* under the lock only */
+    _Atomic uint64_t *slot; /* where the record was found; what that is worth without the lock, sight_holds sees */
+    uint64_t root;          /* of the table in which it was found */
     enum presence presence;
     enum judged judged;  /* with a record */
     uint64_t active;     /* the word that was read */
@@ -382,6 +386,7 @@ struct place {
 
 /* What a write holds until it is published or given up. */
 struct places {
+    bool is_taken; /* something below may be held */
     struct place groups[GROUPS_MAX];
     bool holds_session;   /* of max_sessions */
     int64_t growth_bytes; /* allowed; of max_bytes where holds_bytes */
@@ -421,6 +426,7 @@ struct needs {
 };
 
 static inline void places_init(struct places *places) {
+    places->is_taken = false;
     for (unsigned k = 0; k < GROUPS_MAX; k++) places->groups[k].is_held = false;
     places->holds_session = places->holds_bytes = false;
     places->growth_bytes = 0;
@@ -540,6 +546,10 @@ void pool_reset_holds(struct context *context, struct namespace *namespace, stru
 
 /* Works off what is due in all pools. False: the budget ended first. */
 bool pools_work(struct context *context, int64_t *budget);
+/* Whether it has anything to do. */
+static inline bool pools_are_due(const struct context *context) {
+    return context->now_ms >= atomic_load_explicit(&context->engine->pools_due_at, memory_order_relaxed);
+}
 /* The namespace was dropped: its pools go, and who waits in them is told. */
 void pools_drop(struct context *context, const struct namespace *namespace);
 /* What a namespace says about retention has changed. */

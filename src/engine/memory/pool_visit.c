@@ -368,7 +368,7 @@ static bool table_work(struct context *context, struct pool_table *table, int64_
 bool pools_work(struct context *context, int64_t *budget) {
     struct memory_engine *engine = context->engine;
     bool is_through = true;
-    if (context->now_ms < atomic_load_explicit(&engine->pools_due_at, memory_order_relaxed)) return true;
+    if (!pools_are_due(context)) return true;
     /* Who makes something due earlier lowers the table's moment first and this one then. */
     atomic_store(&engine->pools_due_at, INT64_MAX);
     int64_t due_at = INT64_MAX;

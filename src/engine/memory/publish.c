@@ -226,11 +226,7 @@ bool shard_place(struct context *context, struct shard *shard, uint64_t hash, co
     }
     if (record_active(fresh) & RECORD_MARK_REAPED) counter_add(&counters->expired, 1);
     if (shard->tombstones.count && tombstone_remove(&shard->tombstones, hash)) shard_note_tombstones(shard, false);
-    struct session view;
-    int64_t now_ms = context->now_ms;
-    uint64_t tombstone;
-    enum judged judged = record_judge(context->engine, fresh, record_active(fresh), &now_ms, &view, &tombstone);
-    shard_arm(context, shard, hash, record_due(context->engine, fresh, judged, &view, now_ms));
+    shard_arm(context, shard, hash, record_next_due(context->engine, fresh, context->now_ms));
     return true;
 }
 

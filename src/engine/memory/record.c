@@ -25,8 +25,17 @@ static unsigned draft_more(const struct session *draft) {
     return more;
 }
 
+/* Whether the draft has nothing that would stand before its id: one question for all of it. */
+static inline bool draft_is_plain(const struct session *draft) {
+    uintptr_t parts = (uintptr_t)draft->user.data | (uintptr_t)draft->client.data | (uintptr_t)draft->pool.data |
+                      (uintptr_t)draft->reason.data | (uintptr_t)draft->replaced_by.data | (uintptr_t)draft->meta.data |
+                      (uintptr_t)draft->tags.data | (uintptr_t)draft->token.data | (uintptr_t)draft->bound.data;
+    return !parts && !draft->absolute_expires_at && !draft->status_at && !draft->is_alias;
+}
+
 static unsigned draft_flags(const struct session *draft, bool has_own_timeouts) {
     unsigned flags = (unsigned)draft->status;
+    if (!has_own_timeouts && draft_is_plain(draft)) return flags;
     if (draft->absolute_expires_at) flags |= RECORD_HAS_ABSOLUTE;
     if (draft->status_at) flags |= RECORD_HAS_STATUS_AT;
     if (has_own_timeouts) flags |= RECORD_HAS_TIMEOUTS;
@@ -160,7 +169,7 @@ struct bytes record_id(const struct record *record) {
     return (struct bytes){at, size};
 }
 
-size_t record_size(const struct record *record) {
+size_t record_size_slow(const struct record *record) {
     struct bytes id = record_id(record);
     return (size_t)(id.data - (const uint8_t *)record) + id.size + record_data_size(record);
 }

@@ -91,7 +91,11 @@ void record_fill(struct record *record, const struct session *draft, uint32_t te
                  uint64_t mark);
 
 /* Bytes of the whole block. */
-size_t record_size(const struct record *record);
+size_t record_size_slow(const struct record *record);
+static inline size_t record_size(const struct record *record) {
+    if (record->born & RECORD_HAS_ANY) return record_size_slow(record);
+    return sizeof(struct record) + (record->sizes & 0xff) + record_data_size(record);
+}
 
 struct bytes record_id(const struct record *record);
 

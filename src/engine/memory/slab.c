@@ -25,8 +25,7 @@ enum {
     PAGE_BYTES = 64 * 1024,
     CHUNK_BYTES = 2 * 1024 * 1024,
     CHUNK_PAGES = CHUNK_BYTES / PAGE_BYTES,
-    CLASS_LINEAR_COUNT = 64,   /* steps of 8 up to 512 */
-    CLASS_LINEAR_MAX = 512,    /* bytes */
+    CLASS_LINEAR_COUNT = SLAB_LINEAR_MAX / 8,
     ARENA_EMPTY_MAX = 1,       /* empty pages that an arena keeps */
     DIRTY_PAGES_MAX = 32,      /* free pages that stay backed by memory */
     SPARE_PAGES = CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
@@ -67,7 +66,7 @@ _Static_assert(sizeof(struct slab_chunk) % 64 == 0, "blocks of the first page ke
 /* ---- classes */
 
 static unsigned class_of(size_t size) {
-    if (size <= CLASS_LINEAR_MAX) return (unsigned)((size + 7) / 8) - 1;
+    if (size <= SLAB_LINEAR_MAX) return (unsigned)((size + 7) / 8) - 1;
     unsigned top = 63 - (unsigned)__builtin_clzl(size - 1); /* 9 to 11 */
     return CLASS_LINEAR_COUNT + (top - 9) * 16 + (unsigned)(((size - 1) >> (top - 4)) & 15);
 }
@@ -78,7 +77,7 @@ static size_t class_bytes(unsigned size_class) {
     return ((size_t)1 << top) + ((size_t)step << (top - 4));
 }
 
-size_t slab_size(size_t size) {
+size_t slab_size_slow(size_t size) {
     return size > SLAB_BLOCK_MAX ? size : class_bytes(class_of(size));
 }
 

@@ -22,6 +22,7 @@
 
 #define SLAB_ARENA_COUNT 16
 #define SLAB_CLASS_COUNT 112
+#define SLAB_LINEAR_MAX  512  /* bytes; up to there classes are eight bytes apart */
 #define SLAB_BLOCK_MAX   4096 /* bytes; larger ones are malloc's */
 
 struct slab_page;  /* 64 KiB of blocks of one class */
@@ -66,7 +67,10 @@ void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size);
 void slab_free(struct slab *slab, void *block, size_t size);
 
 /* What a block of that size counts for in bytes_used: the size of its class. Pure. */
-size_t slab_size(size_t size);
+size_t slab_size_slow(size_t size);
+static inline size_t slab_size(size_t size) {
+    return size - 1 < SLAB_LINEAR_MAX ? (size + 7) & ~(size_t)7 : slab_size_slow(size);
+}
 
 /* The figures at about this moment. */
 struct slab_stats slab_stats_get(struct slab *slab);
