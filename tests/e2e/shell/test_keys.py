@@ -197,7 +197,7 @@ class Memory(KeyTest):
     def setUp(self):
         super().setUp()
         self.process, self.one = self.keyed("--threads=2")
-        if self.process.is_sanitized():
+        if server.is_sanitized():
             self.skipTest("a sanitizer keeps what was freed")
 
     def assert_forgotten(self, texts):
