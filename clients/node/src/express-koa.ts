@@ -14,10 +14,11 @@ export interface KoaStore {
 /**
  * A store for koa-session: `session({ store: koaStore({ url }) }, app)`. A session lives as long as koa-session says
  * (10 seconds longer than its cookie), one of a `maxAge` of "session" as `ttl` says. What a request changed is merged.
+ * A key `cookie` of a session is kept as express-session's is.
  * @param store a SessiondStore, or its options or URL
  */
 export function koaStore(store: SessiondStore | string | SessiondStoreOptions = {}): KoaStore {
-  const used = store instanceof SessiondStore ? store : new SessiondStore(store);
+  const used = isStore(store) ? store : new SessiondStore(store);
   /** What was last read or written, by the request's context: koa-session writes another object than it was given. */
   const known = new WeakMap<object, StoredSession>();
   return {
@@ -36,4 +37,9 @@ export function koaStore(store: SessiondStore | string | SessiondStoreOptions = 
       await used.destroy(key);
     },
   };
+}
+
+/** By what it can do: a store of the other build (ESM, CommonJS) is of another class. */
+function isStore(store: SessiondStore | string | SessiondStoreOptions): store is SessiondStore {
+  return typeof (store as SessiondStore | undefined)?.writeFor === "function";
 }

@@ -72,14 +72,15 @@ export function splitSession(session: unknown): { data: Record<string, unknown>;
   const data: unknown = text === undefined ? undefined : JSON.parse(text);
   if (!isMap(data)) throw new ArgumentError("The session cannot be stored, as it is no object.");
   const cookie = data["cookie"];
+  if (!isMap(cookie)) return { data, cookie: undefined };
   delete data["cookie"];
-  return { data, cookie: isMap(cookie) ? cookie : undefined };
+  return { data, cookie };
 }
 
-/** What JSON makes of each value. One that it cannot hold differs from every other. */
+/** What JSON makes of each value; "" of one that it cannot hold. */
 export function textsOf(data: Record<string, unknown>): Map<string, string> {
   const texts = new Map<string, string>();
-  for (const [key, value] of Object.entries(data)) if (key !== "cookie") texts.set(key, textOf(value));
+  for (const [key, value] of Object.entries(data)) texts.set(key, textOf(value));
   return texts;
 }
 

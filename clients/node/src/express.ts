@@ -255,7 +255,7 @@ export class SessiondStore extends EventEmitter {
       sid,
       version: record.version,
       meta,
-      texts: textsOf(session),
+      texts: textsOf(contentsOf(session)),
       cookieText: cookieTextOf(cookie),
       lifetime: isDefault ? undefined : record.idle_timeout_ms,
       user: record.user ?? null,
@@ -283,7 +283,7 @@ export class SessiondStore extends EventEmitter {
     const { data, cookie } = splitSession(session);
     return {
       // A serializer is there for what JSON does not keep.
-      data: this.#options.serializer ? withoutCookie(session) : data,
+      data: this.#options.serializer ? contentsOf(session) : data,
       cookie,
       texts: textsOf(data),
       cookieText: cookieTextOf(cookie),
@@ -466,8 +466,10 @@ export class SessiondStore extends EventEmitter {
   }
 }
 
-function withoutCookie({ cookie: _, ...data }: StoredSession): Record<string, unknown> {
-  return data;
+/** A session's own members without its cookie, as they are. */
+function contentsOf(session: StoredSession): Record<string, unknown> {
+  const { cookie, ...data } = session;
+  return isMap(cookie) ? data : { ...session };
 }
 
 function metaWith(meta: Record<string, unknown> | undefined, cookie: StoredCookie | undefined) {

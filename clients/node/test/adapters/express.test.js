@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { connect } from "sessiond";
-import { SessiondStore } from "sessiond/express";
+import { koaStore, SessiondStore } from "sessiond/express";
 import { App, Browser, called, session } from "../support/express.js";
 import { open, Sessiond } from "../support/sessiond.js";
 
@@ -150,6 +150,46 @@ test("a stored session without a cookie is answered as it is, what is no session
   assert.deepEqual(await store.get("a"), { n: 1 });
   await store.operations.session.set("b", "text");
   await assert.rejects(store.get("b"), { code: "ARGUMENT", message: /serializer/ });
+});
+
+test("a cookie that is no cookie is data like any other", async () => {
+  for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.parse }]) {
+    const store = storeWith({ serializer });
+    await store.set("a", { cookie: "oatmeal", n: 1 });
+    const loaded = await store.get("a");
+    assert.deepEqual(loaded, { cookie: "oatmeal", n: 1 });
+    await store.set("a", Object.assign(loaded, { cookie: "spelt" }));
+    assert.deepEqual(await store.get("a"), { cookie: "spelt", n: 1 });
+  }
+});
+
+test("more keys than one patch takes are written all the same, and others' changes are kept", async () => {
+  const store = storeWith();
+  await store.set("a", sessionWith({ n: 1 }));
+  const loaded = await store.get("a");
+  await store.operations.session.patch("a", { set: { other: true } });
+  for (let i = 0; i < 1500; i++) loaded[`k${i}`] = i;
+  await store.set("a", loaded);
+  const { data } = await store.operations.session.get("a");
+  assert.deepEqual([Object.keys(data).length, data.k1499, data.other, data.n], [1502, 1499, true, 1]);
+});
+
+test("twenty writers of cookie, user and a key each at once: every key is kept", async () => {
+  for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.parse }]) {
+    const store = storeWith({ user: (each) => each.user, serializer });
+    await store.set("a", sessionWith({}));
+    const loaded = await Promise.all(Array.from({ length: 20 }, () => store.get("a")));
+    const writes = loaded.map((each, i) => {
+      Object.assign(each, { [`k${i}`]: i, user: `user-${i}` });
+      each.cookie.sameSite = i % 2 ? "lax" : "strict";
+      return store.set("a", each);
+    });
+    await Promise.all(writes);
+    const { cookie, user, ...keys } = await store.get("a");
+    assert.equal(Object.keys(keys).length, 20);
+    assert.ok(/^user-\d+$/.test(user) && /lax|strict/.test(cookie.sameSite));
+    assert.equal(await store.operations.session.count({ user }), 1);
+  }
 });
 
 test("what other programs keep in a session's meta stays there", async () => {
@@ -361,11 +401,15 @@ test("options that cannot be used are refused with their name", async () => {
 });
 
 test("client is a Client, of either build, or a function; the namespace is the client's, else express", async () => {
-  const { Client } = createRequire(import.meta.url)("sessiond");
+  const require = createRequire(import.meta.url);
+  const { Client } = require("sessiond");
   const common = new Client(server.url("common"));
   const store = new SessiondStore({ client: common });
   await store.set("a", sessionWith({}));
   assert.ok(await client.session.get("a", {}, { namespace: "common" }));
+  const commonStore = new (require("sessiond/express").SessiondStore)({ client });
+  await koaStore(commonStore).set("of-koa", { n: 1 }, 1000);
+  assert.deepEqual(await commonStore.get("of-koa"), { n: 1 });
   await store.close(); // the client given stays
   await common.server.ping();
   await common.close();
@@ -450,7 +494,7 @@ test("the types of express-session and of @fastify/session take the store", () =
 
 test("an idle store keeps no process alive", async () => {
   const program = `
-    import { SessiondStore } from "sessiond/express";
+    import { koaStore, SessiondStore } from "sessiond/express";
     const store = new SessiondStore(process.env.SESSIOND_URL);
     await store.set("a", { n: 1 });
     console.log((await store.get("a")).n);`;
