@@ -70,7 +70,7 @@ function knownBrowser(app, of) {
 /** A cookie that is signed as the app signs, without the app's server. */
 async function signedBrowser() {
   const browser = { cookies: new Map() };
-  await inApp({ url: server.url("signed") }, async (app) => {
+  await inApp({ url: server.url("signed"), timeoutMs: 20_000 }, async (app) => {
     const known = app.browser();
     await known.get("login?user=ann");
     browser.cookies = known.cookies;
@@ -131,7 +131,7 @@ test("what answers is no sessiond", async () => {
 });
 
 test("what cannot be stored is told with its cause, and the session stays as it was", () =>
-  inApp({ url: server.url("values") }, async (app, store) => {
+  inApp({ url: server.url("values"), timeoutMs: 20_000 }, async (app, store) => {
     const browser = app.browser();
     await browser.get("login?user=ann");
     for (const [value, code] of [

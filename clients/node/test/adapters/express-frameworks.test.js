@@ -73,7 +73,7 @@ test("@fastify/session: log in, be known, log out everywhere", () =>
     assert.equal((await browser.get("who")).body, "ann");
     assert.equal(await store.operations.count({ user: "ann" }), 1);
     const [{ idle_timeout_ms }] = (await store.operations.list({ user: "ann" })).sessions;
-    assert.equal(idle_timeout_ms, 60_000);
+    assert.ok(idle_timeout_ms > 30_000 && idle_timeout_ms <= 60_000);
     await store.operations.revokeAll({ user: "ann" });
     assert.equal((await browser.get("who")).body, "nobody");
   }));
@@ -109,11 +109,11 @@ test("@fastify/session: a session expires", () =>
     async (browser, store) => {
       await browser.get("login?user=ann");
       assert.equal((await browser.get("who")).body, "ann");
-      await sleep(400);
+      await sleep(1600);
       assert.equal((await browser.get("who")).body, "nobody");
       assert.equal(await store.operations.count({ user: "ann" }), 0);
     },
-    { cookie: { secure: false, maxAge: 300 } },
+    { cookie: { secure: false, maxAge: 1500 } },
   ));
 
 /** Runs a test in an app of Koa with koa-session. */

@@ -33,6 +33,18 @@ function storeWith(options = {}) {
   return Object.assign(store, { operations: client.withNamespace(namespace) });
 }
 
+/** Calls it while no time passes for this side: what it starts takes its lifetimes at once. */
+function inOneMoment(run) {
+  const { now } = Date;
+  const moment = now();
+  Date.now = () => moment;
+  try {
+    return run();
+  } finally {
+    Date.now = now;
+  }
+}
+
 /** As express-session would write it. */
 const sessionWith = (data, cookie = {}) => ({ cookie: new session.Cookie(cookie), ...data });
 
@@ -192,6 +204,23 @@ test("twenty writers of cookie, user and a key each at once: every key is kept",
   }
 });
 
+test("a request that writes several times never takes others' keys away", async () => {
+  for (const change of [() => {}, (each, i) => (each.cookie.sameSite = i % 2 ? "lax" : "strict")]) {
+    const store = storeWith();
+    await store.set("a", sessionWith({}));
+    const loaded = await store.get("a");
+    await store.operations.session.patch("a", { set: { other: true } });
+    for (let i = 0; i < 3; i++) {
+      loaded[`k${i}`] = i;
+      change(loaded, i);
+      await store.set("a", loaded);
+    }
+    loaded.cookie.sameSite = "none";
+    await store.set("a", loaded);
+    assert.deepEqual((await store.operations.session.get("a")).data, { other: true, k0: 0, k1: 1, k2: 2 });
+  }
+});
+
 test("what other programs keep in a session's meta stays there", async () => {
   const store = storeWith();
   await store.set("a", sessionWith({ n: 1 }));
@@ -239,12 +268,24 @@ test("a limit of sessions for each user is told to the request that passes it", 
 test("lifetimes: the cookie's, ttl as a number, as a function, none, and the namespace's", async () => {
   const lifetimeWith = async (options, cookie = {}) => {
     const store = storeWith(options);
-    await store.set("a", sessionWith({ n: 3 }, cookie));
+    await inOneMoment(() => store.set("a", sessionWith({ n: 3 }, cookie)));
     return (await store.operations.session.get("a")).idle_timeout_ms;
   };
   const day = 86_400_000;
   assert.equal(await lifetimeWith({}), day);
   assert.equal(await lifetimeWith({}, { maxAge: 60_000 }), 60_000);
+  // A cookie that was renewed a moment ago has not become shorter; one that was not has.
+  for (const [passed, kept] of [
+    [50, 600_000],
+    [51, 599_949],
+  ]) {
+    const store = storeWith();
+    await inOneMoment(() => {
+      const expires = new Date(Date.now() + 600_000 - passed);
+      return store.set("a", { cookie: { originalMaxAge: 600_000, expires } });
+    });
+    assert.equal((await store.operations.session.get("a")).idle_timeout_ms, kept);
+  }
   assert.equal(await lifetimeWith({ ttl: 30 }), 30_000);
   assert.equal(await lifetimeWith({ ttl: 0.25 }), 250);
   assert.equal(await lifetimeWith({ ttl: 30 }, { maxAge: 60_000 }), 60_000);
@@ -267,9 +308,9 @@ test("lifetimes: the cookie's, ttl as a number, as a function, none, and the nam
 test("lifetimes of 5 and 10 ms end to the millisecond", async () => {
   const store = storeWith();
   for (const maxAge of [5, 10]) {
-    await store.set(`a${maxAge}`, sessionWith({}, { maxAge }));
+    await inOneMoment(() => store.set(`a${maxAge}`, sessionWith({}, { maxAge })));
     const { expires_at, last_active_at } = await store.operations.session.get(`a${maxAge}`, { include_dead: true });
-    assert.ok(expires_at - last_active_at <= maxAge && expires_at - last_active_at >= maxAge - 5);
+    assert.equal(expires_at - last_active_at, maxAge);
     await sleep(20);
     assert.equal(await store.get(`a${maxAge}`), undefined);
   }
@@ -280,13 +321,12 @@ test("lifetimes of 5 and 10 ms end to the millisecond", async () => {
 
 test("touch carries a changed maxAge, and what was loaded has the moment of its end", async () => {
   const store = storeWith();
-  await store.set("a", sessionWith({ n: 1 }, { maxAge: 60_000 }));
-  const loaded = await store.load("a").catch(() => store.get("a"));
+  await inOneMoment(() => store.set("a", sessionWith({ n: 1 }, { maxAge: 60_000 })));
+  const loaded = await store.get("a");
   const record = await store.operations.session.get("a");
   assert.equal(new Date(loaded.cookie.expires).getTime(), record.expires_at);
   assert.equal(loaded.cookie.originalMaxAge, 60_000);
-  const touched = sessionWith({}, { maxAge: 120_000 });
-  await store.touch("a", touched);
+  await inOneMoment(() => store.touch("a", sessionWith({}, { maxAge: 120_000 })));
   const after_ = await store.operations.session.get("a");
   assert.equal(after_.idle_timeout_ms, 120_000);
   assert.equal(after_.meta.cookie.originalMaxAge, 120_000);
@@ -302,12 +342,14 @@ test("touch carries a changed maxAge, and what was loaded has the moment of its 
 test("a touch that changes nothing changes no version; disableTouch and disableTTL send none", async () => {
   for (const options of [{}, { disableTouch: true }, { disableTTL: true }]) {
     const store = storeWith(options);
-    await store.set("a", sessionWith({}, { maxAge: 60_000 }));
+    await inOneMoment(() => store.set("a", sessionWith({}, { maxAge: 60_000 })));
     const before_ = await store.operations.session.get("a");
     await sleep(5);
     const loaded = await store.get("a");
-    loaded.cookie.expires = new Date(Date.now() + 60_000);
-    await store.touch("a", loaded);
+    await inOneMoment(() => {
+      loaded.cookie.expires = new Date(Date.now() + 60_000);
+      return store.touch("a", loaded);
+    });
     const after_ = await store.operations.session.get("a");
     assert.equal(after_.version, before_.version);
     assert.equal(after_.last_active_at > before_.last_active_at, Object.keys(options).length === 0);
@@ -435,7 +477,8 @@ test("client is a Client, of either build, or a function; the namespace is the c
 
 test("sessions and cookies are those of the caller's express-session, whichever comes first", async () => {
   const store = storeWith();
-  await store.set("stored", sessionWith({ n: 1 }, { maxAge: 60_000, sameSite: "lax" }));
+  const cookie = { originalMaxAge: 600_000, expires: new Date(Date.now() + 300_000), sameSite: "lax" };
+  await store.set("stored", { n: 1, cookie });
   const ids = [];
   const genid = () => `id-${ids.push("x")}`;
   await assert.rejects(store.load("stored"), { code: "ARGUMENT", message: /express-session/ });
@@ -443,7 +486,9 @@ test("sessions and cookies are those of the caller's express-session, whichever 
   const loaded = await store.load("stored");
   assert.ok(loaded instanceof session.Session && loaded.cookie instanceof session.Cookie);
   assert.deepEqual([loaded.id, loaded.n, loaded.cookie.sameSite], ["stored", 1, "lax"]);
-  assert.ok(loaded.cookie.maxAge > 0 && loaded.cookie.expires instanceof Date);
+  assert.ok(loaded.cookie.expires instanceof Date);
+  assert.ok(loaded.cookie.maxAge > 0 && loaded.cookie.maxAge < 400_000);
+  assert.equal(loaded.cookie.originalMaxAge, 600_000);
   await store.load("stored");
   assert.equal(ids.length, 1);
 });
@@ -495,7 +540,7 @@ test("the types of express-session and of @fastify/session take the store", () =
 test("an idle store keeps no process alive", async () => {
   const program = `
     import { koaStore, SessiondStore } from "sessiond/express";
-    const store = new SessiondStore(process.env.SESSIOND_URL);
+    const store = new SessiondStore({ url: process.env.SESSIOND_URL, timeoutMs: 20_000 });
     await store.set("a", { n: 1 });
     console.log((await store.get("a")).n);`;
   const run = spawn(process.execPath, ["--input-type=module", "--eval", program], {
