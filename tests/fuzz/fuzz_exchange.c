@@ -106,7 +106,8 @@ static bool give(struct run *run, const uint8_t *data, size_t size) {
 }
 
 static bool connect_again(struct run *run) {
-    static const uint8_t welcome[] = {0x94, 0x01, 0x00, 0xc0, 0x80};
+    static const uint8_t welcome[] = {0x94, 0x01, 0x00, 0xc0, 0x81, 0xa7, 'v',
+                                      'e',  'r',  's',  'i',  'o',  'n',  SESSIOND_PROTOCOL_VERSION};
     run->start_count = 0;
     exchange_connected(&run->exchange);
     take_output(run);
