@@ -232,7 +232,7 @@ int compare_main(const struct options *options) {
     struct comparison comparison = {
         .options = &own, .is_pinned = core_count() > 1, .has_second_core = core_count() > 2};
     if (own.sessions == 0) own.sessions = 1000000;
-    if (own.duration_s == 0) own.duration_s = 1.2;
+    if (own.duration_s == 0) own.duration_s = 1.1;
     comparison.rounds = own.rounds < ROUNDS_MAX ? (unsigned)own.rounds : ROUNDS_MAX;
     machine_describe(comparison.machine, sizeof comparison.machine);
     bool is_clear = plan_from_options(&comparison.plan, &own) && cells_parse(&comparison);

@@ -41,7 +41,7 @@ static const struct option_row rows[] = {
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
     {"value-bytes", OPTION_COUNT, PLACE(value_bytes), VALUE_BYTES_MIN, VALUE_BYTES_MAX, "B",
      "data of a session (default 300)"},
-    {"duration", OPTION_NUMBER, PLACE(duration_s), 0, 1e6, "S", "seconds to measure (default 5, in compare 1.2)"},
+    {"duration", OPTION_NUMBER, PLACE(duration_s), 0, 1e6, "S", "seconds to measure (default 5, in compare 1.1)"},
     {"requests", OPTION_COUNT, PLACE(requests), 0, BIG, "N", "operations to measure, instead of --duration"},
     {"warmup", OPTION_NUMBER, PLACE(warmup_s), 0, 1e6, "S",
      "seconds before that, not counted (default 0.5, in compare 0.25)"},
