@@ -6,6 +6,7 @@
 import { EventEmitter } from "node:events";
 import type { Client } from "./client.js";
 import { ArgumentError } from "./errors.js";
+import { Notes } from "./express-notes.js";
 import { SessionFactory, type Generate } from "./express-session.js";
 import {
   answerWith,
@@ -42,8 +43,6 @@ export type { SessiondStoreOptions } from "./express-options.js";
 export type { GroupName, GroupOf, Serializer, StoredCookie, StoredSession } from "./express-values.js";
 
 const FIELDS = [
-  "id",
-  "handle",
   "version",
   "expires_at",
   "idle_timeout_ms",
@@ -52,6 +51,7 @@ const FIELDS = [
   "data",
   "meta",
 ] as const satisfies readonly FieldName[];
+const NAMES = ["id", "handle"] as const satisfies readonly FieldName[];
 
 /** Keys that one patch takes. */
 const MAX_PATCHED = 1000;
@@ -91,7 +91,7 @@ export class SessiondStore extends EventEmitter {
   readonly #ownClient: Client | undefined;
   readonly #factory = new SessionFactory();
   /** By the object: what `get` answered, the session that was made of it, or a new one that was written. */
-  readonly #loaded = new WeakMap<object, Loaded>();
+  readonly #loaded = new Notes<Loaded>();
 
   /**
    * Connects with the first call. Throws ARGUMENT or URL where an option cannot be used.
@@ -432,7 +432,7 @@ export class SessiondStore extends EventEmitter {
 
   async #listSessions(): Promise<StoredSession[]> {
     const found: StoredSession[] = [];
-    for await (const record of this.#records(FIELDS)) {
+    for await (const record of this.#records([...NAMES, ...FIELDS])) {
       const session = await this.#parse(record);
       const cookie = cookieOf(record, this.#options);
       found.push({ ...session, ...(cookie ? { cookie } : {}), id: this.#sidOf(record) });
@@ -442,7 +442,7 @@ export class SessiondStore extends EventEmitter {
 
   async #listIds(): Promise<string[]> {
     const found: string[] = [];
-    for await (const record of this.#records(["id", "handle"])) found.push(this.#sidOf(record));
+    for await (const record of this.#records(NAMES)) found.push(this.#sidOf(record));
     return found;
   }
 

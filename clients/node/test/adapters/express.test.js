@@ -221,6 +221,23 @@ test("a request that writes several times never takes others' keys away", async 
   }
 });
 
+test("one object in two stores, and one that takes no notes", async () => {
+  const [one, two] = [storeWith(), storeWith()];
+  const both = sessionWith({ n: 1 });
+  for (const store of [one, two]) await store.set("a", both);
+  for (const store of [one, two]) await store.operations.session.patch("a", { set: { other: true } });
+  both.n = 2;
+  for (const store of [one, two]) {
+    await store.set("a", both);
+    assert.deepEqual((await store.operations.session.get("a")).data, { n: 2, other: true });
+  }
+  const frozen = Object.freeze({ n: 3 });
+  await one.set("a", frozen);
+  await one.set("a", frozen);
+  assert.deepEqual(await one.get("a"), { n: 3 });
+  assert.deepEqual(Reflect.ownKeys(await two.get("a")).sort(), ["cookie", "n", "other"]);
+});
+
 test("what other programs keep in a session's meta stays there", async () => {
   const store = storeWith();
   await store.set("a", sessionWith({ n: 1 }));
