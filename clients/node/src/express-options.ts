@@ -111,14 +111,6 @@ function connectionOf(options: ClientOptions): { sessions: Sessions; ownClient: 
   return { sessions: ownClient.withNamespace(DEFAULT_NAMESPACE).session, ownClient };
 }
 
-/** The groups to write: those that the store was given a function for. */
-export function groupSource(groups: { user?: string | null; client?: string | null }) {
-  return {
-    ...(groups.user === undefined ? {} : { user: groups.user }),
-    ...(groups.client === undefined ? {} : { client: groups.client }),
-  };
-}
-
 /**
  * Answers by the callback, or by the promise where there is none.
  * @param isCallbackStyle there was a place for a callback

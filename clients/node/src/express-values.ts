@@ -20,6 +20,8 @@ export interface StoredSession {
 export type GroupName = string | number | bigint | { toString(): string } | null | undefined;
 export type GroupOf = (session: any) => GroupName;
 
+export type Meta = Readonly<Record<string, unknown>>;
+
 /** Turns sessions into something else than JSON would, such as ciphertext. */
 export interface Serializer {
   stringify(session: any): unknown;
@@ -160,11 +162,21 @@ export function groupOf(name: "user" | "client", of: GroupOf | undefined, sessio
   return String(group);
 }
 
+/** What a record keeps beside its data, the cookie among it. */
+export function metaOf(record: SessionRecord): Meta {
+  return isMap(record.meta) ? record.meta : {};
+}
+
+/** The cookie as it was stored: its `expires` is that of the last change. */
+export function cookieIn(meta: Meta): StoredCookie | undefined {
+  return isMap(meta["cookie"]) ? meta["cookie"] : undefined;
+}
+
 /** The cookie of a record as express-session is to see it. */
 export function cookieOf(record: SessionRecord, rule: LifetimeRule): StoredCookie | undefined {
-  const stored = isMap(record.meta) ? record.meta["cookie"] : undefined;
-  if (!isMap(stored)) return undefined;
+  const stored = cookieIn(metaOf(record));
+  if (!stored) return undefined;
   const isEndKnown = typeof rule.ttl !== "function" && !rule.disableTTL && record.expires_at > 0;
-  const expires = stored["expires"];
+  const { expires } = stored;
   return { ...stored, expires: expires != null && isEndKnown ? new Date(record.expires_at).toISOString() : expires };
 }

@@ -8,18 +8,12 @@ import type { Client } from "./client.js";
 import { ArgumentError } from "./errors.js";
 import { Notes } from "./express-notes.js";
 import { SessionFactory, type Generate } from "./express-session.js";
-import {
-  answerWith,
-  byCallback,
-  groupSource,
-  resolveStoreOptions,
-  type Callback,
-  type Done,
-} from "./express-options.js";
+import { answerWith, byCallback, resolveStoreOptions, type Callback, type Done } from "./express-options.js";
 import type { Sessions, SessiondStoreOptions, StoreOptions } from "./express-options.js";
 import {
   applyChanges,
   changesBetween,
+  cookieIn,
   cookieOf,
   cookieTextOf,
   countChanges,
@@ -27,10 +21,12 @@ import {
   isMap,
   lifetimeOf,
   lifetimeOptions,
+  metaOf,
   splitSession,
   textsOf,
   type Changes,
   type Lifetime,
+  type Meta,
   type Snapshot,
   type StoredCookie,
   type StoredSession,
@@ -65,7 +61,7 @@ interface Loaded extends Snapshot {
   readonly sid: string;
   /** undefined: others may have written since */
   readonly version: number | undefined;
-  readonly meta: Record<string, unknown>;
+  readonly meta: Meta;
 }
 
 /** A session as it is to be written. */
@@ -75,7 +71,7 @@ interface Draft extends Snapshot {
 }
 
 /** What became of a write; undefined: the session was ended or had expired, and stays so. */
-type Outcome = { version: number | undefined } | undefined;
+type Outcome = Pick<Loaded, "version" | "meta"> | undefined;
 
 /**
  * A session store for express-session: `session({ store: new SessiondStore({ url }), ... })`.
@@ -247,10 +243,10 @@ export class SessiondStore extends EventEmitter {
   }
 
   #loadedOf(sid: string, session: StoredSession, record: SessionRecord): Loaded {
-    const meta = isMap(record.meta) ? record.meta : {};
-    const cookie = isMap(meta["cookie"]) ? meta["cookie"] : undefined;
+    const meta = metaOf(record);
+    const cookie = cookieIn(meta);
     const { ttl, disableTTL } = this.#options;
-    const isDefault = ttl === undefined && !disableTTL && cookie?.["expires"] == null;
+    const isDefault = ttl === undefined && !disableTTL && cookie?.expires == null;
     return {
       sid,
       version: record.version,
@@ -267,11 +263,10 @@ export class SessiondStore extends EventEmitter {
     const key = this.#keyOf(sid);
     const draft = this.#draftOf(session, lifetime);
     const loaded = this.#loadedFor(sid, session);
-    const meta = metaWith(loaded?.meta, draft.cookie);
     const outcome = await unlessGone(
-      loaded ? this.#update(key, draft, loaded, meta) : this.#insert(key, draft, meta, this.#factory.isFresh(session)),
+      loaded ? this.#update(key, draft, loaded) : this.#insert(key, draft, this.#factory.isFresh(session)),
     );
-    if (outcome) this.#loaded.set(session, { ...draft, sid, meta, version: outcome.version });
+    if (outcome) this.#loaded.set(session, { ...draft, sid, ...outcome });
   }
 
   #loadedFor(sid: string, session: StoredSession | undefined): Loaded | undefined {
@@ -294,52 +289,71 @@ export class SessiondStore extends EventEmitter {
   }
 
   /** A new session may take an id that was used before, as a genid may give; any other object brings back nothing. */
-  async #insert(key: string, draft: Draft, meta: object, isFresh: boolean): Promise<Outcome> {
+  async #insert(key: string, draft: Draft, isFresh: boolean): Promise<Outcome> {
     const data = await this.#encode(draft.data, draft.cookie);
-    const options = { meta, ...lifetimeOptions(draft.lifetime), ...groupSource(draft) };
+    const meta = metaWith(undefined, draft.cookie);
+    const options = { meta, user: draft.user, client: draft.client, ...lifetimeOptions(draft.lifetime) };
     if (isFresh) {
       try {
-        return await this.#sessions.create({ id: key, data, revive: true, fields: ["version"], ...options });
+        const { version } = await this.#sessions.create({ id: key, data, revive: true, fields: ["version"], ...options });
+        return { version, meta };
       } catch (error) {
         if (!hasCode(error, "EXISTS")) throw error;
       }
     }
-    return (await this.#sessions.set(key, data, options)) ?? undefined;
+    const written = await this.#sessions.set(key, data, options);
+    return written ? { version: written.version, meta } : undefined;
   }
 
-  async #update(key: string, draft: Draft, loaded: Loaded, meta: object): Promise<Outcome> {
+  async #update(key: string, draft: Draft, loaded: Loaded): Promise<Outcome> {
     const changes = changesBetween(loaded.texts, draft.texts, draft.data);
     const count = countChanges(changes);
+    const groups = {
+      user: groupChange(draft.user, loaded.user),
+      client: groupChange(draft.client, loaded.client),
+    };
     const isBesideSame =
       draft.cookieText === loaded.cookieText &&
       draft.lifetime !== "over" &&
-      isSameGroup(draft.user, loaded.user) &&
-      isSameGroup(draft.client, loaded.client);
+      groups.user === undefined &&
+      groups.client === undefined;
+    const options = lifetimeChange(draft.lifetime, loaded.lifetime);
     if (!isBesideSame || this.#options.serializer || count > MAX_PATCHED)
-      return this.#replace(key, draft, loaded, changes, meta);
-    const options = draft.lifetime === loaded.lifetime ? {} : lifetimeOptions(draft.lifetime);
-    if (count === 0) return (await this.#sessions.touch(key, options)) ? { version: loaded.version } : undefined;
+      return this.#replace(key, draft, loaded, changes, { ...options, ...groups });
+    const { version, meta } = loaded;
+    if (count === 0) return (await this.#sessions.touch(key, options)) ? { version, meta } : undefined;
     const patched = await this.#sessions.patch(key, { ...changes, ...options });
     // Others may have changed other keys, so what the server has is not known from here on.
-    return patched ? { version: undefined } : undefined;
+    return patched ? { version: undefined, meta } : undefined;
   }
 
-  /** Writes the session as a whole where nobody else has written it, else what changed of it into what is there. */
-  async #replace(key: string, draft: Draft, loaded: Loaded, changes: Changes, meta: object): Promise<Outcome> {
-    const options: SessionSetOptions = { meta, ...lifetimeOptions(draft.lifetime), ...groupSource(draft) };
-    let version = loaded.version;
+  /**
+   * Writes the session as a whole where nobody else has written it, else what changed of it into what is there.
+   * @param options what changed of its lifetime and groups
+   */
+  async #replace(
+    key: string,
+    draft: Draft,
+    loaded: Loaded,
+    changes: Changes,
+    options: SessionSetOptions,
+  ): Promise<Outcome> {
+    const isCookieChanged = draft.cookieText !== loaded.cookieText;
+    let { version, meta } = loaded;
     let data: Record<string, unknown> = draft.data;
     for (let attempt = 1; ; attempt++) {
       if (version === undefined) {
-        const record = await this.#sessions.get(key, { fields: ["version", "data"] });
+        const record = await this.#sessions.get(key, { fields: ["version", "data", "meta"] });
         if (!record) return undefined;
         version = record.version;
-        data = applyChanges(await this.#parse(record), changes);
+        meta = metaOf(record);
+        data = applyChanges(withoutCookie(await this.#parse(record)), changes);
       }
+      if (isCookieChanged) meta = metaWith(meta, draft.cookie);
       try {
-        const encoded = await this.#encode(data, draft.cookie);
-        const written = await this.#sessions.set(key, encoded, { mode: "if_version", version, ...options });
-        return written ? { version: data === draft.data ? written.version : undefined } : undefined;
+        const encoded = await this.#encode(data, cookieIn(meta));
+        const written = await this.#sessions.set(key, encoded, { mode: "if_version", version, meta, ...options });
+        return written ? { version: data === draft.data ? written.version : undefined, meta } : undefined;
       } catch (error) {
         if (!hasCode(error, "CONFLICT") || attempt === MAX_ATTEMPTS) throw error;
         version = undefined;
@@ -364,7 +378,7 @@ export class SessiondStore extends EventEmitter {
     const isMetaSame = cookieText === (loaded?.cookieText ?? "");
     const touched = await unlessGone(
       this.#sessions.touch(key, {
-        ...(loaded && lifetime === loaded.lifetime ? {} : lifetimeOptions(lifetime)),
+        ...(loaded ? lifetimeChange(lifetime, loaded.lifetime) : lifetimeOptions(lifetime)),
         ...(isMetaSame ? {} : { meta }),
       }),
     );
@@ -472,13 +486,19 @@ function contentsOf(session: StoredSession): Record<string, unknown> {
   return isMap(cookie) ? data : { ...session };
 }
 
-function metaWith(meta: Record<string, unknown> | undefined, cookie: StoredCookie | undefined) {
+function metaWith(meta: Meta | undefined, cookie: StoredCookie | undefined): Meta {
   const { cookie: _, ...others } = meta ?? {};
   return cookie ? { ...others, cookie } : others;
 }
 
-function isSameGroup(wanted: string | null | undefined, had: string | null | undefined): boolean {
-  return wanted === undefined || wanted === (had ?? null);
+/** Only what changed is written, so that a slower request does not undo what another one has changed meanwhile. */
+function lifetimeChange(wanted: Lifetime, had: Lifetime) {
+  return wanted === had ? {} : lifetimeOptions(wanted);
+}
+
+/** What a group is to become; undefined: it was the same before, or the store has nothing to do with it. */
+function groupChange(wanted: string | null | undefined, had: string | null | undefined) {
+  return wanted === (had ?? null) ? undefined : wanted;
 }
 
 function addTo(session: StoredSession, key: string, by: number): number {

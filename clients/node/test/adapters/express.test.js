@@ -275,6 +275,30 @@ test("user and client put a session into its groups, when it gains them and when
   await assert.rejects(odd.set("y", sessionWith({ user: {} })), { code: "ARGUMENT", message: /user/ });
 });
 
+for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.parse }])
+  test(`requests at once keep each other's user and lifetime${serializer ? ", with a serializer too" : ""}`, async () => {
+    const changes = {
+      login: [(each) => Object.assign(each, { user: "ann" }), (record) => record.user === "ann"],
+      longer: [(each) => (each.cookie = new session.Cookie({ maxAge: 900_000 })), (record) => record.idle_timeout_ms === 900_000],
+      page: [(each) => Object.assign(each, { page: 1 }), (_record, found) => found.page === 1],
+      device: [(each) => Object.assign(each, { device: "tv" }), (record) => record.client === "tv"],
+    };
+    for (const order of Object.keys(changes).flatMap((a) => Object.keys(changes).map((b) => [a, b]))) {
+      const store = storeWith({ serializer, user: (each) => each.user, client: (each) => each.device });
+      await store.set("a", sessionWith({ n: 1 }, { maxAge: 60_000 }));
+      const loaded = await Promise.all(order.map(() => store.get("a")));
+      for (const [i, name] of order.entries()) {
+        changes[name][0](loaded[i]);
+        await store.set("a", loaded[i]);
+      }
+      const record = await store.operations.session.get("a");
+      const found = await store.get("a");
+      for (const name of order) assert.ok(changes[name][1](record, found), `${name} of ${order}`);
+      assert.equal(found.cookie.originalMaxAge, order.includes("longer") ? 900_000 : 60_000, String(order));
+      assert.equal(await store.operations.session.revokeAll({ user: "ann" }), order.includes("login") ? 1 : 0);
+    }
+  });
+
 test("a limit of sessions for each user is told to the request that passes it", async () => {
   const store = storeWith({ user: (each) => each.user });
   await store.operations.namespace.configure({ max_sessions_per_user: 1 });
