@@ -100,9 +100,12 @@ extern const struct op_def op_defs[OP_COUNT];
 
 /* Operations that write their answer while the engine runs: their `each` puts elements into request->out. Each runs
  * alone in its submit. */
+#define OP_BIT(op) (UINT64_C(1) << (op))
+_Static_assert(OP_COUNT <= 64, "an operation is a bit of a word");
 static inline bool op_is_streaming(enum op op) {
-    return op == OP_SESSION_LIST || op == OP_SESSION_GET_MANY || op == OP_NAMESPACE_LIST || op == OP_POOL_STATE ||
-           op == OP_CLIENT_GET || op == OP_CLIENT_ACTIVATE;
+    const uint64_t streaming = OP_BIT(OP_SESSION_LIST) | OP_BIT(OP_SESSION_GET_MANY) | OP_BIT(OP_NAMESPACE_LIST) |
+                               OP_BIT(OP_POOL_STATE) | OP_BIT(OP_CLIENT_GET) | OP_BIT(OP_CLIENT_ACTIVATE);
+    return streaming >> op & 1;
 }
 
 /* Operations that ask the engine more than once. Each step runs alone in its submit, and no other request of the

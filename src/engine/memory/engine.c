@@ -25,19 +25,33 @@ static struct memory_engine *of(struct engine *self) {
 
 /* ---- batches */
 
-/* The namespace of the last verb: verbs of one batch mostly name the same. */
+/* The namespace of the last verb: verbs of one batch mostly name the same, and so do those of one loop. */
 struct recent {
+    struct loop *loop;
     struct bytes name;
     struct namespace *namespace;
     uint64_t generation;
 };
 
-static struct namespace *recent_find(struct memory_engine *engine, struct recent *recent, struct bytes name) {
+/* By the bytes of its name, which cost less to compare than to hash. */
+static __attribute__((noinline)) struct namespace *kept_find(struct memory_engine *engine, struct loop *loop,
+                                                             struct bytes name, uint64_t generation) {
+    struct kept_namespace *kept = &loop->kept;
+    if (kept->generation == generation && bytes_equal(bytes_of(kept->name, kept->name_size), name))
+        return kept->namespace;
+    struct namespace *namespace = registry_find(&engine->registry, name);
+    if (!namespace) return NULL;
+    *kept = (struct kept_namespace){.namespace = namespace, .generation = generation, .name_size = name.size};
+    memcpy(kept->name, name.data, name.size);
+    return namespace;
+}
+
+static inline __attribute__((always_inline)) struct namespace *recent_find(struct memory_engine *engine,
+                                                                           struct recent *recent, struct bytes name) {
     uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
     bool is_same_place = recent->name.data == name.data && recent->name.size == name.size;
-    if (recent->generation == generation && recent->name.data && (is_same_place || bytes_equal(recent->name, name)))
-        return recent->namespace;
-    recent->namespace = registry_find(&engine->registry, name);
+    if (is_same_place && recent->generation == generation && name.data) return recent->namespace;
+    recent->namespace = kept_find(engine, recent->loop, name, generation);
     recent->name = name;
     recent->generation = generation;
     return recent->namespace;
@@ -157,7 +171,7 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
     struct memory_engine *engine = of(self);
     struct context context = {engine, &engine->loops[loop_index], now_ms, NULL};
     int64_t pool_budget = INT64_MAX;
-    struct recent recent = {.name = BYTES_ABSENT};
+    struct recent recent = {.loop = context.loop};
     assert(loop_index < engine->loop_count && reclaim_is_inside(&engine->reclaim, loop_index));
     engine->loops[loop_index].now_ms = now_ms;
     for (size_t done = 0; done < count;) {

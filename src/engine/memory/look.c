@@ -165,6 +165,18 @@ static bool is_unknown(struct context *context, const struct namespace *namespac
     return atomic_load_explicit(&shard->tombstone_stamp, memory_order_acquire) == stamp;
 }
 
+/* What needs no judgement. */
+static inline bool sight_view_alive(struct context *context, struct sight *sight) {
+    if (!sight->record) return false;
+    sight->active = record_active(sight->record);
+    if (!record_view_alive(context->engine, sight->record, sight->active, context->now_ms, &sight->view)) return false;
+    sight->presence = PRESENCE_ALIVE;
+    sight->judged = JUDGED_ALIVE;
+    sight->version = sight->record->version;
+    sight->now_ms = context->now_ms;
+    return true;
+}
+
 /* Without a new judgement: what was alive at this moment is so still, if nobody has touched or cleared it. */
 static inline bool sight_holds_alive(struct context *context, const struct namespace *namespace, uint64_t hash,
                                      struct sight *sight) {
@@ -188,6 +200,8 @@ void sight_take(struct context *context, struct namespace *namespace, uint64_t h
         sight->record = record_find(context->engine, namespace, hash, id, &sight->slot);
         sight_judge(context, namespace, hash, true, sight);
         shard_release(shard);
+    } else if (sight_view_alive(context, sight)) {
+        return;
     } else {
         sight_judge(context, namespace, hash, is_locked, sight);
     }

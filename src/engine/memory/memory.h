@@ -67,8 +67,17 @@ struct victim {
     int64_t active_at;
 };
 
+/* The namespace that a verb of this loop named last. */
+struct kept_namespace {
+    struct namespace *namespace;
+    uint64_t generation; /* of the registry: while that stands, the name means this one */
+    size_t name_size;
+    char name[LIMIT_MAX_NAMESPACE];
+};
+
 struct loop {
     unsigned index;
+    struct kept_namespace kept;
     struct scratch scratch;          /* of the verb's rule */
     struct scratch internal_scratch; /* of revocations inside it */
     _Atomic int64_t wake_at;         /* advance is to be called then, as the loop was last told */
@@ -229,6 +238,16 @@ enum judged {
  * is moved to the deadline where it was reaped by a clock that was ahead. */
 enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
                          int64_t *now_ms, struct session *view, uint64_t *tombstone);
+
+/* Views a record whole that is plain and without any doubt alive. False: it has to be judged, and `view` is void. */
+static inline bool record_view_alive(const struct memory_engine *engine, const struct record *record, uint64_t active,
+                                     int64_t now_ms, struct session *view) {
+    if (!record_is_plain(record) || active & RECORD_MARK_REAPED) return false;
+    const struct terms *terms = record_terms(engine, record);
+    if (record->version <= namespace_epoch(terms->namespace)) return false;
+    record_view_plain(record, terms, active, view);
+    return session_is_alive(view, now_ms);
+}
 
 /* When the reaper has to look at the record again, after it was judged so; INT64_MAX: never. */
 int64_t record_due(const struct memory_engine *engine, const struct record *record, enum judged judged,

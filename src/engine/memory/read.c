@@ -42,10 +42,14 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
     struct memory_engine *engine = context->engine;
     struct record *record = record_find(engine, namespace, hash, id, NULL);
     int64_t now_ms = context->now_ms;
-    uint64_t tombstone;
+    uint64_t tombstone, active = record ? record_active(record) : 0;
     enum judged judged = JUDGED_FORGOTTEN;
+    if (record && record_view_alive(engine, record, active, now_ms, out)) {
+        depend_on(depends_on, record->version);
+        return true;
+    }
     if (record) {
-        judged = record_judge(engine, record, record_active(record), &now_ms, out, &tombstone);
+        judged = record_judge(engine, record, active, &now_ms, out, &tombstone);
         depend_on(depends_on, record->version);
     }
     switch (judged) {

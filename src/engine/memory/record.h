@@ -109,4 +109,42 @@ void record_view_life(const struct record *record, const struct terms *terms, ui
 /* Fills everything that record_view_life leaves; the bytes are borrowed from the record. */
 void record_view_bytes(const struct record *record, struct session *out);
 
+/* An active session that has nothing but id and data, and its terms' timeouts: most are. */
+static inline bool record_is_plain(const struct record *record) {
+    return record_flags(record) == STATUS_ACTIVE;
+}
+
+/* What both of them fill, of one that is plain. */
+static inline void record_view_plain(const struct record *record, const struct terms *terms, uint64_t active,
+                                     struct session *out) {
+    size_t id_size = record->sizes & 0xff;
+    out->id = bytes_of(record->payload, id_size);
+    out->data = bytes_of(record->payload + id_size, record_data_size(record));
+    out->user = out->client = out->reason = out->replaced_by = out->meta = BYTES_ABSENT;
+    out->pool = out->tags = out->token = out->bound = BYTES_ABSENT;
+    out->usage = NULL;
+    out->version = record->version;
+    out->created_at = record_created_at(record);
+    out->last_active_at = (int64_t)(active >> 16);
+    out->birth = (uint16_t)(active >> 1 & BIRTH_MAX);
+    out->idle_timeout_ms = terms->idle_timeout_ms;
+    out->absolute_timeout_ms = terms->absolute_timeout_ms;
+    out->abandon_timeout_ms = terms->abandon_timeout_ms;
+    out->absolute_expires_at = out->status_at = 0;
+    out->status = STATUS_ACTIVE;
+    out->event = EVENT_NONE;
+    out->is_alias = out->is_touch = false;
+}
+
+/* All of it. */
+static inline void record_view(const struct record *record, const struct terms *terms, uint64_t active,
+                               struct session *out) {
+    if (record_is_plain(record)) {
+        record_view_plain(record, terms, active, out);
+        return;
+    }
+    record_view_life(record, terms, active, out);
+    record_view_bytes(record, out);
+}
+
 #endif

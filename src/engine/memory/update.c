@@ -195,8 +195,7 @@ static enum step update_replace(struct context *context, struct update *update, 
         if (record_has_groups(old)) groups_leave(context, update->namespace, update->hash, old, leaves);
         record_retire(context, old);
     }
-    record_view_life(fresh, record_terms(context->engine, fresh), active, update->session);
-    record_view_bytes(fresh, update->session);
+    record_view(fresh, record_terms(context->engine, fresh), active, update->session);
     if (attempt->draft.is_touch)
         client_note_touch(context, update->namespace, update->session->client,
                           session_entry(update->session, update->hash), false);
