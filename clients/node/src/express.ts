@@ -347,7 +347,7 @@ export class SessiondStore extends EventEmitter {
         if (!record) return undefined;
         version = record.version;
         meta = metaOf(record);
-        data = applyChanges(withoutCookie(await this.#parse(record)), changes);
+        data = applyChanges(contentsOf(await this.#parse(record)), changes);
       }
       if (isCookieChanged) meta = metaWith(meta, draft.cookie);
       try {
