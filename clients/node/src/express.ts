@@ -175,8 +175,15 @@ export class SessiondStore extends EventEmitter {
    * @param by how much, also a fraction or less than 0
    */
   increment(session: string | StoredSession, key: string, by?: number): Promise<number | undefined>;
+  increment(session: string | StoredSession, key: string, callback: Callback<number | undefined>): void;
   increment(session: string | StoredSession, key: string, by: number, callback: Callback<number | undefined>): void;
-  increment(session: string | StoredSession, key: string, by = 1, callback?: Callback<number | undefined>): unknown {
+  increment(
+    session: string | StoredSession,
+    key: string,
+    by: number | Callback<number | undefined> = 1,
+    callback?: Callback<number | undefined>,
+  ): unknown {
+    if (typeof by === "function") return this.increment(session, key, 1, by);
     return answerWith(this.#increment(session, key, by), arguments.length > 3, callback);
   }
 
@@ -399,8 +406,12 @@ export class SessiondStore extends EventEmitter {
   async #increment(session: string | StoredSession, key: string, by: number): Promise<number | undefined> {
     if (typeof key !== "string" || key === "cookie" || !Number.isFinite(by))
       throw new ArgumentError("increment takes a session or its id, a key other than cookie, and a number.");
+    if (typeof session !== "string" && !isMap(session))
+      throw new ArgumentError("increment takes a session or its id; a request whose session was destroyed has none.");
+    // Also what every session has, such as its id and its methods: a number in their place would break it.
+    const before = typeof session === "string" ? 0 : numberIn(session, key);
     const known = typeof session === "string" ? { sid: session } : this.#loaded.get(session);
-    if (!known) return addTo(session as StoredSession, key, by);
+    if (!known) return ((session as StoredSession)[key] = before + by);
     const value = this.#options.serializer
       ? await this.#addParsed(this.#keyOf(known.sid), key, by)
       : (await unlessGone(this.#sessions.patch(this.#keyOf(known.sid), { incr: { [key]: by } })))?.values?.[key];
@@ -418,7 +429,7 @@ export class SessiondStore extends EventEmitter {
       const record = await this.#sessions.get(key, { fields: ["version", "data"] });
       if (!record) return undefined;
       const data = await this.#parse(record);
-      const value = addTo(data, name, by);
+      const value = (data[name] = numberIn(data, name) + by);
       try {
         const encoded = await this.#options.serializer!.stringify(data);
         const options = { mode: "if_version", version: record.version } as const;
@@ -501,11 +512,10 @@ function groupChange(wanted: string | null | undefined, had: string | null | und
   return wanted === (had ?? null) ? undefined : wanted;
 }
 
-function addTo(session: StoredSession, key: string, by: number): number {
-  const before = session[key] ?? 0;
-  if (typeof before !== "number") throw new ArgumentError(`"${key}" of the session is no number.`);
-  session[key] = before + by;
-  return before + by;
+function numberIn(session: StoredSession, key: string): number {
+  const value: unknown = session[key] === undefined ? 0 : session[key];
+  if (typeof value === "number") return value;
+  throw new ArgumentError(`"${key}" of the session is no number.`);
 }
 
 /** By its code: errors of the ESM and of the CommonJS build are different classes. */

@@ -453,10 +453,37 @@ test("increment: a fraction, a new session, what is no number", async () => {
   const loaded = await store.get("a");
   assert.equal(await store.increment(loaded, "views", -2.5), -1);
   assert.equal(loaded.views, -1);
-  await assert.rejects(store.increment(loaded, "text"), { code: "BAD_REQUEST" });
+  await assert.rejects(store.increment(loaded, "text"), { code: "ARGUMENT", message: /"text"/ });
+  await assert.rejects(store.increment("a", "text"), { code: "BAD_REQUEST" });
   await assert.rejects(store.increment(loaded, "cookie"), { code: "ARGUMENT" });
   await assert.rejects(store.increment(loaded, "views", NaN), { code: "ARGUMENT" });
   assert.equal(await store.increment("nobody", "views"), undefined);
+  for (const none of [undefined, null, 5, [loaded]])
+    await assert.rejects(store.increment(none, "views"), { code: "ARGUMENT", message: /session or its id/ });
+  assert.equal(await called((done) => store.increment(loaded, "views", done)), 0);
+  assert.equal(await called((done) => store.increment("a", "views", 2, done)), 2);
+});
+
+test("increment takes no member of every session, loaded or new: the request ends and the session is whole", async () => {
+  const store = storeWith();
+  const app = await App.start(store, {
+    login: (request, response) => response.send((request.session.user = "ann")),
+    count: async (request, response) => response.json(await store.increment(request.session, request.query.key)),
+    who: (request, response) => response.json({ ...request.session, cookie: undefined }),
+  });
+  try {
+    const browser = app.browser();
+    await browser.get("login");
+    for (const key of ["id", "req", "save", "touch", "resetMaxAge", "constructor", "__proto__"])
+      for (const each of [browser, app.browser()]) {
+        assert.equal((await each.get(`count?key=${key}`)).body, "ARGUMENT", key);
+        assert.match(app.errors.pop().message, new RegExp(`"${key}" of the session is no number`));
+      }
+    assert.deepEqual(JSON.parse((await browser.get("who")).body), { user: "ann" });
+    assert.equal(await store.length(), 1);
+  } finally {
+    await app.end();
+  }
 });
 
 test("options that cannot be used are refused with their name", async () => {
