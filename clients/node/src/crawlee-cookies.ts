@@ -47,9 +47,12 @@ export function entriesOf(jar: CookieJarLike): [string, unknown][] {
     ]);
 }
 
-/** Puts an entry of meta into a jar, as it is. */
-export function putEntry(jar: CookieJarLike, entry: any): void {
-  jar.store.putCookie(cookieOf(jar, entry), ignore);
+/** Puts an entry of meta into a jar, as it is. False where it is no cookie: any program may write into meta. */
+export function putEntry(jar: CookieJarLike, entry: any): boolean {
+  const isCookie = [entry?.key, entry?.value, entry?.domain, entry?.path].every((text) => typeof text === "string");
+  const cookie = isCookie ? cookieOf(jar, entry) : undefined;
+  if (cookie) jar.store.putCookie(cookie, ignore);
+  return cookie !== undefined;
 }
 
 /** Removes the cookie of an entry. */

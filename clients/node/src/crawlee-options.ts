@@ -113,6 +113,9 @@ const NUMBERS = [
 ] as const;
 const DATES = ["createdAt", "expiresAt"] as const;
 
+const MEMBERS = [...NUMBERS, ...DATES, "id", "userData", "cookieJar", "proxyInfo", "fingerprint"] as const;
+const KNOWN = new Set<string>([...MEMBERS, "tags", "sessionPool", "log"]);
+
 /** Throws an ArgumentError that names the option. */
 export function resolvePoolOptions(options: SessiondPoolOptions): Resolved {
   const own: Record<string, unknown> = {};
@@ -150,9 +153,12 @@ function checkMs(name: string, value: number | undefined, normally: number, max 
   return value;
 }
 
-/** What the server and the jar do not see with these names. */
+/** What the server does not see with these names. */
 function checkSession(options: SessionOptions, where: string): void {
   if (typeof options !== "object" || options === null) throw new ArgumentError(`${where} is no object of options.`);
+  for (const name of Object.keys(options))
+    if (!KNOWN.has(name))
+      throw new ArgumentError(`There is no option "${name}" in ${where}; there are ${[...KNOWN].join(", ")}.`);
   for (const name of NUMBERS)
     if (options[name] !== undefined && !Number.isFinite(options[name]))
       throw new ArgumentError(`${name} in ${where} is ${String(options[name])}; give a number.`);
@@ -184,8 +190,6 @@ function durationOf(seconds: number): number {
 function momentOf(date: Date | string | undefined): number {
   return date === undefined ? NaN : new Date(date).getTime();
 }
-
-const MEMBERS = [...NUMBERS, ...DATES, "id", "userData", "cookieJar", "proxyInfo", "fingerprint"] as const;
 
 /** What a createSessionFunction or a user gave: options, or a Session of Crawlee, whose members have the same names. */
 export function optionsOf(given: any): SessionOptions {

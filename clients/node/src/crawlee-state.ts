@@ -103,6 +103,7 @@ class Replica {
     const known = this.#known;
     this.#known = new Map();
     for (const [key, value] of remote) {
+      if (key === "__proto__") continue; // whoever wrote that: it is no key of an object
       const code = encode(value).toString("latin1");
       this.#known.set(key, { code, value });
       const last = known.get(key)?.code;
@@ -172,7 +173,7 @@ export class SharedState {
       ],
       put: (key, value) => {
         if (!isCookieKey(key)) this[key as "proxyInfo"] = value;
-        else if (this.#jar) putEntry(this.#jar, value);
+        else if (this.#jar) this.#put(this.#jar, key, value);
         else this.#entries.set(key, value);
       },
       remove: (key, last) => {
@@ -192,9 +193,14 @@ export class SharedState {
         "The pool has no class for cookie jars; give it the option CookieJar, which is CookieJar of tough-cookie.",
       );
     const jar: CookieJarLike = new CookieJar();
-    for (const entry of this.#entries.values()) putEntry(jar, entry);
+    for (const [key, entry] of this.#entries) this.#put(jar, key, entry);
     this.#entries.clear();
     return (this.#jar = jar);
+  }
+
+  /** What is no cookie leaves meta with the next sending. */
+  #put(jar: CookieJarLike, key: string, entry: unknown): void {
+    if (!putEntry(jar, entry)) this.home.debug(`"${key}" in the meta of session ${this.id} is no cookie.`);
   }
 
   /** The jar in the form of JSON, also where there is no class for one. */

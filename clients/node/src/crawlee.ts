@@ -9,6 +9,7 @@
 // are tried again, for patienceMs; then there is an error, or a warning that says what was lost.
 import { EventEmitter } from "node:events";
 import { takeClient, type AdapterClient } from "./adapter.js";
+import type { CallOptions } from "./call.js";
 import { opId } from "./chance.js";
 import type { NamespacedClient } from "./client.js";
 import type { CookieJarClass } from "./crawlee-cookies.js";
@@ -215,7 +216,9 @@ export class SessiondSessionPool extends EventEmitter {
     if (this.#ending) throw new ClosedError("The pool was torn down; open a new one.");
     await this.initialize();
     for (;;) {
-      const record = await this.#patiently(() => this.#acquire(sessionId));
+      // The same number for each attempt, so that what was handed out with a lost answer is not lost.
+      const call = { signal: this.#waiting.signal, opId: opId() };
+      const record = await this.#patiently(() => this.#acquire(sessionId, call));
       if (!record) return undefined;
       // Its retirement was lost with a connection, or overtaken by the hand-out.
       const isOver = this.#isKnownOver(record);
@@ -227,13 +230,12 @@ export class SessiondSessionPool extends EventEmitter {
     }
   }
 
-  #acquire(id: string | undefined): Promise<AcquiredRecord | null> {
+  #acquire(id: string | undefined, call: CallOptions): Promise<AcquiredRecord | null> {
     const { pool, isServerMade, own, waitMs } = this.#options;
-    const { signal } = this.#waiting;
-    if (id !== undefined) return this.#client.pool.acquire(pool, { id }, { signal });
+    if (id !== undefined) return this.#client.pool.acquire(pool, { id }, call);
     const { strategy, tags, create } = own;
     if (create !== "never" && !isServerMade) return this.#acquireMade();
-    return this.#client.pool.acquire(pool, { create, strategy, tags, wait_ms: waitMs }, { signal });
+    return this.#client.pool.acquire(pool, { create, strategy, tags, wait_ms: waitMs }, call);
   }
 
   /** The pool says when there is room for a session; it is made here, and another process may be the first to get it. */
@@ -261,9 +263,9 @@ export class SessiondSessionPool extends EventEmitter {
       return (await this.#add(optionsOf(made), false)).id;
     } catch (error) {
       const { code } = error as SessiondError;
-      // Another process made the same one, or took the room.
+      // Another process made the same one, or took the room; or it was used up and destroyed.
       if (code === "EXISTS") return made.id;
-      if (code === "EXHAUSTED") return undefined;
+      if (code === "EXHAUSTED" || code === "GONE") return undefined;
       throw error;
     }
   }

@@ -59,6 +59,7 @@ test("a wrong option is named at once", () => {
   refused({ sessionOptions: { maxUsageCount: NaN } }, /maxUsageCount .* NaN/);
   refused({ sessionOptions: { expiresAt: "tomorrow" } }, /expiresAt .* tomorrow/);
   refused({ sessions: [{ userData: [] }] }, /userData/);
+  refused({ sessionOptions: { maxUsagecount: 5 } }, /"maxUsagecount" in sessionOptions/);
   refused({ client: {} }, /client/);
   assert.throws(() => installSessiondPool({}), { code: "ARGUMENT" });
   assert.throws(() => installSessiondPool(SessionPool, { pol: 1 }), { code: "ARGUMENT" });

@@ -1,11 +1,16 @@
 // The shared pool and its sessions, beside Crawlee's own where the two can be compared.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
 import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
+import { createRequire } from "node:module";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { BasicCrawler, Configuration, log, Session, SessionPool } from "@crawlee/basic";
 import { SessiondSession, SessiondSessionPool, installSessiondPool, sessiondCrawler } from "sessiond/crawlee";
 import { CookieJar } from "tough-cookie";
@@ -143,6 +148,8 @@ test("the server counts as the session does", async (t) => {
 });
 
 test("retireOnBlockedStatusCodes retires at the pool's codes and at further ones", async (t) => {
+  const none = await openPool(t, { blockedStatusCodes: [] });
+  assert.equal((await none.getSession()).retireOnBlockedStatusCodes(403), false);
   for (const pool of await both(t, { blockedStatusCodes: [418] })) {
     const [first, second] = [await pool.getSession(), await pool.getSession()];
     assert.equal(first.retireOnBlockedStatusCodes(403), false);
@@ -160,9 +167,37 @@ test("a session that was retired stays so: good marks do not bring it back, here
   session.markBad();
   for (let i = 0; i < 30; i++) session.markGood();
   assert.equal(session.isUsable(), false);
+  await pool.persistState();
   assert.equal((await client.session.get(session.id)).retired, true);
   for (let i = 0; i < 20; i++) assert.notEqual((await pool.getSession()).id, session.id);
   assert.equal(await pool.getSession(session.id), undefined);
+});
+
+test("a session is not handed out here again even while the server does not know yet that it is retired", async (t) => {
+  // Its marks find no connection for a while, and its hand-outs do.
+  let isCut = true;
+  const cut = Object.assign(new Error("cut off"), { code: "CONNECTION" });
+  const withNamespace = (name) => {
+    const real = client.withNamespace(name);
+    const get = (pool, name) =>
+      name === "mark" && isCut ? () => Promise.reject(cut) : (...args) => pool[name](...args);
+    return { ...real, pool: new Proxy(real.pool, { get }) };
+  };
+  const pool = await SessiondSessionPool.open({
+    client: { withNamespace },
+    namespace: "crawlee",
+    pool: newName(),
+    maxPoolSize: 1,
+  });
+  t.after(() => pool.teardown());
+  const session = await pool.getSession();
+  session.retire();
+  assert.equal((await client.session.get(session.id)).retired, undefined);
+  assert.notEqual((await pool.getSession()).id, session.id);
+  assert.equal(await pool.getSession(session.id), undefined);
+  isCut = false;
+  await pool.persistState();
+  assert.equal((await client.session.get(session.id)).retired, true);
 });
 
 test("a limit of one is used once, however many ask at once; Crawlee's own is used by all", async (t) => {
@@ -322,6 +357,53 @@ test("cookies and userData travel with the session, and two processes' changes a
   assert.deepEqual(again.userData, { one: 1, two: [2] });
 });
 
+test("what is changed while the session is being sent is sent behind it", async (t) => {
+  const pool = await openPool(t);
+  const session = await pool.getSession();
+  session.userData.first = 1;
+  session.markGood();
+  session.userData.second = 2;
+  session.markGood();
+  await pool.persistState();
+  assert.deepEqual((await client.session.get(session.id)).data, { first: 1, second: 2 });
+});
+
+test("what another program wrote in the place of a cookie harms nothing", async (t) => {
+  const pool = await openPool(t, { maxPoolSize: 1 });
+  const { id } = await pool.getSession();
+  const good = { key: "good", value: "1", domain: "a.example", path: "/" };
+  const set = {
+    "cookie a": 5,
+    "cookie b": { key: "b" },
+    "cookie c": null,
+    "cookie d": { ...good, expires: {} },
+    proxy: "p",
+  };
+  await client.session.patch(id, { set, target: "meta" });
+  await client.session.patch(id, { set: { "cookie a.example / good": good }, target: "meta" });
+  const session = await pool.getSession();
+  assert.equal(session.getCookieString("http://a.example/"), "good=1");
+  session.setCookie("more=2; Path=/", "http://a.example/");
+  session.markGood();
+  await pool.persistState();
+  const { meta } = await client.session.get(id);
+  assert.equal(meta.proxy, "p");
+  assert.equal(meta["cookie a.example / more"].value, "2");
+});
+
+test("an id that was destroyed may begin again where the namespace allows it", async (t) => {
+  const namespace = `again${++count}`;
+  await client.withNamespace(namespace).namespace.configure({ tombstone_ms: 0 });
+  const pool = await openPool(t, { namespace, sessions: [{ id: "a" }], create: "never" });
+  (await pool.getSession("a")).retire();
+  await pool.resetStore();
+  assert.equal(await pool.getSession("a"), undefined);
+  await pool.addSession({ id: "a" });
+  const session = await pool.getSession("a");
+  assert.ok(session.isUsable());
+  assert.equal(pool.usableSessionsCount, 1);
+});
+
 test("an answer that is older than what was sent since takes nothing back", async (t) => {
   const pool = await openPool(t, { maxPoolSize: 1 });
   const url = "http://a.example/";
@@ -408,6 +490,21 @@ test("a hand-out that nobody looked at or marked is given back; one that was loo
   assert.equal((await client.session.get(id)).usage_count, 3);
   await pool.teardown();
   assert.equal((await client.session.get(id)).usage_count, 1);
+});
+
+test("a hand-out that is forgotten is given back while the crawl goes on", async (t) => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc");
+  const pool = await openPool(t, { maxPoolSize: 1 });
+  const { id } = await pool.getSession();
+  for (let i = 0; i < 5; i++) await pool.getSession();
+  const marked = await pool.getSession();
+  marked.markGood();
+  await until(async () => {
+    collect();
+    await sleep(10);
+    return (await client.session.get(id)).usage_count === 2;
+  }, "only the use that was looked at and the one that was marked count");
 });
 
 test("teardown sends all marks, ends who waits, and is done twice at no cost", async (t) => {
@@ -502,4 +599,29 @@ test("a crawler that runs twice goes on with the sessions of its first run", asy
   assert.equal(ids[0], ids[1]);
   const record = await client.session.get(ids[0]);
   assert.deepEqual([record.usage_count, record.error_score], [2, 2]);
+});
+
+test("CommonJS programs have it too, and errors of both builds have the same codes", async (t) => {
+  const crawlee = createRequire(import.meta.url)("sessiond/crawlee");
+  const pool = await crawlee.SessiondSessionPool.open(optionsFor(newName()));
+  t.after(() => pool.teardown());
+  assert.ok((await pool.getSession()).isUsable());
+  assert.throws(() => new crawlee.SessiondSessionPool({ create: "ask" }), { code: "ARGUMENT" });
+});
+
+test("the types fit those of Crawlee", () => {
+  const compiler = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc");
+  const flags = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--types", "node"];
+  const args = [
+    compiler,
+    ...flags,
+    "--lib",
+    "es2023,dom,esnext.disposable",
+    "--module",
+    "nodenext",
+    "crawlee-types.ts",
+  ];
+  const cwd = fileURLToPath(new URL(".", import.meta.url));
+  const { status, stdout } = spawnSync(process.execPath, args, { cwd, encoding: "utf8", timeout: 60_000 });
+  assert.deepEqual([status, stdout], [0, ""]);
 });
