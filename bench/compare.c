@@ -16,8 +16,8 @@
 #define WARMUP_S 0.25
 
 /* A measurement counts as disturbed above these; one of 1.1 seconds has 110 ticks of each core, so that less could not
- * be told from chance. How long the server waited for its core is told but does not count:
- * the threads of memcached wait for one another even where nobody else is there. */
+ * be told from chance. How long the server waited for its core is told but does not count: the threads of memcached
+ * wait for one another even where nobody else is there. */
 static const double steal_limit = 0.03, foreign_limit = 0.10, stretch_limit = 1.25;
 /* Where data is kept: the kernel's threads bring to the disk what the servers wrote, and that is nobody's doing but
  * theirs. */
