@@ -302,7 +302,13 @@ export class SessiondStore extends EventEmitter {
     const options = { meta, user: draft.user, client: draft.client, ...lifetimeOptions(draft.lifetime) };
     if (isFresh) {
       try {
-        const { version } = await this.#sessions.create({ id: key, data, revive: true, fields: ["version"], ...options });
+        const { version } = await this.#sessions.create({
+          id: key,
+          data,
+          revive: true,
+          fields: ["version"],
+          ...options,
+        });
         return { version, meta };
       } catch (error) {
         if (!hasCode(error, "EXISTS")) throw error;
@@ -315,23 +321,16 @@ export class SessiondStore extends EventEmitter {
   async #update(key: string, draft: Draft, loaded: Loaded): Promise<Outcome> {
     const changes = changesBetween(loaded.texts, draft.texts, draft.data);
     const count = countChanges(changes);
-    const groups = {
-      user: groupChange(draft.user, loaded.user),
-      client: groupChange(draft.client, loaded.client),
-    };
-    const isBesideSame =
-      draft.cookieText === loaded.cookieText &&
-      draft.lifetime !== "over" &&
-      groups.user === undefined &&
-      groups.client === undefined;
+    const user = groupChange(draft.user, loaded.user);
+    const client = groupChange(draft.client, loaded.client);
+    const isPatchable = user === undefined && client === undefined && count <= MAX_PATCHED && !this.#options.serializer;
+    if (isPatchable && count === 0) return this.#touch(key, draft, loaded);
     const options = lifetimeChange(draft.lifetime, loaded.lifetime);
-    if (!isBesideSame || this.#options.serializer || count > MAX_PATCHED)
-      return this.#replace(key, draft, loaded, changes, { ...options, ...groups });
-    const { version, meta } = loaded;
-    if (count === 0) return (await this.#sessions.touch(key, options)) ? { version, meta } : undefined;
+    if (!isPatchable || draft.lifetime === "over" || draft.cookieText !== loaded.cookieText)
+      return this.#replace(key, draft, loaded, changes, { ...options, user, client });
     const patched = await this.#sessions.patch(key, { ...changes, ...options });
     // Others may have changed other keys, so what the server has is not known from here on.
-    return patched ? { version: undefined, meta } : undefined;
+    return patched ? { version: undefined, meta: loaded.meta } : undefined;
   }
 
   /**
@@ -378,25 +377,28 @@ export class SessiondStore extends EventEmitter {
     if (this.#options.disableTouch || this.#options.disableTTL) return;
     if (session === undefined) return void (await unlessGone(this.#sessions.touch(key)));
     const { cookie } = splitSession({ cookie: session.cookie });
+    const wanted = { cookie, cookieText: cookieTextOf(cookie), lifetime: lifetimeOf(session, cookie, this.#options) };
     const loaded = this.#loadedFor(sid, session);
-    const lifetime = lifetimeOf(session, cookie, this.#options);
-    const cookieText = cookieTextOf(cookie);
-    const meta = metaWith(loaded?.meta, cookie);
-    const isMetaSame = cookieText === (loaded?.cookieText ?? "");
-    const touched = await unlessGone(
-      this.#sessions.touch(key, {
-        ...(loaded ? lifetimeChange(lifetime, loaded.lifetime) : lifetimeOptions(lifetime)),
-        ...(isMetaSame ? {} : { meta }),
-      }),
-    );
-    if (!touched || !loaded) return;
-    this.#loaded.set(session, {
-      ...loaded,
-      lifetime,
-      cookieText,
-      meta,
-      version: isMetaSame ? loaded.version : undefined,
-    });
+    const outcome = await unlessGone(this.#touch(key, wanted, loaded));
+    if (!outcome || !loaded) return;
+    const { lifetime, cookieText } = wanted;
+    this.#loaded.set(session, { ...loaded, lifetime, cookieText, ...outcome });
+  }
+
+  /** Starts the lifetime again and writes what changed of it and of the cookie, but nothing beside the cookie. */
+  async #touch(
+    key: string,
+    wanted: Pick<Draft, "cookie" | "cookieText" | "lifetime">,
+    loaded: Loaded | undefined,
+  ): Promise<Outcome> {
+    const options = loaded ? lifetimeChange(wanted.lifetime, loaded.lifetime) : lifetimeOptions(wanted.lifetime);
+    if (wanted.lifetime === "over" || wanted.cookieText === (loaded?.cookieText ?? "")) {
+      const known = { version: loaded?.version, meta: loaded?.meta ?? {} };
+      return (await this.#sessions.touch(key, options)) ? known : undefined;
+    }
+    const change = wanted.cookie ? { set: { cookie: wanted.cookie } } : { unset: ["cookie"] };
+    const patched = await this.#sessions.patch(key, { target: "meta", ...change, ...options });
+    return patched ? { version: undefined, meta: metaWith(loaded?.meta, wanted.cookie) } : undefined;
   }
 
   async #destroy(sid: string): Promise<void> {

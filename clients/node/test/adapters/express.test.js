@@ -238,6 +238,34 @@ test("one object in two stores, and one that takes no notes", async () => {
   assert.deepEqual(Reflect.ownKeys(await two.get("a")).sort(), ["cookie", "n", "other"]);
 });
 
+test("what a request did not change of cookie, groups and meta stays as another one has it", async () => {
+  const store = storeWith({ user: (each) => each.user });
+  const { session: operations } = store.operations;
+  const changeCookie = (each) => (each.cookie.sameSite = "lax");
+  const logIn = (each) => (each.user = "ann");
+  const setKey = (each) => (each.key = 1);
+  for (const [i, [first, second]] of [
+    [changeCookie, logIn],
+    [logIn, changeCookie],
+    [logIn, (each) => [changeCookie(each), setKey(each)]],
+    [(each) => [changeCookie(each), setKey(each)], logIn],
+  ].entries()) {
+    for (const write of ["set", "touch"]) {
+      const id = `${write}-${i}`;
+      await store.set(id, sessionWith({}, { maxAge: 600_000 }));
+      const requests = [await store.get(id), await store.get(id)];
+      await operations.patch(id, { set: { device: "phone" }, target: "meta" });
+      first(requests[0]);
+      await store.set(id, requests[0]);
+      second(requests[1]);
+      // Requests end with a touch where only the cookie was changed.
+      await store[second === changeCookie ? write : "set"](id, requests[1]);
+      const { user, data, meta } = await operations.get(id);
+      assert.deepEqual([user, data.user, meta.cookie.sameSite, meta.device], ["ann", "ann", "lax", "phone"], id);
+    }
+  }
+});
+
 test("what other programs keep in a session's meta stays there", async () => {
   const store = storeWith();
   await store.set("a", sessionWith({ n: 1 }));
@@ -279,17 +307,22 @@ for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.pa
   test(`requests at once keep each other's user and lifetime${serializer ? ", with a serializer too" : ""}`, async () => {
     const changes = {
       login: [(each) => Object.assign(each, { user: "ann" }), (record) => record.user === "ann"],
-      longer: [(each) => (each.cookie = new session.Cookie({ maxAge: 900_000 })), (record) => record.idle_timeout_ms === 900_000],
+      longer: [
+        (each) => (each.cookie = new session.Cookie({ maxAge: 900_000 })),
+        (record) => record.idle_timeout_ms === 900_000,
+      ],
       page: [(each) => Object.assign(each, { page: 1 }), (_record, found) => found.page === 1],
       device: [(each) => Object.assign(each, { device: "tv" }), (record) => record.client === "tv"],
     };
     for (const order of Object.keys(changes).flatMap((a) => Object.keys(changes).map((b) => [a, b]))) {
       const store = storeWith({ serializer, user: (each) => each.user, client: (each) => each.device });
-      await store.set("a", sessionWith({ n: 1 }, { maxAge: 60_000 }));
+      await inOneMoment(() => store.set("a", sessionWith({ n: 1 }, { maxAge: 60_000 })));
       const loaded = await Promise.all(order.map(() => store.get("a")));
       for (const [i, name] of order.entries()) {
-        changes[name][0](loaded[i]);
-        await store.set("a", loaded[i]);
+        await inOneMoment(() => {
+          changes[name][0](loaded[i]);
+          return store.set("a", loaded[i]);
+        });
       }
       const record = await store.operations.session.get("a");
       const found = await store.get("a");
