@@ -196,19 +196,21 @@ test("what others retired while there was no connection is known as soon as ther
   assert.equal(session.isUsable(), false);
 });
 
-test("a server that does not come back: getSession rejects, teardown ends, and what was lost is told", async () => {
+test("a server that does not come back: getSession rejects, teardown ends, and what was lost is told", async (t) => {
+  const after = ending(t);
   const server = await Sessiond.start();
+  after(() => server.end());
   const { warnings, log } = listener();
   const options = {
     url: server.url("crawlee"),
     CookieJar,
     log,
-    timeoutMs: 100,
     waitMs: 100,
     patienceMs: 300,
     teardownMs: 300,
   };
   const pool = await SessiondSessionPool.open(options);
+  after(() => pool.teardown());
   const session = await pool.getSession();
   await server.end("SIGKILL");
   session.markBad();
