@@ -131,6 +131,9 @@ test("what cannot be sent stays here, with one warning that names it; the rest g
   after(() => client.close());
   const record = await client.session.get(session.id);
   assert.deepEqual([record.data, record.usage_count], [{ name: "kept" }, 2]);
+  for (const none of [undefined, null, "text"])
+    assert.throws(() => (session.userData = none), { code: "ARGUMENT", message: /userData of session session_\w+ cannot be/ });
+  assert.equal(session.userData.name, "kept");
   await assert.rejects(pool.addSession({ userData: { page: () => {} } }), { code: "ARGUMENT" });
   await assert.rejects(pool.addSession("session"), { code: "ARGUMENT" });
 });
