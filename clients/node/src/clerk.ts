@@ -310,10 +310,9 @@ export class ClientResource {
   }
 
   /** Makes one of its valid sessions the active one. CONFLICT where it is none of these. */
-  async setActive(options: { session: SessionResource | string }): Promise<this> {
-    const session = sessionId(options?.session);
+  async setActive({ session }: { session: SessionResource | string }): Promise<this> {
     const calls = await this.#ready();
-    return this.#take(calls.client.activate(this.id, { session, fields: FIELDS }));
+    return this.#take(calls.client.activate(this.id, { session: sessionId(session), fields: FIELDS }));
   }
 
   /** Removes one session of this client, or all. CONFLICT where it is another client's, or was revoked. */

@@ -254,6 +254,12 @@ export class SharedState {
     );
   }
 
+  /** The server handed it out although it is over: its retirement is on its way, or was lost. It was told of before. */
+  retireAgain(use: number | undefined, opId: number): void {
+    this.isRetired = this.isAnnounced = true;
+    if (this.#marksUnderWay === 0) this.mark("retire", use, opId);
+  }
+
   /** A mark is answered; null: there is no such session any more; undefined: it is given up. */
   #marked(marked: Marked | null | undefined): void {
     this.#marksUnderWay--;

@@ -132,6 +132,7 @@ export class SessiondSessionPool extends EventEmitter {
   /** Connects, sets what the options say, and learns what sessions there are. Once; getSession does it too. */
   initialize(): Promise<void> {
     this.#initializing ??= this.#initialize().catch((error) => {
+      void this.#watch?.close();
       if (!this.#taken.isGiven) this.#taken.client.destroy();
       throw error;
     });
@@ -215,17 +216,16 @@ export class SessiondSessionPool extends EventEmitter {
   async getSession(sessionId?: string): Promise<SessiondSession | undefined> {
     if (this.#ending) throw new ClosedError("The pool was torn down; open a new one.");
     await this.initialize();
-    for (;;) {
+    for (; ; await pause(PAUSE_MIN_MS)) {
       // The same number for each attempt, so that what was handed out with a lost answer is not lost.
       const call = { signal: this.#waiting.signal, opId: opId() };
-      const record = await this.#patiently(() => this.#acquire(sessionId, call));
+      const record = await this.#patiently(() => this.#acquire(sessionId || undefined, call));
       if (!record) return undefined;
       // Its retirement was lost with a connection, or overtaken by the hand-out.
       const isOver = this.#isKnownOver(record);
       const handOut = this.#handOut(record);
       if (!isOver) return this.#view(handOut);
-      handOut.state.isRetired = true;
-      handOut.state.mark("retire", handOut.use, opId());
+      handOut.state.retireAgain(handOut.use, opId());
       if (sessionId) return undefined;
     }
   }
@@ -388,8 +388,13 @@ export class SessiondSessionPool extends EventEmitter {
   #happened({ kind, id, at }: WatchEvent): void {
     if (kind === "resumed" || kind === "lagged")
       this.refresh().catch((error) => this.#home.debug(`The pool's sessions could not be read: ${error.message}`));
-    else if (kind === "created") this.#stateOf(id!).createdAt ||= at!;
+    else if (kind === "created") this.#created(id!, at!);
     else this.#states.get(id!)?.end();
+  }
+
+  /** An answer may have told of its end before. */
+  #created(id: string, at: number): void {
+    if (at > (this.#ended.get(id) ?? -1)) this.#stateOf(id).createdAt ||= at;
   }
 
   /** Answers and events may overtake each other: one that is over does not begin again, but another of its name may. */
@@ -439,7 +444,7 @@ export class SessiondSessionPool extends EventEmitter {
         return await run();
       } catch (error) {
         if (!isTransient(error) || performance.now() >= Math.min(endsAt, this.#patienceEndsAt)) throw error;
-        await new Promise((resolve) => setTimeout(resolve, pauseMs));
+        await pause(pauseMs);
       }
     }
   }
@@ -454,6 +459,10 @@ export class SessiondSessionPool extends EventEmitter {
       .finally(() => this.#kept.delete(kept));
     this.#kept.add(kept);
   }
+}
+
+function pause(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
 // -------------------------------------------------------------------- Crawlee 3

@@ -227,6 +227,7 @@ test("getSession takes an id, and answers undefined where there is none", async 
     const { id } = await pool.getSession();
     assert.equal((await pool.getSession(id)).id, id);
     assert.equal(await pool.getSession("session_none"), undefined);
+    assert.ok(await pool.getSession(""));
   }
 });
 
@@ -439,6 +440,39 @@ test("what one process retires is retired in all, with the event in each", async
   await until(() => one.retiredSessionsCount === 1, "the event came back");
   assert.deepEqual(events, [["one", session.id]]);
   assert.deepEqual([two.usableSessionsCount, two.retiredSessionsCount], [0, 1]);
+});
+
+test("each session's end is told once, also where the answer comes before the event", async (t) => {
+  const name = newName();
+  const late = (watch) => ({
+    close: () => watch.close(),
+    async *[Symbol.asyncIterator]() {
+      for await (const event of watch) {
+        await sleep(2);
+        yield event;
+      }
+    },
+  });
+  const withNamespace = (namespace) => {
+    const real = client.withNamespace(namespace);
+    return { ...real, watch: async (...args) => late(await real.watch(...args)) };
+  };
+  const pool = await SessiondSessionPool.open({ client: { withNamespace }, namespace: "crawlee", pool: name });
+  t.after(() => pool.teardown());
+  const retired = [];
+  pool.on("sessionRetired", ({ id }) => retired.push(id));
+  await Promise.all(
+    Array.from({ length: 50 }, async (_, i) => {
+      const session = await pool.getSession();
+      if (i % 2) session.retire();
+      else for (let k = 0; k < 3; k++) session.markBad();
+    }),
+  );
+  await client.pool.add(name, { id: `last of ${name}` });
+  await until(() => pool.usableSessionsCount === 1, "all events are here");
+  assert.equal(retired.length, 50);
+  assert.equal(new Set(retired).size, 50);
+  assert.equal(pool.retiredSessionsCount, 50);
 });
 
 test("the event of a session that this process never had brings its userData", async (t) => {
