@@ -226,7 +226,7 @@ static const struct help_argument sessiond_list_options[] = {
     {"client", "name", "the browser or device", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"pool", "name", "the pool", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"status", "statuses", "left out: the living", "a status name, or an array of them, or \"any\"", false},
-    {"prefix", "text", "only ids that begin so; without a group only", "str or bin, 0 to 1,024 bytes of UTF-8", true},
+    {"prefix", "text", "only ids that begin so; without a group only, and not with hash_ids", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {"limit", "count", "1 to 1000, default 100", "integer from 0 to 2^53 - 1; an integral float64 counts as an integer", false},
     {"cursor", "text", "where the last page ended", "str or bin, 0 to 1,024 bytes of UTF-8", true},
     {"fields", "fields", "which fields to answer; left out: all but data and meta", "array of field names of the record", false},

@@ -456,7 +456,7 @@ struct sessiond_list_options {
     const char *client; /* the browser or device */
     const char *pool; /* the pool */
     uint64_t status; /* left out: the living */
-    const char *prefix; /* only ids that begin so; without a group only */
+    const char *prefix; /* only ids that begin so; without a group only, and not with hash_ids */
     int64_t limit; /* 1 to 1000, default 100 */
     const char *cursor; /* where the last page ended */
     uint64_t fields; /* which fields to answer; left out: all but data and meta */

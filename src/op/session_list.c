@@ -40,6 +40,9 @@ enum op_step session_list_begin(struct request *request) {
     if (!request_take_group(request, args->user, args->client, args->pool, &verb->scan.group, &verb->scan.group_name))
         return STEP_ERROR;
     if (list_check(request) == STEP_ERROR) return STEP_ERROR;
+    if (request->is_hashed && !bytes_is_absent(args->prefix))
+        return request_refuse(request, ERROR_BAD_REQUEST,
+                              "A namespace with hash_ids keeps no ids that could begin so; leave prefix out.");
     list_ask(request);
     request->fields = args->given & SESSION_LIST_FIELDS ? args->fields : FIELDS_OF_LISTS;
     request->streamed_count = 0;

@@ -56,6 +56,8 @@ bool hashed_admits(struct model *model, const struct call *call, const struct an
     *is_expected = true;
     if (call->form == ID_HANDLE && !is_hashed(model, namespace))
         *is_expected = expect_error(model, answer, "BAD_REQUEST");
+    else if (call->op == OP_SESSION_LIST && call->prefix[0] && is_hashed(model, namespace))
+        *is_expected = expect_error(model, answer, "BAD_REQUEST");
     else if (is_of_pool && is_hashed(model, namespace))
         *is_expected = expect_error(model, answer, "FORBIDDEN");
     else

@@ -310,9 +310,10 @@ export class ClientResource {
   }
 
   /** Makes one of its valid sessions the active one. CONFLICT where it is none of these. */
-  async setActive({ session }: { session: SessionResource | string }): Promise<this> {
+  async setActive(options: { session: SessionResource | string }): Promise<this> {
+    const session = sessionId(options?.session);
     const calls = await this.#ready();
-    return this.#take(calls.client.activate(this.id, { session: sessionId(session), fields: FIELDS }));
+    return this.#take(calls.client.activate(this.id, { session, fields: FIELDS }));
   }
 
   /** Removes one session of this client, or all. CONFLICT where it is another client's, or was revoked. */

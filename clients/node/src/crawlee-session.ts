@@ -7,6 +7,7 @@ import { opId } from "./chance.js";
 import { fromBrowser, toBrowser, type BrowserCookie, type CookieJarLike } from "./crawlee-cookies.js";
 import { NEVER_MS } from "./crawlee-options.js";
 import type { SharedState } from "./crawlee-state.js";
+import { ArgumentError } from "./errors.js";
 
 /** A response of Node.js or of a browser. */
 export interface ResponseLike {
@@ -78,12 +79,14 @@ export class SessiondSession {
     return this.#pool;
   }
 
-  /** Whatever is to travel with the session; values that MessagePack can hold. */
+  /** Whatever is to travel with the session; values that MessagePack can hold. Throws an ArgumentError for no object. */
   get userData(): Record<string, any> {
     return this.#seen.userData;
   }
 
   set userData(value: Record<string, any>) {
+    if (typeof value !== "object" || value === null)
+      throw new ArgumentError(`userData of session ${this.id} cannot be ${String(value)}; give an object, such as {}.`);
     this.#seen.userData = value;
   }
 

@@ -209,10 +209,11 @@ export class SessionStore {
 
   /**
    * Keeps a session, new or changed. Saving is an access: one that slides lasts its lifetime from now on.
-   * Rejects with GONE where the session was revoked, deleted or has expired: a save never brings it back. One with
-   * `revokedAt` is revoked, and the moment is the server's.
+   * Rejects with GONE where the session was revoked, deleted or has expired: a save never brings it back; with ARGUMENT
+   * where a member is missing or no Date. One with `revokedAt` is revoked, and the moment is the server's.
    */
   async save(session: Session): Promise<void> {
+    checkSession(session);
     if (session.revokedAt === undefined) return this.#write(session);
     if ((await endedOr(this.sessions.revoke(session.id))) !== null) return;
     await this.#write(session);
@@ -326,8 +327,9 @@ export class SessionManager {
     return this.#withToken(answer.session!, answer.token!);
   }
 
-  /** The user's living sessions, the newest first. */
+  /** The user's living sessions, the newest first. Rejects with ARGUMENT where userId is no text: it names nobody. */
   async listForUser(userId: string): Promise<Session[]> {
+    checkText("userId", userId);
     const found: Session[] = [];
     let cursor: string | null = null;
     do {
@@ -346,6 +348,7 @@ export class SessionManager {
 
   /** Logs a user out everywhere: when it has answered, no session of the user that there was is valid. */
   async destroyAllForUser(userId: string): Promise<void> {
+    checkText("userId", userId);
     await this.#sessions.revokeAll({ user: userId });
   }
 
@@ -476,8 +479,7 @@ function checkOptions(
   expiresInMs: number,
 ): CreateSessionOptions & { expiresIn: number } {
   const { userId, expiresIn = expiresInMs, metadata, slidingExpiration = false } = options ?? {};
-  if (typeof userId !== "string" || userId === "")
-    throw new ArgumentError("userId is no text; give whose session it is, at least one character.");
+  checkText("userId", userId);
   if (metadata !== undefined && (typeof metadata !== "object" || metadata === null || Array.isArray(metadata)))
     throw new ArgumentError("metadata is no object; give one with what the session is to hold, or leave it out.");
   return {
@@ -486,6 +488,21 @@ function checkOptions(
     metadata: metadata && (withoutUndefined(metadata) as Record<string, unknown>),
     slidingExpiration,
   };
+}
+
+/** A missing user would be everybody to the server's lists. */
+function checkText(name: string, value: unknown): void {
+  if (typeof value !== "string" || value === "")
+    throw new ArgumentError(`${name} is no text; give one of at least one character.`);
+}
+
+/** A session that was JSON meanwhile has texts for its Dates. */
+function checkSession(session: Session): void {
+  if (typeof session !== "object" || session === null) throw new ArgumentError("The session is no object.");
+  for (const name of ["id", "userId", "tokenHash"] as const) checkText(name, session[name]);
+  for (const name of ["createdAt", "expiresAt"] as const)
+    if (!(session[name] instanceof Date) || Number.isNaN(session[name].getTime()))
+      throw new ArgumentError(`${name} of the session is ${String(session[name])}; give a Date.`);
 }
 
 function checkLifetime(name: string, value: number): number {

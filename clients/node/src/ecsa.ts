@@ -236,7 +236,10 @@ export class SessionManager {
 }
 
 /** What a session holds of a model, as data, meta and user: expires is the session's own, and not among it. */
-function contents(model: unknown, userID: unknown): { data: object; user: string | null } {
+function contents(given: unknown, userID: unknown): { data: object; user: string | null } {
+  // Left among the members, toJSON would make something else of all of them, userID too.
+  const { toJSON } = (given ?? {}) as { toJSON?: unknown };
+  const model: unknown = typeof toJSON === "function" ? toJSON.call(given) : given;
   const isMap = typeof model === "object" && model !== null && !Array.isArray(model);
   const { expires: _, ...members } = (isMap ? model : { value: model }) as SessionModel;
   const data = withoutUndefined({ ...members, userID }) as object;

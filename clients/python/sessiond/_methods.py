@@ -578,7 +578,8 @@ class Methods:
             client: the browser or device; str or bin, 1 to 255 bytes of UTF-8.
             pool: the pool; str or bin, 1 to 255 bytes of UTF-8.
             status: left out: the living; a status name, or an array of them, or "any".
-            prefix: only ids that begin so; without a group only; str or bin, 0 to 1,024 bytes of UTF-8.
+            prefix: only ids that begin so; without a group only, and not with hash_ids; str or bin, 0 to 1,024
+                bytes of UTF-8.
             limit: 1 to 1000, default 100; integer from 0 to 2^53 - 1; an integral float64 counts as an integer.
             cursor: where the last page ended; str or bin, 0 to 1,024 bytes of UTF-8.
             fields: which fields to answer; left out: all but data and meta; array of field names of the record.
@@ -2159,7 +2160,8 @@ class AsyncMethods:
             client: the browser or device; str or bin, 1 to 255 bytes of UTF-8.
             pool: the pool; str or bin, 1 to 255 bytes of UTF-8.
             status: left out: the living; a status name, or an array of them, or "any".
-            prefix: only ids that begin so; without a group only; str or bin, 0 to 1,024 bytes of UTF-8.
+            prefix: only ids that begin so; without a group only, and not with hash_ids; str or bin, 0 to 1,024
+                bytes of UTF-8.
             limit: 1 to 1000, default 100; integer from 0 to 2^53 - 1; an integral float64 counts as an integer.
             cursor: where the last page ended; str or bin, 0 to 1,024 bytes of UTF-8.
             fields: which fields to answer; left out: all but data and meta; array of field names of the record.
@@ -3695,7 +3697,8 @@ class PipelineMethods:
             client: the browser or device; str or bin, 1 to 255 bytes of UTF-8.
             pool: the pool; str or bin, 1 to 255 bytes of UTF-8.
             status: left out: the living; a status name, or an array of them, or "any".
-            prefix: only ids that begin so; without a group only; str or bin, 0 to 1,024 bytes of UTF-8.
+            prefix: only ids that begin so; without a group only, and not with hash_ids; str or bin, 0 to 1,024
+                bytes of UTF-8.
             limit: 1 to 1000, default 100; integer from 0 to 2^53 - 1; an integral float64 counts as an integer.
             cursor: where the last page ended; str or bin, 0 to 1,024 bytes of UTF-8.
             fields: which fields to answer; left out: all but data and meta; array of field names of the record.

@@ -480,7 +480,7 @@ export interface SessionListOptions {
   pool?: string;
   /** left out: the living */
   status?: Status | readonly Status[] | "any";
-  /** only ids that begin so; without a group only */
+  /** only ids that begin so; without a group only, and not with hash_ids */
   prefix?: string;
   /** 1 to 1000, default 100 */
   limit?: number;

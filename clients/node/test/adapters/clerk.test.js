@@ -218,7 +218,8 @@ test("what cannot be used is refused with an error that names it", async () => {
   await refused(client.signIn({ user: { name: "Ann" } }), /The user is no id/);
   await refused(client.signIn({ user: "ann", strategy: "password" }), /signIn has no option "strategy"/);
   await refused(client.signIn({ user: { id: "ann", greet: () => "hello" } }), /greet/);
-  await refused(client.setActive({ session: null }), /neither a session nor its id/);
+  for (const none of [undefined, null, {}, { session: null }])
+    await refused(client.setActive(none), /neither a session nor its id/);
   await assert.rejects(client.signIn({ user: "ann", idle_timeout_ms: -1 }), { code: "BAD_REQUEST" });
   await assert.rejects(resources.client("x".repeat(256)), { code: "BAD_REQUEST" });
   await assert.rejects(resources.client(""), { code: "BAD_REQUEST" });

@@ -131,6 +131,9 @@ test("what cannot be sent stays here, with one warning that names it; the rest g
   after(() => client.close());
   const record = await client.session.get(session.id);
   assert.deepEqual([record.data, record.usage_count], [{ name: "kept" }, 2]);
+  for (const none of [undefined, null, "text"])
+    assert.throws(() => (session.userData = none), { code: "ARGUMENT", message: /userData of session session_\w+ cannot be/ });
+  assert.equal(session.userData.name, "kept");
   await assert.rejects(pool.addSession({ userData: { page: () => {} } }), { code: "ARGUMENT" });
   await assert.rejects(pool.addSession("session"), { code: "ARGUMENT" });
 });
@@ -196,19 +199,21 @@ test("what others retired while there was no connection is known as soon as ther
   assert.equal(session.isUsable(), false);
 });
 
-test("a server that does not come back: getSession rejects, teardown ends, and what was lost is told", async () => {
+test("a server that does not come back: getSession rejects, teardown ends, and what was lost is told", async (t) => {
+  const after = ending(t);
   const server = await Sessiond.start();
+  after(() => server.end());
   const { warnings, log } = listener();
   const options = {
     url: server.url("crawlee"),
     CookieJar,
     log,
-    timeoutMs: 100,
     waitMs: 100,
     patienceMs: 300,
     teardownMs: 300,
   };
   const pool = await SessiondSessionPool.open(options);
+  after(() => pool.teardown());
   const session = await pool.getSession();
   await server.end("SIGKILL");
   session.markBad();

@@ -405,6 +405,18 @@ test("wrong configurations and options say what is wrong", async () => {
   const { token } = await tooLong.create({ userId: "ann" });
   await assert.rejects(tooLong.refresh(token), { code: "BAD_REQUEST", message: /grace_ms is at most a minute/ });
   await assert.rejects(manager.create({ userId: "u".repeat(300) }), { code: "BAD_REQUEST" });
+  for (const nobody of [undefined, null, "", 7]) {
+    await assert.rejects(manager.listForUser(nobody), { code: "ARGUMENT", message: /userId is no text/ });
+    await assert.rejects(manager.destroyAllForUser(nobody), { code: "ARGUMENT", message: /userId is no text/ });
+  }
+  const made = await createSession({ userId: "ann" });
+  for (const [session, message] of [
+    [undefined, /The session is no object/],
+    [{ ...made, userId: undefined }, /userId is no text/],
+    [JSON.parse(JSON.stringify(made)), /createdAt of the session is 20.*; give a Date/],
+    [{ ...made, expiresAt: new Date(NaN) }, /expiresAt of the session is Invalid Date/],
+  ])
+    await assert.rejects(store.save(session), { code: "ARGUMENT", message });
   await assert.rejects(manager.create({ userId: "ann", metadata: { big: "x".repeat(3 << 19) } }), { code: "TOO_BIG" });
 });
 

@@ -110,6 +110,9 @@ test("new forces userID and expires, and copies the model", () => {
   for (const value of [5, "text", null, [1, 2]]) assert.deepEqual(manager.get(manager.new("ann", value)).value, value);
   for (const userID of [7, "", null, "ü".repeat(200)])
     assert.deepEqual(manager.get(manager.new(userID)).userID, userID ?? "");
+  const written = manager.get(manager.new("ann", { secret: 1, toJSON: () => ({ userID: "eve", page: "home" }) }));
+  assert.deepEqual({ ...written, expires: 0 }, { userID: "ann", page: "home", expires: 0 });
+  assert.equal(manager.get(manager.new("ann", new Date(5))).value, new Date(5).toISOString());
   const named = manager.get(manager.new("ann", { id: "mine" }));
   assert.deepEqual([named.id, Object.keys(named).includes("id")], ["mine", true]);
 });

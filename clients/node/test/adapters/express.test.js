@@ -452,6 +452,24 @@ test("stores with namespaces or prefixes of their own do not see each other", as
   assert.equal((await client.withNamespace(namespace).session.get("app:s1")).data.of, "app");
 });
 
+test("a namespace with hash_ids lists handles, and a prefix that nobody could find there is refused", async () => {
+  const store = storeWith();
+  await store.operations.namespace.configure({ hash_ids: true });
+  await store.set("a", sessionWith({ n: 1 }));
+  const [handle] = await store.ids();
+  assert.match(handle, /^[\w-]{43}$/);
+  assert.equal((await store.all())[0].id, handle);
+  assert.equal(await store.get(handle), undefined);
+  const { namespaceName: namespace } = store.operations;
+  const prefixed = new SessiondStore({ connection: client, namespace, prefix: "web:" });
+  await prefixed.set("b", sessionWith({ n: 2 }));
+  assert.equal((await prefixed.get("b")).n, 2);
+  for (const method of ["ids", "all", "length", "clear"])
+    await assert.rejects(prefixed[method](), { code: "BAD_REQUEST", message: /hash_ids/ });
+  await store.clear();
+  assert.equal(await prefixed.get("b"), undefined);
+});
+
 test("a serializer of one's own: merged, counted and listed all the same", async () => {
   const serializer = {
     stringify: (each) => Buffer.from(JSON.stringify(each)).toString("base64"),

@@ -7,10 +7,18 @@ import { connect } from "sessiond";
 const binary = process.env["SESSIOND_BINARY"];
 if (!binary) throw new Error("SESSIOND_BINARY does not name the server's program");
 
+/** A test that has failed may have left its own behind. */
+const started = new Set();
+process.once("exit", () => {
+  for (const left of started) left.kill("SIGKILL");
+});
+
 export class Sessiond {
   /** Starts one on loopback; port 0 takes any. Resolves when it is ready. */
   static async start({ port = 0, options = [] } = {}) {
     const process_ = spawn(binary, [`--port=${port}`, ...options], { stdio: ["ignore", "pipe", "pipe"] });
+    started.add(process_);
+    process_.once("exit", () => started.delete(process_));
     let log = "";
     process_.stderr.on("data", (data) => (log += data));
     const lines = createInterface({ input: process_.stdout });
