@@ -67,6 +67,8 @@ export function resolveStoreOptions(given: SessiondStoreOptions): StoreOptions {
   check(prefix == null || typeof prefix === "string", "The option prefix is no text.");
   check(ttl == null || typeof ttl === "function" || (typeof ttl === "number" && ttl > 0), TTL_RULE);
   check(user == null || typeof user === "function", "The option user is no function of the session.");
+  for (const [name, value] of Object.entries({ disableTTL, disableTouch }))
+    check(value == null || typeof value === "boolean", `The option ${name} is neither true nor false.`);
   const isScanCountRight = scanCount == null || (Number.isInteger(scanCount) && scanCount >= 1 && scanCount <= 1000);
   check(isScanCountRight, "The option scanCount is no integer from 1 to 1000.");
   const isSerializer = typeof serializer?.parse === "function" && typeof serializer.stringify === "function";
@@ -93,7 +95,7 @@ function check(isRight: boolean, message: string): void {
 function sessionsOf(connection: Connection, others: ClientOptions) {
   const { namespace, ...unused } = others;
   const isOurs = typeof connection === "object" && typeof connection.session?.get === "function";
-  check(isOurs, "The client is no Client of sessiond; give one, or the server's url.");
+  check(isOurs, "The client is no Client of sessiond; give one (connect answers a promise of it: await it), or the server's url.");
   const name = Object.keys(unused)[0];
   check(name === undefined, `The option ${name} is for a connection of the store's own; this one is given a client.`);
   const { namespaceName } = connection as { namespaceName?: string };
