@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { mkdtempSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { createRequire } from "node:module";
 import path from "node:path";
@@ -16,18 +16,20 @@ import { SessiondSession, SessiondSessionPool, installSessiondPool, sessiondCraw
 import { CookieJar } from "tough-cookie";
 import { Sessiond, open } from "../support/sessiond.js";
 
+const folder = mkdtempSync(path.join(tmpdir(), "crawlee-"));
 let server;
 let client;
 let count = 0;
 before(async () => {
   log.setLevel(log.LEVELS.OFF);
-  process.env.CRAWLEE_STORAGE_DIR = mkdtempSync(path.join(tmpdir(), "crawlee-"));
+  process.env.CRAWLEE_STORAGE_DIR = folder;
   server = await Sessiond.start();
   client = await open(server, { namespace: "crawlee" });
 });
 after(async () => {
   await client?.close();
   await server?.end();
+  rmSync(folder, { recursive: true, force: true });
 });
 
 const newName = () => `pool${++count}`;
