@@ -41,12 +41,12 @@ Test(conn, a_pipeline_is_executed_and_answered_in_its_order) {
     cr_assert_eq(rig.fake->verbs, 5u);
 }
 
-Test(conn, a_long_pipeline_goes_in_batches_of_64) {
+Test(conn, a_long_pipeline_goes_in_batches_of_16) {
     for (int i = 0; i < 200; i++) rig_add(&rig, i, "session.get", GET_X);
     rig_feed(&rig);
     cr_assert_eq(rig.fake->verbs, 200u);
-    cr_assert_eq(rig.fake->verbs_max, 64u);
-    cr_assert_eq(rig.fake->submits, 4u);
+    cr_assert_eq(rig.fake->verbs_max, 16u);
+    cr_assert_eq(rig.fake->submits, 13u);
 }
 
 Test(conn, a_notification_is_executed_and_not_answered) {
@@ -348,7 +348,7 @@ Test(conn, small_reads_and_writes_share_a_batch) {
         rig_add(&rig, i, "session.get", "['web', 'y', {'touch': true}]");
     }
     rig_feed(&rig);
-    cr_assert_leq(rig.fake->submits, 3u);
+    cr_assert_leq(rig.fake->submits, 8u, "120 requests");
 }
 
 Test(conn, get_many_stops_at_the_mark_with_at_least_one_element) {
