@@ -2,6 +2,7 @@
  * once.
  *
  * On the loop's thread; figures of other loops are read as they stand. */
+#include "base/pairs.h"
 #include "op/op_table.gen.h"
 #include "server/internal.h"
 
@@ -111,31 +112,6 @@ static const struct figure figures[] = {
 #define FIGURE_COUNT (sizeof figures / sizeof figures[0])
 _Static_assert(sizeof(struct engine_stats) == FIGURE_COUNT * sizeof(uint64_t), "every figure of the engine is told");
 
-/* A map is written behind its count, which the shell's part makes known last: so pairs go to the end of `out` first. */
-struct pairs {
-    struct buf *out;
-    size_t begin;
-    uint32_t count;
-};
-
-static void pair_uint(struct pairs *pairs, const char *name, uint64_t value) {
-    mp_write_string(pairs->out, name);
-    mp_write_uint(pairs->out, value);
-    pairs->count++;
-}
-
-static void pair_int(struct pairs *pairs, const char *name, int64_t value) {
-    mp_write_string(pairs->out, name);
-    mp_write_int(pairs->out, value);
-    pairs->count++;
-}
-
-static void pair_string(struct pairs *pairs, const char *name, const char *text) {
-    mp_write_string(pairs->out, name);
-    mp_write_string(pairs->out, text);
-    pairs->count++;
-}
-
 /* ---------------------------------------------------------------- stats */
 
 enum op_step server_stats_begin(struct request *request) {
@@ -178,12 +154,12 @@ void server_stats_end(struct request *request, struct buf *out) {
     struct engine_stats stats = {0};
     server_sum_metrics(server, &sums);
     server->options.engine->vtable->stats(server->options.engine, &stats);
-    struct pairs pairs = {out, mp_begin_map(out), 0};
+    struct pairs pairs = pairs_begin(out);
     pair_metrics(&pairs, &sums);
     pair_figures(&pairs, &stats);
     pair_uint(&pairs, "remembered_bytes", replay_bytes(server->replay));
     if (server->options.shell_stats) pairs.count += server->options.shell_stats(server->options.shell_context, out);
-    mp_end_map(out, pairs.begin, pairs.count);
+    pairs_end(&pairs);
 }
 
 /* ---------------------------------------------------------------- info */
@@ -200,7 +176,7 @@ void server_info_end(struct request *request, struct buf *out) {
     struct engine_stats stats = {0};
     server_sum_metrics(server, &sums);
     engine->vtable->stats(server->options.engine, &stats);
-    struct pairs pairs = {out, mp_begin_map(out), 0};
+    struct pairs pairs = pairs_begin(out);
     pair_string(&pairs, "server", "sessiond " SESSIOND_VERSION);
     pair_uint(&pairs, "version", PROTOCOL_VERSION);
     pair_string(&pairs, "engine", engine->vtable->name);
@@ -214,7 +190,7 @@ void server_info_end(struct request *request, struct buf *out) {
     pair_uint(&pairs, "namespaces", stats.namespaces);
     pair_uint(&pairs, "bytes_used", stats.bytes_used);
     if (server->options.shell_info) pairs.count += server->options.shell_info(server->options.shell_context, out);
-    mp_end_map(out, pairs.begin, pairs.count);
+    pairs_end(&pairs);
 }
 
 /* ---------------------------------------------------------------- snapshot */

@@ -1,37 +1,7 @@
 /* What server.info and server.stats tell of the log and of recovery. On any loop's thread. */
 #include "uv/storage.h"
 
-#include "base/mp.h"
-
-/* A map is written behind its count, which is known last. */
-struct pairs {
-    struct buf *out;
-    uint32_t count;
-};
-
-static void pair_uint(struct pairs *pairs, const char *name, uint64_t value) {
-    mp_write_string(pairs->out, name);
-    mp_write_uint(pairs->out, value);
-    pairs->count++;
-}
-
-static void pair_int(struct pairs *pairs, const char *name, int64_t value) {
-    mp_write_string(pairs->out, name);
-    mp_write_int(pairs->out, value);
-    pairs->count++;
-}
-
-static void pair_bool(struct pairs *pairs, const char *name, bool value) {
-    mp_write_string(pairs->out, name);
-    mp_write_bool(pairs->out, value);
-    pairs->count++;
-}
-
-static void pair_string(struct pairs *pairs, const char *name, const char *text) {
-    mp_write_string(pairs->out, name);
-    mp_write_string(pairs->out, text);
-    pairs->count++;
-}
+#include "base/pairs.h"
 
 static const char *state_name(enum journal_state state) {
     switch (state) {
@@ -46,8 +16,7 @@ static const char *state_name(enum journal_state state) {
 static void write_log(struct storage *storage, struct buf *out) {
     struct log_stats stats;
     log_stats_get(storage->log, &stats);
-    struct pairs pairs = {out, 0};
-    size_t begin = mp_begin_map(out);
+    struct pairs pairs = pairs_begin(out);
     enum journal_state state = journal_state_at(log_journal(storage->log), clock_now_ms(storage->clock));
     pair_string(&pairs, "state", state_name(state));
     pair_string(&pairs, "failure", state == JOURNAL_FULL || state == JOURNAL_FAILED ? stats.failure : "");
@@ -58,13 +27,12 @@ static void write_log(struct storage *storage, struct buf *out) {
     pair_int(&pairs, "snapshot_at", stats.snapshot_at);
     pair_int(&pairs, "snapshot_took_ms", stats.snapshot_took_ms);
     pair_bool(&pairs, "snapshot_is_running", stats.snapshot_is_running);
-    mp_end_map(out, begin, pairs.count);
+    pairs_end(&pairs);
 }
 
 static void write_recovery(const struct recovery_report *report, struct buf *out) {
     const struct recovery_counts *counts = &report->counts;
-    struct pairs pairs = {out, 0};
-    size_t begin = mp_begin_map(out);
+    struct pairs pairs = pairs_begin(out);
     pair_uint(&pairs, "sessions", counts->sessions);
     pair_uint(&pairs, "dead", counts->dead);
     pair_uint(&pairs, "expired", counts->expired);
@@ -85,12 +53,12 @@ static void write_recovery(const struct recovery_report *report, struct buf *out
     pair_string(&pairs, "note", report->note);
     pair_int(&pairs, "down_ms", report->down_ms);
     pair_int(&pairs, "took_ms", report->took_ms);
-    mp_end_map(out, begin, pairs.count);
+    pairs_end(&pairs);
 }
 
 uint32_t storage_write_info(struct storage *storage, struct buf *out) {
     static const char *const levels[] = {"auto", "none", "everysec", "always"};
-    struct pairs pairs = {out, 0};
+    struct pairs pairs = {.out = out};
     pair_string(&pairs, "durability", levels[storage->level]);
     if (!storage->log) return pairs.count;
     pair_bool(&pairs, "is_encrypted", atomic_load(&storage->is_sealed));
@@ -103,7 +71,7 @@ uint32_t storage_write_info(struct storage *storage, struct buf *out) {
 
 uint32_t storage_write_stats(struct storage *storage, struct buf *out) {
     struct log_stats stats;
-    struct pairs pairs = {out, 0};
+    struct pairs pairs = {.out = out};
     if (!storage->log) return 0;
     log_stats_get(storage->log, &stats);
 #define FIGURE(name) pair_int(&pairs, #name, (int64_t)stats.name)
