@@ -132,7 +132,7 @@ size_t conn_output_pending(const struct conn *conn) {
 
 bool conn_must_wait(const struct conn *conn) {
     const struct server_loop *loop = conn->loop;
-    return conn->is_resting || conn->held_count > 0 || conn_output_pending(conn) >= loop->output_mark ||
+    return conn->is_resting || conn->blocking_count > 0 || conn_output_pending(conn) >= loop->output_mark ||
            conn->waiting_count - conn->queued_count >= loop->max_in_flight;
 }
 

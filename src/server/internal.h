@@ -99,7 +99,7 @@ struct waiting {
     uint64_t ticket;
     struct conn *conn;
     struct replay_entry *replay;
-    bool is_held;          /* the connection's next request begins only after it */
+    bool is_blocking;      /* the connection's next request begins only after it */
     bool is_queued;        /* an acquire that waits for a session: nobody works on it, and it can be given up */
     struct request *whole; /* owned; NULL for an acquire */
     struct verb *answered; /* owned; of one of several steps: what the step was answered, while it is in stepping */
@@ -140,7 +140,7 @@ struct server_loop {
     uint64_t events_wait;                   /* the version that the engine's next event waits for; 0: none does */
     uint64_t awaited;                       /* what the journal was asked for; 0: nothing, or it was heard */
     uint64_t turn_work;                     /* of heavy requests in this turn; see TURN_WORK_MAX */
-    unsigned held_count;                    /* of its connections */
+    unsigned blocking_count;                /* of its connections */
     struct list watches[WATCH_BUCKETS];     /* of all its connections, by their namespace */
     unsigned watch_count, data_watch_count; /* of them: all, and those that want data */
     bool has_watches_changed;               /* since the engine was told */
@@ -174,7 +174,7 @@ struct conn {
     struct list queued;     /* its acquires that wait for a session, the oldest first */
     unsigned waiting_count; /* requests whose verb is PENDING, the queued ones included */
     unsigned queued_count;
-    unsigned held_count; /* of the waiting ones: what has to be done before the connection's next request begins */
+    unsigned blocking_count; /* of the waiting ones: what has to be done before the connection's next request begins */
     struct list watches;
     unsigned watch_count;
     uint64_t watch_number; /* of the newest that it ever had */

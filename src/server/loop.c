@@ -36,8 +36,8 @@ struct server_loop *server_loop_open(struct server *server, unsigned loop_index)
 static void loop_take_steps(struct server_loop *loop);
 
 /* What was begun and cannot be given up comes to its end; nobody is there any more to hear of it. */
-static void loop_finish_held(struct server_loop *loop) {
-    while (loop->held_count > 0) {
+static void loop_finish_blocking(struct server_loop *loop) {
+    while (loop->blocking_count > 0) {
         server_loop_enter(loop);
         int64_t next_ms = loop->engine->vtable->advance(loop->engine, loop->index, loop->now_ms, 1);
         if (next_ms > loop->now_ms && next_ms < INT64_MAX) loop->now_ms = next_ms; /* it waits for a moment */
@@ -47,7 +47,7 @@ static void loop_finish_held(struct server_loop *loop) {
 }
 
 void server_loop_close(struct server_loop *loop) {
-    loop_finish_held(loop);
+    loop_finish_blocking(loop);
     assert(!loop->is_in_turn && list_is_empty(&loop->notify) && list_is_empty(&loop->resting));
     assert(list_is_empty(&loop->holding));
     for (size_t i = 0; i < WAITING_BUCKETS; i++) assert(list_is_empty(&loop->waiting[i]));
@@ -221,16 +221,16 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
         free(answered);
         return false;
     }
-    *waiting =
-        (struct waiting){.ticket = request->verb->private[0],
-                         .conn = request->conn,
-                         .replay = item->replay,
-                         .is_queued = is_queued,
-                         .is_held = request->verb->kind == VERB_END_ALL || (request->verb->private[0] & SAVE_TICKET),
-                         .whole = whole,
-                         .answered = answered,
-                         .fields = request->fields,
-                         .frame_size = item->frame.size};
+    *waiting = (struct waiting){.ticket = request->verb->private[0],
+                                .conn = request->conn,
+                                .replay = item->replay,
+                                .is_queued = is_queued,
+                                .is_blocking =
+                                    request->verb->kind == VERB_END_ALL || (request->verb->private[0] & SAVE_TICKET),
+                                .whole = whole,
+                                .answered = answered,
+                                .fields = request->fields,
+                                .frame_size = item->frame.size};
     memcpy(waiting->frame, item->frame.data, item->frame.size);
     if (whole) waiting_decode(waiting, &whole->args);
     list_init(&waiting->link);
@@ -239,8 +239,8 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
     if (is_queued) list_append(&request->conn->queued, &waiting->conn_link);
     request->conn->waiting_count++;
     request->conn->queued_count += is_queued;
-    request->conn->held_count += waiting->is_held;
-    loop->held_count += waiting->is_held;
+    request->conn->blocking_count += waiting->is_blocking;
+    loop->blocking_count += waiting->is_blocking;
     metric_add(&loop->metrics, METRIC_PENDING, 1);
     return true;
 }
@@ -268,8 +268,8 @@ void loop_forget_waiting(struct server_loop *loop, struct waiting *waiting) {
     list_remove(&waiting->conn_link);
     conn->waiting_count--;
     conn->queued_count -= waiting->is_queued;
-    conn->held_count -= waiting->is_held;
-    loop->held_count -= waiting->is_held;
+    conn->blocking_count -= waiting->is_blocking;
+    loop->blocking_count -= waiting->is_blocking;
     metric_add(&loop->metrics, METRIC_PENDING, (uint64_t)-1);
     if (waiting->whole && waiting->whole->is_secret) {
         cipher_wipe(waiting->whole, sizeof *waiting->whole);
