@@ -123,7 +123,7 @@ export async function createApp({ url, users, secret = randomBytes(32).toString(
 
   app.post("/log-out/everywhere", async (request, response) => {
     await client.session.revokeAll({ user: request.session.user });
-    response.clearCookie("login.sid").redirect(303, "/sign-in");
+    response.redirect(303, "/sign-in");
   });
 
   app.use((request, response) => response.status(404).send(pages.failure("There is no such page.")));

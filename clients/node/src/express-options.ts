@@ -95,7 +95,7 @@ function check(isRight: boolean, message: string): void {
 function sessionsOf(connection: Connection, others: ClientOptions) {
   const { namespace, ...unused } = others;
   const isOurs = typeof connection === "object" && typeof connection.session?.get === "function";
-  check(isOurs, "The client is no Client of sessiond; give one (connect answers a promise of it: await it), or the server's url.");
+  check(isOurs, "The client is no Client; give one (what connect answers is to be awaited), or the server's url.");
   const name = Object.keys(unused)[0];
   check(name === undefined, `The option ${name} is for a connection of the store's own; this one is given a client.`);
   const { namespaceName } = connection as { namespaceName?: string };
