@@ -102,6 +102,8 @@ const OWN = new Set(
 const POLICY = new Set(["maxAgeSecs", "maxErrorScore", "errorScoreDecrement", "maxUsageCount"]);
 /** From this moment on a Date stands for "never". */
 export const NEVER_MS = 8.64e15;
+/** How well the server's clock is known here: its time is that of a batch of requests, and both count whole milliseconds. */
+const CLOCK_MARGIN_MS = 5;
 const NUMBERS = [
   "maxAgeSecs",
   "maxErrorScore",
@@ -222,7 +224,7 @@ export function addOptionsOf(
     error_score_decrement: given.errorScoreDecrement,
   };
   // The server refuses a beginning in the future, which a clock that is a little fast makes of "now".
-  if (createdAt !== undefined) options.created_at = Math.min(momentOf(createdAt), now);
+  if (createdAt !== undefined) options.created_at = Math.min(momentOf(createdAt), now - CLOCK_MARGIN_MS);
   if (expiresAt !== undefined && momentOf(expiresAt) >= NEVER_MS) options.timeouts = { absolute_timeout_ms: 0 };
   else if (expiresAt !== undefined) options.absolute_expires_at = momentOf(expiresAt);
   else if (maxAgeSecs !== undefined && maxAgeSecs <= 0) options.absolute_expires_at = now;

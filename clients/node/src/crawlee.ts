@@ -22,6 +22,7 @@ import {
   type SessionOptions,
 } from "./crawlee-options.js";
 import { SessiondSession, type HandOut, type SessionState } from "./crawlee-session.js";
+import { PoolSetUp } from "./crawlee-setup.js";
 import { isTransient, SharedState, type Home } from "./crawlee-state.js";
 import { ArgumentError, ClosedError, type SessiondError } from "./errors.js";
 import { ExhaustedError } from "./generated/errors.js";
@@ -73,6 +74,7 @@ export class SessiondSessionPool extends EventEmitter {
   readonly #taken: AdapterClient<unknown>;
   readonly #client: NamespacedClient;
   readonly #home: Home;
+  readonly #setUp: PoolSetUp;
   /** The sessions that may be handed out, as far as is known here, and those whose end the server does not know yet. */
   readonly #states = new Map<string, SharedState>();
   readonly #kept = new Set<Promise<void>>();
@@ -82,7 +84,6 @@ export class SessiondSessionPool extends EventEmitter {
   /** Sessions that are over, the last of them, and up to when one of that name has begun that is over. */
   readonly #ended = new Map<string, number>();
   #goneCount = 0;
-  #clockAheadMs = 0;
   #watch: Watch | undefined;
   #initializing: Promise<void> | undefined;
   #ending: Promise<void> | undefined;
@@ -100,6 +101,7 @@ export class SessiondSessionPool extends EventEmitter {
     const { client, namespace } = this.#taken;
     this.#client = client.withNamespace(namespace ?? client.namespaceName ?? DEFAULT_NAMESPACE);
     this.#home = this.#makeHome(options.CookieJar);
+    this.#setUp = new PoolSetUp(client, this.#client, this.#options, (session) => this.#addUnlessKnown(session));
   }
 
   /** A pool that is connected. Rejects where there is no server, or it refuses. */
@@ -118,7 +120,7 @@ export class SessiondSessionPool extends EventEmitter {
       get blockedStatusCodes() {
         return pool.blockedStatusCodes;
       },
-      now: () => Date.now() + this.#clockAheadMs,
+      now: () => Date.now() + this.#setUp.clockAheadMs,
       warn: (message) => (log?.warning ? log.warning(message) : process.emitWarning(message, "SessiondWarning")),
       debug: (message) => log?.debug?.(message),
       keep: (what, run, over) => this.#keep(what, run, over),
@@ -133,6 +135,7 @@ export class SessiondSessionPool extends EventEmitter {
   initialize(): Promise<void> {
     this.#initializing ??= this.#initialize().catch((error) => {
       void this.#watch?.close();
+      this.#setUp.close();
       if (!this.#taken.isGiven) this.#taken.client.destroy();
       throw error;
     });
@@ -140,24 +143,22 @@ export class SessiondSessionPool extends EventEmitter {
   }
 
   async #initialize(): Promise<void> {
-    const { pool, policy, own } = this.#options;
-    const description =
-      Object.keys(policy).length > 0
-        ? await this.#client.pool.configure(pool, policy)
-        : await this.#client.pool.info(pool);
-    this.#clockAheadMs = (await this.#client.server.ping()).now - Date.now();
-    this.blockedStatusCodes = [
-      ...(own.blockedStatusCodes ?? description?.policy.blocked_status_codes ?? BLOCKED_STATUS_CODES),
-    ];
-    this.#watch = await this.#client.watch({ pool, kinds: ["created", ...ENDS] }, { keepsAlive: false });
+    await this.#setUp.ready();
+    this.blockedStatusCodes = [...(this.#setUp.blockedStatusCodes ?? BLOCKED_STATUS_CODES)];
+    const kinds = ["created", ...ENDS] as const;
+    this.#watch = await this.#client.watch({ pool: this.#options.pool, kinds }, { keepsAlive: false });
     void this.#follow(this.#watch);
-    for (const session of own.sessions ?? []) await this.#addUnlessKnown(session);
     await this.refresh();
   }
 
+  /** One that the server has forgotten goes on as it is known here. */
   async #addUnlessKnown(session: SessionOptions): Promise<void> {
+    const id = session.id ?? "";
+    const known = this.#states.get(id);
+    if (known?.isRetired || this.#ended.has(id)) return;
+    const usageCount = Math.max(session.usageCount ?? 0, known?.usageCount ?? 0);
     try {
-      await this.#add(session, true);
+      await this.#add(usageCount > 0 ? { ...session, usageCount } : session, true);
     } catch (error) {
       if (!["EXISTS", "GONE"].includes((error as SessiondError).code)) throw error;
     }
@@ -177,6 +178,7 @@ export class SessiondSessionPool extends EventEmitter {
     while (this.#kept.size > 0);
     this.#isOver = true;
     await this.#watch?.close();
+    this.#setUp.close();
     await this.#taken.close();
   }
 
@@ -217,9 +219,7 @@ export class SessiondSessionPool extends EventEmitter {
     if (this.#ending) throw new ClosedError("The pool was torn down; open a new one.");
     await this.initialize();
     for (; ; await pause(PAUSE_MIN_MS)) {
-      // The same number for each attempt, so that what was handed out with a lost answer is not lost.
-      const call = { signal: this.#waiting.signal, opId: opId() };
-      const record = await this.#patiently(() => this.#acquire(sessionId || undefined, call));
+      const record = await this.#acquirePatiently(sessionId || undefined);
       if (!record) return undefined;
       // Its retirement was lost with a connection, or overtaken by the hand-out.
       const isOver = this.#isKnownOver(record);
@@ -227,6 +227,23 @@ export class SessiondSessionPool extends EventEmitter {
       if (!isOver) return this.#view(handOut);
       handOut.state.retireAgain(handOut.use, opId());
       if (sessionId) return undefined;
+    }
+  }
+
+  async #acquirePatiently(id: string | undefined): Promise<AcquiredRecord | null> {
+    for (;;) {
+      // The same number for each attempt, so that what was handed out with a lost answer is not lost.
+      const call = { signal: this.#waiting.signal, opId: opId() };
+      const { lossCount, forgottenCount } = this.#setUp;
+      const record = await this.#patiently(async () => {
+        await this.#setUp.ready();
+        return this.#acquire(id, call);
+      });
+      if (!record || lossCount === this.#setUp.lossCount) return record;
+      // It was perhaps asked for again, of a server that had forgotten the pool and its limits.
+      await this.#patiently(() => this.#setUp.ready());
+      if (forgottenCount === this.#setUp.forgottenCount || !this.#setUp.isMadeByOthers(record)) return record;
+      await this.#patiently(() => this.#client.session.destroy(record.id));
     }
   }
 
@@ -285,6 +302,7 @@ export class SessiondSessionPool extends EventEmitter {
   }
 
   async #addGiven(options: SessionOptions | SessiondSession): Promise<SessionRecord> {
+    await this.#setUp.ready();
     const { createSessionFunction } = this.#options.own;
     const isMade = !createSessionFunction || "getState" in options;
     return this.#add(
@@ -387,7 +405,7 @@ export class SessiondSessionPool extends EventEmitter {
 
   #happened({ kind, id, at }: WatchEvent): void {
     if (kind === "resumed" || kind === "lagged")
-      this.refresh().catch((error) => this.#home.debug(`The pool's sessions could not be read: ${error.message}`));
+      this.#readAgain().catch((error) => this.#home.debug(`The pool's sessions could not be read: ${error.message}`));
     else if (kind === "created") this.#created(id!, at!);
     else this.#states.get(id!)?.end();
   }
@@ -395,6 +413,12 @@ export class SessiondSessionPool extends EventEmitter {
   /** An answer may have told of its end before. */
   #created(id: string, at: number): void {
     if (at > (this.#ended.get(id) ?? -1)) this.#stateOf(id).createdAt ||= at;
+  }
+
+  /** Given sessions that the server has forgotten are not over. */
+  async #readAgain(): Promise<void> {
+    await this.#setUp.ready();
+    await this.refresh();
   }
 
   /** Answers and events may overtake each other: one that is over does not begin again, but another of its name may. */

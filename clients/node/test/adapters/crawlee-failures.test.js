@@ -173,6 +173,49 @@ test("a server that is killed and comes back: all that was marked meanwhile is t
   assert.equal(good.isUsable(), false);
 });
 
+test("a server that keeps nothing is told the limits and the given sessions again when it was restarted", async (t) => {
+  const after = ending(t);
+  let server = await Sessiond.start();
+  after(() => server.end());
+  const { port } = server;
+  const url = server.url("crawlee");
+  const open_ = async (options) => {
+    const pool = await SessiondSessionPool.open({ url, CookieJar, ...options });
+    after(() => pool.teardown());
+    return pool;
+  };
+  const limits = { maxPoolSize: 1, policy: { max_concurrent: 1 }, sessionOptions: { maxUsageCount: 2, maxAgeSecs: 500 } };
+  const made = await open_({ pool: "made", ...limits });
+  const sessions = ["ann", "bob", "eve"].map((id) => ({ id }));
+  const given = await open_({ pool: "given", create: "never", sessions, sessionOptions: { maxUsageCount: 3 }, waitMs: 0 });
+  const first = await made.getSession();
+  (await given.getSession("ann")).markGood();
+  (await given.getSession("bob")).retire();
+  await given.persistState();
+  // Nothing is free: these wait at the server that is killed, and are asked for again of the next one.
+  const uses = new Map();
+  const waiting = Array.from({ length: 4 }, async () => {
+    const session = await made.getSession();
+    assert.deepEqual([session.maxUsageCount, session.maxAgeSecs], [2, 500]);
+    uses.set(session.id, (uses.get(session.id) ?? 0) + 1);
+    session.markGood();
+  });
+  const client = await open(server, { namespace: "crawlee" });
+  after(() => client.close());
+  while ((await client.pool.info("made")).waiting_count < 4) await sleep(5);
+  await server.end("SIGKILL");
+  server = await Sessiond.start({ port });
+  await Promise.all(waiting);
+  assert.deepEqual([...uses.values()], [2, 2]);
+  assert.ok(!uses.has(first.id));
+  const left = [];
+  for (let i = 0; i < 5; i++) left.push((await given.getSession()).id);
+  assert.deepEqual(left.sort(), ["ann", "ann", "eve", "eve", "eve"]);
+  await assert.rejects(given.getSession(), { code: "EXHAUSTED" });
+  const { policy } = await client.pool.info("made");
+  assert.deepEqual([policy.max_pool_size, policy.max_usage_count], [1, 2]);
+});
+
 test("what others retired while there was no connection is known as soon as there is one again", async (t) => {
   const after = ending(t);
   const name = `missed${++folders}`;

@@ -55,6 +55,9 @@ async function both(t, options = {}) {
   return [own, await openPool(t, options)];
 }
 
+/** A client of which only the calls are a test's own. */
+const clientOf = (withNamespace) => Object.assign(new EventEmitter(), { withNamespace });
+
 /** What two sessions have in common; usageCount, errorScore and so on. */
 const countersOf = (session) => ({
   usageCount: session.usageCount,
@@ -186,7 +189,7 @@ test("a session is not handed out here again even while the server does not know
     return { ...real, pool: new Proxy(real.pool, { get }) };
   };
   const pool = await SessiondSessionPool.open({
-    client: { withNamespace },
+    client: clientOf(withNamespace),
     namespace: "crawlee",
     pool: newName(),
     maxPoolSize: 1,
@@ -459,7 +462,7 @@ test("each session's end is told once, also where the answer comes before the ev
     const real = client.withNamespace(namespace);
     return { ...real, watch: async (...args) => late(await real.watch(...args)) };
   };
-  const pool = await SessiondSessionPool.open({ client: { withNamespace }, namespace: "crawlee", pool: name });
+  const pool = await SessiondSessionPool.open({ client: clientOf(withNamespace), namespace: "crawlee", pool: name });
   t.after(() => pool.teardown());
   const retired = [];
   pool.on("sessionRetired", ({ id }) => retired.push(id));
