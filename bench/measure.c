@@ -86,6 +86,13 @@ bool process_sample_take(struct process_sample *sample, int pid) {
     return add_threads(sample, pid) && read_ticks(sample, pid) && read_memory(sample, pid);
 }
 
+uint64_t process_cpu_ns(int pid) {
+    clockid_t clock;
+    struct timespec time;
+    if (clock_getcpuclockid(pid, &clock) != 0 || clock_gettime(clock, &time) != 0) return 0;
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
 bool machine_sample_take(struct machine_sample *sample) {
     char text[512];
     unsigned long long user, nice, system, idle, wait, irq, softirq, steal;

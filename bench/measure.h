@@ -18,6 +18,10 @@ struct process_sample {
 /* Fills the sample; false if there is no such process or it is not ours to look at. */
 bool process_sample_take(struct process_sample *sample, int pid);
 
+/* Nanoseconds of CPU time that the process has used up to this moment, a tick that runs included; 0 if there is none.
+ */
+uint64_t process_cpu_ns(int pid);
+
 struct machine_sample {
     uint64_t at_ns;
     uint64_t busy_ticks, steal_ticks; /* of all cores */

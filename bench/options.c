@@ -35,7 +35,7 @@ static const struct option_row rows[] = {
     {"lease-ms", OPTION_COUNT, PLACE(lease_ms), 0, 3600000, "MS",
      "scrape: each hand-out is exclusive, and released after its mark (default 0: none)"},
     {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
-     "sessions in the server, or in the pool (default 1m in compare, restart and snapshot, 100k otherwise)"},
+     "sessions in the server, or in the pool (default 1m in compare, restart, snapshot and memory, 100k otherwise)"},
     {"connections", OPTION_COUNT, PLACE(connections), 1, 60000, "C", "connections (default 50)"},
     {"depth", OPTION_COUNT, PLACE(depth), 1, 16384, "D", "operations under way on each connection (default 1)"},
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
@@ -285,7 +285,8 @@ void options_help(FILE *out) {
           "scripts)\n"
           "sessiond-bench watch [options]      measures what a set costs sessiond with 0, 1 and 100 watchers\n"
           "sessiond-bench restart [options]    measures how sessiond comes back from its log and from a snapshot\n"
-          "sessiond-bench snapshot [options]   measures what requests feel of snapshots that are made meanwhile\n\n"
+          "sessiond-bench snapshot [options]   measures what requests feel of snapshots that are made meanwhile\n"
+          "sessiond-bench memory [options]     measures what sessions take, as they come, change in size and end\n\n"
           "Counts may end in k, m or g.\n\n",
           out);
     for (int i = 0; i < ROW_COUNT; i++) {

@@ -7,7 +7,7 @@
 #include "figures.h"
 #include "prepare.h"
 #include "report.h"
-#include "sessiond_values.h"
+#include "sessiond_ask.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -19,30 +19,6 @@ enum side { SIDE_ALONE, SIDE_SNAPSHOTS, SIDE_COUNT };
 
 /* ---- having one made */
 
-static uint64_t number_of(struct bytes map, const char *key) {
-    struct bytes value = sessiond_find(map, key);
-    if (bytes_is_absent(value)) return 0;
-    struct mp_cursor cursor = mp_cursor_of(value);
-    int64_t number = mp_read_int(&cursor, 0, INT64_MAX);
-    return cursor.error == MP_OK ? (uint64_t)number : 0;
-}
-
-/* Asks for what takes no arguments; the figures under two keys of its answer. */
-static bool ask(const struct target *target, const char *method, const char *const keys[2], uint64_t out[2],
-                char *problem, size_t problem_size) {
-    struct buf request = BUF_EMPTY, in = BUF_EMPTY;
-    struct reply reply;
-    buf_append(&request, (uint8_t[]){0x94, 0x00, 0x01}, 3);
-    mp_write_string(&request, method);
-    mp_write_array(&request, 0);
-    bool is_fine = endpoint_ask(&target->endpoint, target->driver, &target->setup, buf_bytes(&request), &in, &reply,
-                                problem, problem_size);
-    for (unsigned i = 0; is_fine && i < 2; i++) out[i] = number_of(reply.value, keys[i]);
-    buf_fini(&request);
-    buf_fini(&in);
-    return is_fine;
-}
-
 static bool refuse(char *problem, size_t problem_size, const char *what) {
     snprintf(problem, problem_size, "%s", what);
     return false;
@@ -52,10 +28,10 @@ bool snapshot_make(const struct target *target, char *problem, size_t problem_si
     static const char *const asked[2] = {"number", "failures"};
     static const char *const told[2] = {"snapshot_number", "snapshot_failures_total"};
     uint64_t answer[2], stats[2] = {0, 0};
-    if (!ask(target, "server.snapshot", asked, answer, problem, problem_size)) return false;
+    if (!sessiond_ask(target, "server.snapshot", 2, asked, answer, problem, problem_size)) return false;
     if (answer[0] == 0) return refuse(problem, problem_size, "the server keeps nothing, so it makes no snapshot");
     for (unsigned waited_ms = 0; waited_ms < PATIENCE_MS; waited_ms += LOOK_EVERY_MS) {
-        if (!ask(target, "server.stats", told, stats, problem, problem_size)) return false;
+        if (!sessiond_ask(target, "server.stats", 2, told, stats, problem, problem_size)) return false;
         if (stats[0] >= answer[0]) return true;
         if (stats[1] > answer[1]) return refuse(problem, problem_size, "a snapshot came to nothing");
         poll(NULL, 0, LOOK_EVERY_MS);
