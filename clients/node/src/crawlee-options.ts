@@ -3,6 +3,7 @@ import type { AdapterOptions } from "./adapter.js";
 import { entriesOf, type CookieJarClass } from "./crawlee-cookies.js";
 import { ArgumentError } from "./errors.js";
 import type { PoolAddOptions, PoolPolicyChange } from "./generated/operations.js";
+import { NEVER_MS } from "./lifetimes.js";
 
 /** What may be said about a session. */
 export interface SessionOptions {
@@ -100,8 +101,6 @@ const OWN = new Set(
 );
 /** Options of a session that are the same for all, and so the pool's. */
 const POLICY = new Set(["maxAgeSecs", "maxErrorScore", "errorScoreDecrement", "maxUsageCount"]);
-/** From this moment on a Date stands for "never". */
-export const NEVER_MS = 8.64e15;
 /** How well the server's clock is known here: its time is that of a batch of requests, and both count whole milliseconds. */
 const CLOCK_MARGIN_MS = 5;
 const NUMBERS = [

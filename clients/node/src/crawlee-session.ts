@@ -5,9 +5,9 @@
 // was neither marked nor looked at was no use.
 import { opId } from "./chance.js";
 import { fromBrowser, toBrowser, type BrowserCookie, type CookieJarLike } from "./crawlee-cookies.js";
-import { NEVER_MS } from "./crawlee-options.js";
 import type { SharedState } from "./crawlee-state.js";
 import { ArgumentError } from "./errors.js";
+import { NEVER_MS } from "./lifetimes.js";
 
 /** A response of Node.js or of a browser. */
 export interface ResponseLike {

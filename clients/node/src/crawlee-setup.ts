@@ -1,10 +1,11 @@
 // What a shared pool is to be on the server: its limits, and the sessions that were given with them.
 //
-// A server that keeps nothing has forgotten both with its restart, and would hand out sessions with limits of its own. So
-// behind each lost connection they are looked after before the pool is used again.
+// A server that keeps nothing has forgotten both with its restart, and would hand out sessions with limits of its own.
+// So behind each lost connection they are looked after before the pool is used again.
 import type { Client, NamespacedClient } from "./client.js";
 import type { Resolved, SessionOptions } from "./crawlee-options.js";
 import type { SessionRecord } from "./generated/operations.js";
+import { hasForgotten } from "./restart.js";
 import type { PoolDescription } from "./shapes.js";
 
 /** The set-up of one pool by one process. */
@@ -44,7 +45,10 @@ export class PoolSetUp {
     this.#ready = undefined;
   };
 
-  /** Waits until the server has the pool as it is to be. Rejects where it cannot be reached or refuses; asked again, it tries again. */
+  /**
+   * Waits until the server has the pool as it is to be. Rejects where it cannot be reached or refuses, and tries again
+   * when it is asked again.
+   */
   ready(): Promise<void> {
     if (this.#ready === undefined) {
       if (!this.#isListening) this.#connection.on("disconnect", this.#lost);
@@ -77,7 +81,7 @@ export class PoolSetUp {
     const now: number = info["now"];
     this.clockAheadMs = now - Date.now();
     const isFirst = this.#standsAt === -Infinity;
-    const isOther = info["engine"] === "memory" && now - info["uptime_ms"] > this.#standsAt;
+    const isOther = hasForgotten(info, this.#standsAt);
     if (isFirst || isOther || description === null) await this.#set(description);
     if (!isFirst && isOther) this.forgottenCount++;
     this.#standsAt = now;

@@ -17,17 +17,14 @@ import { createHash, randomBytes, randomUUID, timingSafeEqual } from "node:crypt
 import { Client, type NamespacedClient } from "./client.js";
 import { ArgumentError } from "./errors.js";
 import type { SessionRecord, Timeouts } from "./generated/operations.js";
+import { checkLifetime, expiredAt, NEVER_MS } from "./lifetimes.js";
 import { withoutUndefined } from "./without-undefined.js";
 
 const DEFAULT_EXPIRES_IN_MS = 86_400_000;
 const DEFAULT_PREFIX = "session:";
 const DEFAULT_NAMESPACE = "sessions";
-const DURATION_MAX_MS = 315_576_000_000;
-const DATE_MAX_MS = 8.64e15;
 const TOKEN_BYTES_MAX = 4096;
 const PAGE = 1000;
-// So that a session whose lifetime is 0 has expired on a server whose clock is behind this one, too.
-const CLOCK_MARGIN_MS = 60_000;
 const HASH_TRIES = 5;
 
 /** A session. `token` is there once, from the call that made it; who reads a session later finds "". */
@@ -291,7 +288,7 @@ export class SessionManager {
       ...(boundUserAgent === undefined ? {} : { bind: { user_agent: boundUserAgent }, meta: { boundUserAgent } }),
       ...(expiresIn > 0
         ? { timeouts: timeoutsOf(expiresIn, slidingExpiration) }
-        : { timeouts: NO_TIMEOUTS, absolute_expires_at: Date.now() + expiresIn - CLOCK_MARGIN_MS }),
+        : { timeouts: NO_TIMEOUTS, absolute_expires_at: expiredAt(expiresIn) }),
     });
     const session = await this.#withToken(record, record.token!);
     return expiresIn > 0 ? session : { ...session, expiresAt: new Date(record.created_at + expiresIn), expiresIn };
@@ -440,7 +437,7 @@ function sessionOf(record: SessionRecord, token = "", tokenHash?: string): Sessi
     token,
     tokenHash: tokenHash ?? meta.tokenHash ?? "",
     createdAt: new Date(meta.createdAt ?? record.created_at),
-    expiresAt: new Date(Math.min(DATE_MAX_MS, ...deadlines.filter((each) => !!each).map(Number))),
+    expiresAt: new Date(Math.min(NEVER_MS, ...deadlines.filter((each) => !!each).map(Number))),
     metadata: record.data,
     revokedAt: isEnded ? new Date(record.status_at!) : undefined,
     slidingExpiration: record.idle_timeout_ms > 0,
@@ -503,12 +500,6 @@ function checkSession(session: Session): void {
   for (const name of ["createdAt", "expiresAt"] as const)
     if (!(session[name] instanceof Date) || Number.isNaN(session[name].getTime()))
       throw new ArgumentError(`${name} of the session is ${String(session[name])}; give a Date.`);
-}
-
-function checkLifetime(name: string, value: number): number {
-  if (typeof value !== "number" || !Number.isFinite(value) || Math.abs(value) > DURATION_MAX_MS)
-    throw new ArgumentError(`${name} is ${String(value)}; give milliseconds, at most ten years (${DURATION_MAX_MS}).`);
-  return Math.trunc(value);
 }
 
 function userAgentOf(metadata: Record<string, unknown> | undefined): string | undefined {

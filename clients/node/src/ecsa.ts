@@ -12,7 +12,9 @@
 // - Ids cannot be guessed. There they are MD5 of a time and a Math.random().
 // - `auth.logout` deletes the session. There it deletes that of req.session.id, which no session has; here each has one.
 import { ArgumentError, SessiondError } from "./errors.js";
+import { LIMITS } from "./generated/constants.js";
 import type { SessionRecord } from "./generated/operations.js";
+import { checkLifetime, expiredAt, NEVER_MS } from "./lifetimes.js";
 import { resolveOptions, type ClientOptions } from "./options.js";
 import { SyncClient } from "./sync-client.js";
 import { encode } from "./msgpack.js";
@@ -22,13 +24,8 @@ const MAX_AGE_MS = 3_600_000;
 const PURGE_INTERVAL_MS = 900_000;
 const PURGE_INTERVAL_MIN_MS = 100;
 const TIMEOUT_MS = 1000;
-const DURATION_MAX_MS = 315_576_000_000;
-const DATE_MAX_MS = 8.64e15;
-const NAME_BYTES_MAX = 255;
 const SET_TRIES = 5;
 const PAGE = 1000;
-// So that a session whose lifetime is 0 has expired on a server whose clock is behind this one, too.
-const CLOCK_MARGIN_MS = 60_000;
 const DEFAULT_NAMESPACE = "sessions";
 const FIELDS = ["status", "version", "expires_at", "data", "meta"] as const;
 
@@ -88,8 +85,8 @@ export class SessionManager {
       throw new ArgumentError("The options are neither a URL nor an object, such as {url}.");
     const { model, maxAge, purgeInterval, httpOnly, sameSite, secure, onError, ...rest } = options;
     this.model = model ?? { userID: "", expires: 0 };
-    this.maxAge = checkDuration("maxAge", maxAge ?? MAX_AGE_MS);
-    this.purgeInterval = checkDuration("purgeInterval", purgeInterval ?? PURGE_INTERVAL_MS);
+    this.maxAge = checkLifetime("maxAge", maxAge ?? MAX_AGE_MS);
+    this.purgeInterval = checkLifetime("purgeInterval", purgeInterval ?? PURGE_INTERVAL_MS);
     this.httpOnly = httpOnly ?? true;
     this.sameSite = sameSite ?? true;
     this.secure = secure ?? true;
@@ -109,11 +106,11 @@ export class SessionManager {
    */
   new(userID: unknown, model: unknown = this.model, maxAge: number = this.maxAge): string {
     if (userID === undefined) throw new ArgumentError("userID is undefined; give whose session it is.");
-    const lifetimeMs = checkDuration("maxAge", maxAge);
+    const lifetimeMs = checkLifetime("maxAge", maxAge);
     const record = this.#ask("session.create", [], {
       ...contents(model, userID),
       timeouts: { idle_timeout_ms: 0, absolute_timeout_ms: Math.max(lifetimeMs, 0) },
-      ...(lifetimeMs > 0 ? {} : { absolute_expires_at: Date.now() + lifetimeMs - CLOCK_MARGIN_MS }),
+      ...(lifetimeMs > 0 ? {} : { absolute_expires_at: expiredAt(lifetimeMs) }),
       fields: ["id"],
     }) as SessionRecord;
     return record.id;
@@ -183,9 +180,9 @@ export class SessionManager {
     this.#ask("session.purge", []);
   }
 
-  /** Has the server do so every `purgeInterval`, for all processes. Waits for nothing. */
+  /** Has the server do so every `purgeInterval`, for all processes, and again where it forgot. Waits for nothing. */
   startPeriodicPurging(): void {
-    const interval_ms = Math.max(checkDuration("purgeInterval", this.purgeInterval), PURGE_INTERVAL_MIN_MS);
+    const interval_ms = Math.max(checkLifetime("purgeInterval", this.purgeInterval), PURGE_INTERVAL_MIN_MS);
     this.#client.wish("server.purging", [null], { enabled: true, interval_ms });
   }
 
@@ -253,7 +250,7 @@ function contents(given: unknown, userID: unknown): { data: object; user: string
 }
 
 function modelOf(id: string, record: SessionRecord): SessionModel {
-  const expiresAt = record.expires_at || DATE_MAX_MS;
+  const expiresAt = record.expires_at || NEVER_MS;
   const expires = record.meta?.isDate === true ? new Date(expiresAt) : expiresAt;
   const model = { ...(record.data as object), userID: record.data?.userID ?? "", expires } as SessionModel;
   // For auth.logout, which deletes the session of req.session.id.
@@ -276,11 +273,5 @@ function changeOf(current: SessionModel, model: unknown): ({ data: object } & Re
 
 /** Whether a session or user can be called so: 1 to 255 bytes of UTF-8. */
 function isId(id: unknown): id is string {
-  return typeof id === "string" && id !== "" && Buffer.byteLength(id) <= NAME_BYTES_MAX && !/\p{Surrogate}/u.test(id);
-}
-
-function checkDuration(name: string, value: number): number {
-  if (typeof value !== "number" || !Number.isFinite(value) || Math.abs(value) > DURATION_MAX_MS)
-    throw new ArgumentError(`${name} is ${String(value)}; give milliseconds, at most ten years (${DURATION_MAX_MS}).`);
-  return Math.floor(value);
+  return typeof id === "string" && id !== "" && Buffer.byteLength(id) <= LIMITS.max_id && !/\p{Surrogate}/u.test(id);
 }

@@ -7,6 +7,7 @@ import { Client } from "./client.js";
 import type { SessiondError } from "./errors.js";
 import { decode } from "./msgpack-read.js";
 import { encode } from "./msgpack.js";
+import { hasForgotten } from "./restart.js";
 import { OUTAGE, State, type Answer, type Call, type WorkerData } from "./sync-client.js";
 
 const PAUSE_MS = 100;
@@ -17,6 +18,8 @@ const state = new Int32Array(shared);
 const client = new Client(options);
 let wishes = Promise.resolve();
 let lastWish = 0;
+/** The wish that was fulfilled last, and when, by the server's clock. */
+let fulfilled: { call: Call; at: number } | undefined;
 let isProbing = false;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -61,6 +64,7 @@ async function fulfil(call: Call): Promise<void> {
   while (call.seq === lastWish)
     try {
       await execute(call);
+      fulfilled = { call, at: (await client.server.ping()).now };
       return;
     } catch (error) {
       if (!isOutage(error) && (error as SessiondError).code !== "BUSY") {
@@ -71,10 +75,22 @@ async function fulfil(call: Call): Promise<void> {
     }
 }
 
+/** A server that keeps nothing has forgotten with its restart what was wished. */
+async function remind(): Promise<void> {
+  if (fulfilled === undefined || fulfilled.call.seq !== lastWish) return;
+  const { call, at } = fulfilled;
+  if (hasForgotten(await client.server.info(), at)) await fulfil(call);
+}
+
+/** One after the other, in the order in which they came. */
+function afterWishes(step: () => Promise<void>): void {
+  wishes = wishes.then(step);
+}
+
 async function take(call: Call): Promise<void> {
   if (call.isWish) {
     lastWish = call.seq;
-    wishes = wishes.then(() => fulfil(call));
+    afterWishes(() => fulfil(call));
     return;
   }
   port.postMessage(await answer(call));
@@ -82,5 +98,7 @@ async function take(call: Call): Promise<void> {
   Atomics.notify(state, State.ANSWERS);
 }
 
+// Where this connection breaks too, the next one reminds.
+client.on("connect", () => afterWishes(() => remind().catch(() => {})));
 port.on("message", (call: Call) => void take(call));
 Atomics.store(state, State.IS_READY, 1);

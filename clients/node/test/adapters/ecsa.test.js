@@ -238,6 +238,36 @@ test("purging runs from the beginning until it is stopped, and forgets what has 
   await own.close();
 });
 
+test("a server that keeps nothing is told to purge again when it was restarted, unless it was told to stop", async (t) => {
+  let volatile = await Sessiond.start();
+  t.after(() => volatile.end());
+  const { port } = volatile;
+  const managers = ["going", "stopped"].map((name) => {
+    const own = new SessionManager({ url: volatile.url(name), ...PATIENT, purgeInterval: 5000 });
+    t.after(() => own.close());
+    return own;
+  });
+  const found = await open(volatile);
+  t.after(() => found.close());
+  const until = async (name, isEnabled) => {
+    for (let round = 0; round < 500; round++) {
+      const { enabled, interval_ms } = await found.withNamespace(name).server.purging();
+      if (enabled === isEnabled && (!isEnabled || interval_ms === 5000)) return;
+      await sleep(10);
+    }
+    assert.fail(`purging of ${name} never became ${isEnabled}`);
+  };
+  for (const own of managers) own.new("ann");
+  for (const name of ["going", "stopped"]) await until(name, true);
+  managers[1].stopPeriodicPurging();
+  await until("stopped", false);
+  await volatile.end("SIGKILL");
+  volatile = await Sessiond.start({ port });
+  for (const own of managers) assert.equal(own.get("ann"), undefined);
+  await until("going", true);
+  await until("stopped", false);
+});
+
 /** The package's own middleware and endpoints with a manager, on a port of its own. */
 async function startApp(sessions) {
   delete require.cache[authPath];
