@@ -62,14 +62,17 @@ static bool look(struct memory_run *run, struct stage *stage) {
     return is_fine;
 }
 
-/* What the allocator keeps for later, and says so. */
-static uint64_t kept_bytes(const struct stage *stage) {
-    return stage->mapped_bytes > stage->used_bytes ? stage->mapped_bytes - stage->used_bytes : 0;
+/* What the allocator keeps for later, and says so: what was mapped since the server was empty and is not in use. */
+static uint64_t kept_bytes(const struct memory_run *run, const struct stage *stage) {
+    const struct stage *empty = &run->stages[STAGE_EMPTY];
+    int64_t mapped = (int64_t)(stage->mapped_bytes - empty->mapped_bytes);
+    int64_t used = (int64_t)(stage->used_bytes - empty->used_bytes);
+    return mapped > used ? (uint64_t)(mapped - used) : 0;
 }
 
 static bool is_back(const struct memory_run *run, const struct stage *stage) {
     uint64_t empty_bytes = run->stages[STAGE_EMPTY].rss_bytes;
-    return stage->sessions == 0 && stage->rss_bytes <= empty_bytes * EMPTY_PERCENT / 100 + kept_bytes(stage);
+    return stage->sessions == 0 && stage->rss_bytes <= empty_bytes * EMPTY_PERCENT / 100 + kept_bytes(run, stage);
 }
 
 /* Memory beyond that of the empty server, for each byte of id and data. */
@@ -197,7 +200,7 @@ static void write_text(const struct memory_run *run, FILE *out) {
         fprintf(out, "memory was not back %.0f s after the last end\n", run->options->observe_s);
     else
         fprintf(out, "memory was back, but for %.1f MiB that the allocator keeps, %lld ms after the last end\n",
-                mib(kept_bytes(&run->stages[STAGE_ENDED])), (long long)run->back_ms);
+                mib(kept_bytes(run, &run->stages[STAGE_ENDED])), (long long)run->back_ms);
     fprintf(out, "from empty to full, batches of %u sets, us:\n  %-10s %10s %10s %10s\n", BATCH, "", "p50", "p99.9",
             "longest");
     const struct histogram *both[] = {run->cpu, run->latency};
@@ -247,7 +250,7 @@ static void write_json(const void *context, FILE *out) {
     json_stages(&json, run);
     json_bool(&json, "is_memory_back", run->back_ms >= 0);
     if (run->back_ms >= 0) json_count(&json, "memory_back_ms", (uint64_t)run->back_ms);
-    json_count(&json, "kept_bytes", kept_bytes(&run->stages[STAGE_ENDED]));
+    json_count(&json, "kept_bytes", kept_bytes(run, &run->stages[STAGE_ENDED]));
     json_count(&json, "batch", BATCH);
     json_count(&json, "batches", run->cpu->total);
     json_count(&json, "batches_over_1_ms", run->long_pauses);

@@ -55,6 +55,8 @@ struct slab_chunk {
     struct slab_chunk *open_next, *open_previous; /* of those with a free page */
     uint32_t free;                                /* bit: that page is free */
     uint32_t dirty;                               /* bit: it is free and still backed by memory */
+    bool may_be_huge;                             /* constant */
+    bool is_huge;                                 /* the system was asked for huge pages, and not to leave them */
     struct slab_page pages[CHUNK_PAGES];
 };
 
@@ -118,7 +120,16 @@ static struct slab_chunk *chunk_make(bool is_huge) {
     if (is_huge) madvise(aligned, CHUNK_BYTES, MADV_HUGEPAGE);
     struct slab_chunk *chunk = (struct slab_chunk *)aligned;
     chunk->free = ALL_PAGES;
+    chunk->may_be_huge = chunk->is_huge = is_huge;
     return chunk;
+}
+
+/* A chunk is for huge pages as long as nothing in it was given back: where they are wanted, the system looks every some
+ * seconds for a chunk with a page in it and backs all of it, so that after a mass expiry most memory came again. */
+static void chunk_advise(struct slab_chunk *chunk, bool is_huge) {
+    if (!chunk->may_be_huge || chunk->is_huge == is_huge) return;
+    madvise(chunk, CHUNK_BYTES, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    chunk->is_huge = is_huge;
 }
 
 static void open_link(struct slab *slab, struct slab_chunk *chunk) {
@@ -174,7 +185,10 @@ static struct slab_page *free_page_take(struct slab *slab) {
     slab->free_pages--;
     chunk->free &= ~(UINT32_C(1) << number);
     chunk->dirty &= ~(UINT32_C(1) << number);
-    if (!chunk->free) open_unlink(slab, chunk);
+    if (!chunk->free) {
+        open_unlink(slab, chunk);
+        chunk_advise(chunk, true);
+    }
     mapped_count(slab);
     return &chunk->pages[number];
 }
@@ -208,9 +222,11 @@ static void page_give(struct slab *slab, struct slab_page *page) {
     lock_take(&slab->lock);
     bool is_dirty = slab->dirty_pages < DIRTY_PAGES_MAX;
     if (!is_dirty) { /* The system call runs outside the lock; the page is still ours. */
+        chunk_advise(chunk, false);
         lock_release(&slab->lock);
         page_discard(page);
         lock_take(&slab->lock);
+        chunk_advise(chunk, false); /* the last free page may have gone out meanwhile */
     }
     if (!chunk->free) open_link(slab, chunk);
     chunk->free |= bit;
