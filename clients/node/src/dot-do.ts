@@ -82,7 +82,7 @@ export interface ValidationResult {
     | "device_mismatch";
 }
 
-/** Who presents a token; null and undefined are a missing header. */
+/** Who presents a token; what is no text is a missing header. */
 export interface ValidationContext {
   userAgent?: string | null;
 }
@@ -151,11 +151,11 @@ export async function createSession(options: CreateSessionOptions): Promise<Sess
 export async function validateSession(
   token: string,
   session: Session,
-  context: ValidationContext = {},
+  context?: ValidationContext | null,
 ): Promise<ValidationResult> {
   const isRight = isSame(typeof token === "string" ? await hashToken(token) : "", session.tokenHash);
   if (!isRight) return { valid: false, error: "invalid_token" };
-  if (session.boundUserAgent !== undefined && context.userAgent !== session.boundUserAgent)
+  if (session.boundUserAgent !== undefined && context?.userAgent !== session.boundUserAgent)
     return { valid: false, error: "user_agent_mismatch" };
   const error = endOf(session);
   return error ? { valid: false, error } : { valid: true, session };
@@ -295,9 +295,10 @@ export class SessionManager {
   }
 
   /** Checks a token in one round trip, and slides its session where that slides. */
-  async validate(token: string, context: ValidationContext = {}): Promise<ValidationResult> {
+  async validate(token: string, context?: ValidationContext | null): Promise<ValidationResult> {
     if (typeof token !== "string" || token.length > TOKEN_BYTES_MAX) return { valid: false, error: "invalid_token" };
-    const presented = context.userAgent == null ? {} : { user_agent: Buffer.from(context.userAgent) };
+    const { userAgent } = context ?? {};
+    const presented = typeof userAgent === "string" ? { user_agent: Buffer.from(userAgent) } : {};
     const answer = await this.#sessions.validate(Buffer.from(token), { ...presented, slide: true });
     const error = (answer.error ?? undefined) as ValidationResult["error"];
     if (!answer.valid) return { valid: false, error };

@@ -240,7 +240,7 @@ test("a session bound to a user agent is valid for that one only, whichever mana
   for (const each of [binding, manager]) {
     const { valid, session: found } = await each.validate(session.token, { userAgent: "Firefox/1.0" });
     assert.deepEqual([valid, found?.boundUserAgent], [true, "Firefox/1.0"]);
-    for (const context of [{ userAgent: "Chrome" }, { userAgent: null }, {}, undefined])
+    for (const context of [{ userAgent: "Chrome" }, { userAgent: null }, { userAgent: 7 }, {}, null, undefined])
       assert.deepEqual(await each.validate(session.token, context), { valid: false, error: "user_agent_mismatch" });
   }
   const free = await binding.create({ userId: "ann", metadata: { page: 1 } });
@@ -397,7 +397,7 @@ test("wrong configurations and options say what is wrong", async () => {
     [{ userId: "ann", expiresIn: "1h" }, /expiresIn is 1h/],
     [{ userId: "ann", metadata: [] }, /metadata is no object/],
     [{ userId: "ann", metadata: { act: () => 1 } }, /data\.act/],
-    [{ userId: "ann", metadata: circular }, /data\.self|circular/],
+    [{ userId: "ann", metadata: circular }, /^data(\.self){1,2} is circular/],
   ])
     await assert.rejects(manager.create(options), { code: "ARGUMENT", message });
   await assert.rejects(createSession({ userId: "ann", expiresIn: NaN }), { code: "ARGUMENT" });

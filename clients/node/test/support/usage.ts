@@ -1,5 +1,6 @@
 // Never run: the compiler is to accept this, and to refuse each line behind an @ts-expect-error.
 import { SessionManager as TokenManager } from "sessiond/dot-do";
+import { SessionResources, type SessionStatus } from "sessiond/clerk";
 import { SessionManager } from "sessiond/ecsa";
 import { Client, connect, GoneError, type SessionRecord, type WatchEvent } from "sessiond";
 
@@ -49,6 +50,16 @@ export async function adaptersForTokensAndBlockingCalls(): Promise<void> {
   await tokens.create({ metadata: {} });
   // @ts-expect-error another kind of store
   new TokenManager({ store: { type: "kv" } });
+  const resources = new SessionResources({ url: "sessiond://localhost", policy: { single_session: true } });
+  const browser = await resources.client("browser");
+  const signedIn = await browser.signIn({ user: { id: "ann", name: "Ann" }, idle_timeout_ms: 5 });
+  const status: SessionStatus = (await signedIn.end()).status;
+  // @ts-expect-error there is no such state
+  console.log(status === "closed", signedIn.lastActiveAt.getTime(), signedIn.user?.["name"]);
+  // @ts-expect-error a session may never be abandoned
+  signedIn.abandonAt.getTime();
+  // @ts-expect-error a sign-in has a user
+  await browser.signIn({});
   const sessions = new SessionManager({ maxAge: 5, sameSite: "lax", timeoutMs: 100 });
   const model = sessions.get(sessions.new("ann"));
   // @ts-expect-error there may be none, or it could not be read
