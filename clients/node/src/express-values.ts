@@ -43,6 +43,8 @@ export interface Snapshot {
   texts: ReadonlyMap<string, string>;
   /** the cookie's attributes without the moment of its end, which moves with every request; "": it has none */
   cookieText: string;
+  /** when the cookie ends; undefined: with the browser's session */
+  end_ms: number | undefined;
   lifetime: Lifetime;
   user: string | null | undefined;
   client: string | null | undefined;
@@ -119,16 +121,31 @@ export function countChanges(changes: Changes): number {
   return Object.keys(changes.set).length + changes.unset.length;
 }
 
-/** How long a session lives, from its cookie or the rule. Throws ARGUMENT where the rule gives no number. */
-export function lifetimeOf(session: unknown, cookie: StoredCookie | undefined, rule: LifetimeRule): Lifetime {
+/** When a cookie ends; undefined where nothing says so. */
+export function endOf(cookie: StoredCookie | undefined): number | undefined {
+  const end_ms = cookie?.expires == null ? NaN : new Date(cookie.expires).getTime();
+  return Number.isNaN(end_ms) ? undefined : end_ms;
+}
+
+/**
+ * How long a session lives, from its cookie or the rule. Throws ARGUMENT where the rule gives no number.
+ * @param loaded what was known of it before
+ */
+export function lifetimeOf(
+  session: unknown,
+  cookie: StoredCookie | undefined,
+  rule: LifetimeRule,
+  loaded?: Snapshot,
+): Lifetime {
   if (rule.disableTTL) return 0;
   if (typeof rule.ttl === "function") return lifetimeOfSeconds(rule.ttl(session));
-  const end = cookie?.expires == null ? NaN : new Date(cookie.expires).getTime();
-  if (Number.isNaN(end)) return rule.ttl === undefined ? undefined : lifetimeOfSeconds(rule.ttl);
-  const rest = end - Date.now();
+  const end_ms = endOf(cookie);
+  if (end_ms === undefined) return rule.ttl === undefined ? undefined : lifetimeOfSeconds(rule.ttl);
+  // That time passed since it was loaded or renewed is no wish for a shorter life: a slow request would end a session
+  // that others keep alive, and each request would be an update.
+  if (loaded?.end_ms === end_ms) return loaded.lifetime;
+  const rest = end_ms - Date.now();
   const whole = cookie?.originalMaxAge;
-  // The time that passed since the cookie was renewed is no wish for a shorter life, and writing each of them down
-  // would make every request an update.
   const isRenewed = typeof whole === "number" && whole >= rest && whole - rest <= Math.min(50, whole / 100);
   return lifetimeOfMs(isRenewed ? whole : rest);
 }

@@ -17,6 +17,7 @@ import {
   cookieOf,
   cookieTextOf,
   countChanges,
+  endOf,
   groupOf,
   isMap,
   lifetimeOf,
@@ -235,8 +236,8 @@ export class SessiondStore extends EventEmitter {
     const record = await this.#sessions.get(this.#keyOf(sid), { fields: FIELDS });
     if (!record) return undefined;
     const session = await this.#parse(record);
-    this.#loaded.set(session, this.#loadedOf(sid, session, record));
     const cookie = cookieOf(record, this.#options);
+    this.#loaded.set(session, { ...this.#loadedOf(sid, session, record), end_ms: endOf(cookie) });
     if (cookie) session.cookie = cookie;
     return session;
   }
@@ -249,7 +250,7 @@ export class SessiondStore extends EventEmitter {
     throw new ArgumentError("The stored session is no map: was it written with a serializer that this store has not?");
   }
 
-  #loadedOf(sid: string, session: StoredSession, record: SessionRecord): Loaded {
+  #loadedOf(sid: string, session: StoredSession, record: SessionRecord): Omit<Loaded, "end_ms"> {
     const meta = metaOf(record);
     const cookie = cookieIn(meta);
     const { ttl, disableTTL } = this.#options;
@@ -268,8 +269,8 @@ export class SessiondStore extends EventEmitter {
 
   async #write(sid: string, session: StoredSession, lifetime?: Lifetime): Promise<void> {
     const key = this.#keyOf(sid);
-    const draft = this.#draftOf(session, lifetime);
     const loaded = this.#loadedFor(sid, session);
+    const draft = this.#draftOf(session, loaded, lifetime);
     const outcome = await unlessGone(
       loaded ? this.#update(key, draft, loaded) : this.#insert(key, draft, this.#factory.isFresh(session)),
     );
@@ -281,7 +282,7 @@ export class SessiondStore extends EventEmitter {
     return loaded?.sid === sid ? loaded : undefined;
   }
 
-  #draftOf(session: StoredSession, lifetime?: Lifetime): Draft {
+  #draftOf(session: StoredSession, loaded: Loaded | undefined, lifetime?: Lifetime): Draft {
     const { data, cookie } = splitSession(session);
     return {
       // A serializer is there for what JSON does not keep.
@@ -289,7 +290,8 @@ export class SessiondStore extends EventEmitter {
       cookie,
       texts: textsOf(data),
       cookieText: cookieTextOf(cookie),
-      lifetime: lifetime ?? lifetimeOf(session, cookie, this.#options),
+      end_ms: endOf(cookie),
+      lifetime: lifetime ?? lifetimeOf(session, cookie, this.#options, loaded),
       user: groupOf("user", this.#options.user, session),
       client: groupOf("client", this.#options.client, session),
     };
@@ -377,12 +379,11 @@ export class SessiondStore extends EventEmitter {
     if (this.#options.disableTouch || this.#options.disableTTL) return;
     if (session === undefined) return void (await unlessGone(this.#sessions.touch(key)));
     const { cookie } = splitSession({ cookie: session.cookie });
-    const wanted = { cookie, cookieText: cookieTextOf(cookie), lifetime: lifetimeOf(session, cookie, this.#options) };
     const loaded = this.#loadedFor(sid, session);
-    const outcome = await unlessGone(this.#touch(key, wanted, loaded));
-    if (!outcome || !loaded) return;
-    const { lifetime, cookieText } = wanted;
-    this.#loaded.set(session, { ...loaded, lifetime, cookieText, ...outcome });
+    const lifetime = lifetimeOf(session, cookie, this.#options, loaded);
+    const wanted = { cookieText: cookieTextOf(cookie), end_ms: endOf(cookie), lifetime };
+    const outcome = await unlessGone(this.#touch(key, { ...wanted, cookie }, loaded));
+    if (outcome && loaded) this.#loaded.set(session, { ...loaded, ...wanted, ...outcome });
   }
 
   /** Starts the lifetime again and writes what changed of it and of the cookie, but nothing beside the cookie. */

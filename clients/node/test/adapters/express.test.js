@@ -332,6 +332,25 @@ for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.pa
     }
   });
 
+for (const serializer of [undefined, { stringify: JSON.stringify, parse: JSON.parse }])
+  test(`the time that a request takes is no change of its session's lifetime${serializer ? ", with a serializer too" : ""}`, async () => {
+    const store = storeWith({ serializer });
+    for (const method of ["set", "touch"]) {
+      await store.set("a", sessionWith({}, { maxAge: 100 }));
+      const slow = await store.get("a");
+      const other = await store.get("a");
+      other.cookie = new session.Cookie({ maxAge: 900_000 });
+      await store.set("a", other);
+      for (const value of [1, 2]) {
+        await sleep(60); // the second time what the slow one loaded would have expired
+        slow.value = value;
+        await store[method]("a", slow);
+        assert.equal((await store.operations.session.get("a")).idle_timeout_ms, 900_000);
+      }
+      assert.equal((await store.get("a")).cookie.originalMaxAge, 900_000);
+    }
+  });
+
 test("a limit of sessions for each user is told to the request that passes it", async () => {
   const store = storeWith({ user: (each) => each.user });
   await store.operations.namespace.configure({ max_sessions_per_user: 1 });
