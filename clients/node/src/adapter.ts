@@ -51,12 +51,12 @@ export function takeClient<Options extends AdapterOptions, Own extends keyof Opt
 }
 
 /**
- * Waits until `prepare` is done: before the first call, and again behind each new connection, since a server that keeps
+ * Waits until `prepare` is done: before the first call, and again behind each lost connection, since a server that keeps
  * nothing has forgotten it with its restart. Where it rejects the call rejects, and the next one tries again.
  */
 export function preparedByConnection(client: Client, prepare: () => Promise<void>): () => Promise<void> {
   let prepared: Promise<void> | undefined;
-  client.on("connect", () => (prepared = undefined));
+  client.on("disconnect", () => (prepared = undefined));
   return () => {
     if (prepared === undefined) {
       const begun = prepare();

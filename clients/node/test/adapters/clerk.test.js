@@ -204,6 +204,23 @@ test("a client of the caller's is used, and stays open", async () => {
   await client.close();
 });
 
+test("sign-ins that wait for a server that keeps nothing are made under the policy", async (t) => {
+  let own = await Sessiond.start();
+  t.after(() => own.end());
+  const { port } = own;
+  const connection = await connect({ url: own.url("app"), ...patient });
+  t.after(() => connection.destroy());
+  const resources = new SessionResources({ client: connection, policy: { single_session: true, abandon_timeout_ms: 60_000 } });
+  const client = await resources.client("laptop");
+  const lost = once(connection, "disconnect");
+  await own.end("SIGKILL");
+  await lost;
+  const signedIn = ["ann", "bob", "eve"].map((user) => client.signIn({ user }));
+  own = await Sessiond.start({ port });
+  for (const { abandonAt, lastActiveAt } of await Promise.all(signedIn)) assert.equal(abandonAt - lastActiveAt, 60_000);
+  assert.deepEqual(statuses(await client.reload()).sort(), ["active", "replaced", "replaced"]);
+});
+
 test("what cannot be used is refused with an error that names it", async () => {
   const wrong = (options, code, message) => assert.throws(() => new SessionResources(options), { code, message });
   wrong("https://api.clerk.example", "URL", /"https:\/\/" is no scheme of sessiond/);
