@@ -172,7 +172,9 @@ export class SessiondStore extends EventEmitter {
   /**
    * Adds to a number of a session on the server, from 0 where there is none: 20 requests at once add 20. The new value
    * is put into the session given, too. Answers the value, or undefined where the session was ended or is not there.
-   * @param session `req.session`, or an id
+   * What is there and no number is an error: ARGUMENT where the session given shows it, else BAD_REQUEST.
+   * @param session `req.session`, or an id; in one that was never stored the number is counted here until it is
+   * @param key not `cookie`, and no member that every session has, such as `id` and `save`
    * @param by how much, also a fraction or less than 0
    */
   increment(session: string | StoredSession, key: string, by?: number): Promise<number | undefined>;
