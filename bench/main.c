@@ -7,6 +7,7 @@
 #include "report.h"
 #include "restart.h"
 #include "snapshot.h"
+#include "tail.h"
 #include "watch.h"
 
 #include <signal.h>
@@ -145,8 +146,9 @@ int main(int argc, char **argv) {
     bool is_restart = argc > 1 && strcmp(argv[1], "restart") == 0;
     bool is_snapshot = argc > 1 && strcmp(argv[1], "snapshot") == 0;
     bool is_memory = argc > 1 && strcmp(argv[1], "memory") == 0;
-    bool has_verb =
-        is_compare || is_watch || is_restart || is_snapshot || is_memory || (argc > 1 && strcmp(argv[1], "run") == 0);
+    bool is_tail = argc > 1 && strcmp(argv[1], "tail") == 0;
+    bool has_verb = is_compare || is_watch || is_restart || is_snapshot || is_memory || is_tail ||
+                    (argc > 1 && strcmp(argv[1], "run") == 0);
     if (!options_parse(&options, argc - has_verb, argv + has_verb, stderr)) return 2;
     if (options.is_help) return options_help(stdout), 0;
     if (options.is_version) return puts("sessiond-bench " SESSIOND_VERSION), 0;
@@ -155,5 +157,6 @@ int main(int argc, char **argv) {
     if (is_restart) return restart_main(&options);
     if (is_snapshot) return snapshot_main(&options);
     if (is_memory) return memory_main(&options);
+    if (is_tail) return tail_main(&options);
     return is_compare ? compare_main(&options) : run_main(&options);
 }

@@ -35,7 +35,8 @@ static const struct option_row rows[] = {
     {"lease-ms", OPTION_COUNT, PLACE(lease_ms), 0, 3600000, "MS",
      "scrape: each hand-out is exclusive, and released after its mark (default 0: none)"},
     {"sessions", OPTION_COUNT, PLACE(sessions), 1, 4e9, "N",
-     "sessions in the server, or in the pool (default 1m in compare, restart, snapshot and memory, 100k otherwise)"},
+     "sessions in the server, or in the pool (default 1m in compare, restart, snapshot, memory and tail, 100k "
+     "otherwise)"},
     {"connections", OPTION_COUNT, PLACE(connections), 1, 60000, "C", "connections (default 50)"},
     {"depth", OPTION_COUNT, PLACE(depth), 1, 16384, "D", "operations under way on each connection (default 1)"},
     {"threads", OPTION_COUNT, PLACE(threads), 1, 64, "T", "threads of the generator (default 1)"},
@@ -47,7 +48,7 @@ static const struct option_row rows[] = {
      "seconds before that, not counted (default 0.5, in compare 0.25)"},
     {"rate", OPTION_NUMBER, PLACE(rate), 0, 1e9, "R",
      "operations a second, begun at fixed times whatever the server does (default: as many as it takes, in snapshot "
-     "20k)"},
+     "and tail 20k)"},
     {"window", OPTION_TEXT, PLACE(window), 0, 0, "HOW",
      "batch: D requests, then D replies (default); slide: each reply makes room at once"},
     {"keys", OPTION_TEXT, PLACE(keys), 0, 0, "HOW", "uniform, zipf or latest (default: the workload's)"},
@@ -79,7 +80,7 @@ static const struct option_row rows[] = {
      "expire: sessions that stay and are read meanwhile (default 10k)"},
     {"watchers", OPTION_COUNT, PLACE(watchers), 1, 1000, "N", "watch: how many watch where many do (default 100)"},
     {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N",
-     "compare, watch, restart, snapshot: how often each cell or case is measured (default 3)"},
+     "compare, watch, restart, snapshot, tail: how often each cell or case is measured (default 3)"},
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
      "compare: workload:depth, workload:depth:connections or workload:depth:connections:durability, with commas; "
      "workload@N for a pool of N sessions; goals and table (the default) are lists of such cells"},
@@ -286,7 +287,8 @@ void options_help(FILE *out) {
           "sessiond-bench watch [options]      measures what a set costs sessiond with 0, 1 and 100 watchers\n"
           "sessiond-bench restart [options]    measures how sessiond comes back from its log and from a snapshot\n"
           "sessiond-bench snapshot [options]   measures what requests feel of snapshots that are made meanwhile\n"
-          "sessiond-bench memory [options]     measures what sessions take, as they come, change in size and end\n\n"
+          "sessiond-bench memory [options]     measures what sessions take, as they come, change in size and end\n"
+          "sessiond-bench tail [options]       measures what gets feel of expiry, growth, floods and snapshots\n\n"
           "Counts may end in k, m or g.\n\n",
           out);
     for (int i = 0; i < ROW_COUNT; i++) {
