@@ -139,24 +139,21 @@ static int run_main(const struct options *options) {
     return run_against(options, driver, options->address, (int)options->pid);
 }
 
+static const struct {
+    const char *name;
+    int (*main)(const struct options *options);
+} verbs[] = {{"run", run_main},           {"compare", compare_main}, {"watch", watch_main}, {"restart", restart_main},
+             {"snapshot", snapshot_main}, {"memory", memory_main},   {"tail", tail_main}};
+enum { VERBS = sizeof verbs / sizeof *verbs };
+
 int main(int argc, char **argv) {
     struct options options;
-    bool is_compare = argc > 1 && strcmp(argv[1], "compare") == 0;
-    bool is_watch = argc > 1 && strcmp(argv[1], "watch") == 0;
-    bool is_restart = argc > 1 && strcmp(argv[1], "restart") == 0;
-    bool is_snapshot = argc > 1 && strcmp(argv[1], "snapshot") == 0;
-    bool is_memory = argc > 1 && strcmp(argv[1], "memory") == 0;
-    bool is_tail = argc > 1 && strcmp(argv[1], "tail") == 0;
-    bool has_verb = is_compare || is_watch || is_restart || is_snapshot || is_memory || is_tail ||
-                    (argc > 1 && strcmp(argv[1], "run") == 0);
+    unsigned verb = 0;
+    while (argc > 1 && verb < VERBS && strcmp(argv[1], verbs[verb].name) != 0) verb++;
+    bool has_verb = argc > 1 && verb < VERBS;
     if (!options_parse(&options, argc - has_verb, argv + has_verb, stderr)) return 2;
     if (options.is_help) return options_help(stdout), 0;
     if (options.is_version) return puts("sessiond-bench " SESSIOND_VERSION), 0;
     signal(SIGPIPE, SIG_IGN);
-    if (is_watch) return watch_main(&options);
-    if (is_restart) return restart_main(&options);
-    if (is_snapshot) return snapshot_main(&options);
-    if (is_memory) return memory_main(&options);
-    if (is_tail) return tail_main(&options);
-    return is_compare ? compare_main(&options) : run_main(&options);
+    return verbs[has_verb ? verb : 0].main(&options);
 }
