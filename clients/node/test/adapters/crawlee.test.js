@@ -1,80 +1,16 @@
 // The shared pool and its sessions, beside Crawlee's own where the two can be compared.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
 import { EventEmitter, once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { createRequire } from "node:module";
-import path from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { BasicCrawler, Configuration, log, Session, SessionPool } from "@crawlee/basic";
+import { BasicCrawler, Configuration, Session, SessionPool } from "@crawlee/basic";
 import { SessiondSession, SessiondSessionPool, installSessiondPool, sessiondCrawler } from "sessiond/crawlee";
 import { CookieJar } from "tough-cookie";
-import { Sessiond, open } from "../support/sessiond.js";
-
-const folder = mkdtempSync(path.join(tmpdir(), "crawlee-"));
-let server;
-let client;
-let count = 0;
-before(async () => {
-  log.setLevel(log.LEVELS.OFF);
-  process.env.CRAWLEE_STORAGE_DIR = folder;
-  server = await Sessiond.start();
-  client = await open(server, { namespace: "crawlee" });
-});
-after(async () => {
-  await client?.close();
-  await server?.end();
-  rmSync(folder, { recursive: true, force: true });
-});
-
-const newName = () => `pool${++count}`;
-const optionsFor = (pool, more = {}) => ({
-  url: server.url("crawlee"),
-  pool,
-  timeoutMs: 20_000,
-  connectTimeoutMs: 10_000,
-  CookieJar,
-  ...more,
-});
-
-/** A pool that is torn down with the test. */
-async function openPool(t, more = {}, pool = newName()) {
-  const opened = await SessiondSessionPool.open(optionsFor(pool, more));
-  t.after(() => opened.teardown());
-  return opened;
-}
-
-/** Crawlee's own pool, and one of sessiond with the same options. */
-async function both(t, options = {}) {
-  const own = await SessionPool.open({ ...options, persistenceOptions: { enable: false } });
-  return [own, await openPool(t, options)];
-}
-
-/** A client of which only the calls are a test's own. */
-const clientOf = (withNamespace) => Object.assign(new EventEmitter(), { withNamespace });
-
-/** What two sessions have in common; usageCount, errorScore and so on. */
-const countersOf = (session) => ({
-  usageCount: session.usageCount,
-  errorScore: session.errorScore,
-  isUsable: session.isUsable(),
-  isBlocked: session.isBlocked(),
-  isExpired: session.isExpired(),
-  isMaxUsageCountReached: session.isMaxUsageCountReached(),
-});
-
-async function until(isTrue, what) {
-  for (let i = 0; i < 2000; i++) {
-    if (await isTrue()) return;
-    await sleep(10);
-  }
-  assert.fail(`it did not come about that ${what}`);
-}
+import { server, client, newName, optionsFor, openPool, both, clientOf, countersOf, until } from "./crawlee-shared.js";
+import { assertCompiles } from "../support/types.js";
 
 test("a session has all members of Crawlee's, with the same values, and is an instance of it", async (t) => {
   const runs = [];
@@ -300,105 +236,8 @@ test("sessionOptions with userData are given to each new session", async (t) => 
   assert.deepEqual([session.userData.from, session.maxUsageCount], ["options", 3]);
 });
 
-test("cookies are read and set as Crawlee does", async (t) => {
-  const seen = [];
-  const url = "http://www.example.com/a";
-  for (const pool of await both(t)) {
-    const session = await pool.getSession();
-    session.setCookies(
-      [
-        { name: "plain", value: "1" },
-        { name: "dotted", value: "2", domain: ".example.com", path: "/a", expires: 4_000_000_000, httpOnly: true },
-        { name: "foreign", value: "3", domain: "other.example" },
-      ],
-      url,
-    );
-    session.setCookie("raw=4; Path=/", url);
-    session.setCookiesFromResponse({ url, headers: { "set-cookie": ["from=5", "wrong=6; Domain=other.example", ""] } });
-    session.setCookiesFromResponse({ url: () => url, headers: () => ({ "set-cookie": "single=7; Secure" }) });
-    session.setCookiesFromResponse({ url, headers: {} });
-    const plain = session.getCookies(url).map(({ expires, ...cookie }) => cookie);
-    seen.push([plain.sort((a, b) => a.name.localeCompare(b.name)), session.getCookieString(url).split("; ").sort()]);
-    assert.throws(() => session.setCookie("x=1; Domain=other.example", url));
-  }
-  assert.deepEqual(seen[1], seen[0]);
-  assert.equal(seen[1][1].length, 4);
-});
-
-test("cookies and userData travel with the session, and two processes' changes are merged by entry", async (t) => {
-  const name = newName();
-  const url = "http://a.example/";
-  const [one, two] = [await openPool(t, { maxPoolSize: 1 }, name), await openPool(t, { maxPoolSize: 1 }, name)];
-  const first = await one.getSession();
-  first.setCookie("login=yes; Path=/", url);
-  first.userData.token = "t1";
-  first.markGood();
-  await one.persistState();
-  const second = await two.getSession();
-  assert.equal(second.id, first.id);
-  assert.equal(second.getCookieString(url), "login=yes");
-  assert.equal(second.userData.token, "t1");
-  // Both go on at once, each with an older view of the other's cookies.
-  first.cookieJar.setCookieSync("from=one; Path=/", url);
-  second.cookieJar.setCookieSync("to=two; Path=/", url);
-  first.userData.one = 1;
-  second.userData.two = [2];
-  second.cookieJar.setCookieSync("login=again; Path=/", url);
-  first.markGood();
-  second.markGood();
-  await one.persistState();
-  await two.persistState();
-  for (const pool of [one, two]) {
-    const session = await pool.getSession();
-    assert.equal(session.getCookieString(url).split("; ").sort().join("; "), "from=one; login=again; to=two");
-    assert.deepEqual(session.userData, { token: "t1", one: 1, two: [2] });
-  }
-  // What is taken away is taken away for all.
-  delete first.userData.token;
-  first.cookieJar.store.removeCookie("a.example", "/", "from", () => {});
-  first.markGood();
-  await one.persistState();
-  const again = await two.getSession();
-  assert.equal(again.getCookieString(url).split("; ").sort().join("; "), "login=again; to=two");
-  assert.deepEqual(again.userData, { one: 1, two: [2] });
-});
-
-test("what is changed while the session is being sent is sent behind it", async (t) => {
-  const pool = await openPool(t);
-  const session = await pool.getSession();
-  session.userData.first = 1;
-  session.markGood();
-  session.userData.second = 2;
-  session.markGood();
-  await pool.persistState();
-  assert.deepEqual((await client.session.get(session.id)).data, { first: 1, second: 2 });
-});
-
-test("what another program wrote in the place of a cookie harms nothing", async (t) => {
-  const pool = await openPool(t, { maxPoolSize: 1 });
-  const { id } = await pool.getSession();
-  const good = { key: "good", value: "1", domain: "a.example", path: "/" };
-  const set = {
-    "cookie a": 5,
-    "cookie b": { key: "b" },
-    "cookie c": null,
-    "cookie d": { ...good, expires: {} },
-    proxy: "p",
-  };
-  await client.session.patch(id, { set, target: "meta" });
-  await client.session.patch(id, { set: { "cookie a.example / good": good }, target: "meta" });
-  const session = await pool.getSession();
-  assert.equal(session.getCookieString("http://a.example/"), "good=1");
-  session.setCookie("more=2; Path=/", "http://a.example/");
-  session.markGood();
-  await pool.persistState();
-  const { meta } = await client.session.get(id);
-  assert.equal(meta.proxy, "p");
-  assert.equal(meta["cookie a.example / more"].value, "2");
-});
-
 test("an id that was destroyed may begin again where the namespace allows it", async (t) => {
-  const namespace = `again${++count}`;
+  const namespace = `again-${newName()}`;
   await client.withNamespace(namespace).namespace.configure({ tombstone_ms: 0 });
   const pool = await openPool(t, { namespace, sessions: [{ id: "a" }], create: "never" });
   (await pool.getSession("a")).retire();
@@ -408,22 +247,6 @@ test("an id that was destroyed may begin again where the namespace allows it", a
   const session = await pool.getSession("a");
   assert.ok(session.isUsable());
   assert.equal(pool.usableSessionsCount, 1);
-});
-
-test("an answer that is older than what was sent since takes nothing back", async (t) => {
-  const pool = await openPool(t, { maxPoolSize: 1 });
-  const url = "http://a.example/";
-  const session = await pool.getSession();
-  for (let i = 0; i < 50; i++) {
-    const asked = [pool.getSession(), pool.getSession()];
-    session.setCookie(`n=${i}; Path=/`, url);
-    session.userData.n = i;
-    if (i % 2) session.markGood();
-    await Promise.all(asked);
-    assert.equal(session.getCookieString(url), `n=${i}`);
-    assert.equal(session.userData.n, i);
-    if (!session.isUsable()) break;
-  }
 });
 
 test("what one process retires is retired in all, with the event in each", async (t) => {
@@ -649,18 +472,5 @@ test("CommonJS programs have it too, and errors of both builds have the same cod
 });
 
 test("the types fit those of Crawlee", () => {
-  const compiler = fileURLToPath(import.meta.resolve("typescript/package.json")).replace("package.json", "bin/tsc");
-  const flags = ["--ignoreConfig", "--noEmit", "--strict", "--skipLibCheck", "--target", "es2022", "--types", "node"];
-  const args = [
-    compiler,
-    ...flags,
-    "--lib",
-    "es2023,dom,esnext.disposable",
-    "--module",
-    "nodenext",
-    "crawlee-types.ts",
-  ];
-  const cwd = fileURLToPath(new URL(".", import.meta.url));
-  const { status, stdout } = spawnSync(process.execPath, args, { cwd, encoding: "utf8", timeout: 60_000 });
-  assert.deepEqual([status, stdout], [0, ""]);
+  assertCompiles("crawlee-types.ts");
 });

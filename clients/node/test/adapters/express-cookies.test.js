@@ -1,20 +1,9 @@
 // Each option of express-session and each attribute of its cookies, with SessiondStore as with MemoryStore.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { SessiondStore } from "sessiond/express";
 import { App, session } from "../support/express.js";
-import { open, Sessiond } from "../support/sessiond.js";
-
-let server;
-let client;
-before(async () => {
-  server = await Sessiond.start();
-  client = await open(server);
-});
-after(async () => {
-  await client.close();
-  await server.end();
-});
+import { client } from "../support/shared.js";
 
 let count = 0;
 const makers = {

@@ -2,10 +2,10 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { koaStore, SessiondStore } from "sessiond/express";
 import { Browser, Gate } from "../support/express.js";
-import { open, Sessiond } from "../support/sessiond.js";
+import { client, server } from "../support/shared.js";
 
 const require = createRequire(import.meta.url);
 const fastify = require("fastify");
@@ -13,17 +13,6 @@ const Koa = require("koa");
 const koaSession = require("koa-session").createSession;
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-
-let server;
-let client;
-before(async () => {
-  server = await Sessiond.start();
-  client = await open(server);
-});
-after(async () => {
-  await client.close();
-  await server.end();
-});
 
 let count = 0;
 function storeWith(options = {}) {

@@ -5,27 +5,16 @@
 // that change the session or not: 64, each with session cookies and with cookies of a minute.
 import assert from "node:assert/strict";
 import { createRequire } from "node:module";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { SessiondStore } from "sessiond/express";
 import { App, called, session } from "../support/express.js";
-import { open, Sessiond } from "../support/sessiond.js";
+import { client } from "../support/shared.js";
 
 const require = createRequire(import.meta.url);
 const { sign } = require("cookie-signature");
 const SECRET = "keyboard cat";
 /** How far apart the two apps may be in time. */
 const SLACK_MS = 20_000;
-
-let server;
-let client;
-before(async () => {
-  server = await Sessiond.start();
-  client = await open(server);
-});
-after(async () => {
-  await client.close();
-  await server.end();
-});
 
 let count = 0;
 const makers = {
