@@ -7,15 +7,9 @@ there.
 Mounting takes root and loop devices; where they are missing it says so and ends with 77, which ctest calls skipped.
 """
 
-import argparse
-import os
-import random
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from disks import SKIPPED, Disk, Skipped
+import trial
 from ledger import Lost
 from rounds import Rounds, server
 from server import wait_for
@@ -84,36 +78,5 @@ class FullDisk:
               f"{ended} ended or destroyed, {refused} refused; 0 lost, 0 alive again, 0 starts refused", flush=True)
 
 
-def run(options, folder):
-    for kind in options.kinds.split(","):
-        disk = Disk(kind, folder)
-        try:
-            for level in options.levels.split(","):
-                FullDisk(disk, level, random.Random(options.seed)).run(options.rounds)
-        finally:
-            disk.unmount()
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--levels", default="always,everysec")
-    parser.add_argument("--kinds", default="tmpfs,ext4,xfs")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the file systems' files are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
-    print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sessiond_full_", dir=options.folder) as folder:
-        try:
-            run(options, Path(folder))
-        except Skipped as why:
-            print(f"skipped: no disk can be mounted here: {why}")
-            sys.exit(SKIPPED)
-        except Lost as lost:
-            sys.exit(f"LOST: {lost}")
-
-
 if __name__ == "__main__":
-    main()
+    trial.main(FullDisk, 1, "tmpfs,ext4,xfs", "no disk can be mounted here")

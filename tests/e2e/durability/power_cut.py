@@ -7,16 +7,10 @@ told is lost; at everysec only what is at most about a second old, and never som
 Mounting takes root and loop devices; where they are missing it says so and ends with 77, which ctest calls skipped.
 """
 
-import argparse
-import os
-import random
-import sys
-import tempfile
 import time
-from pathlib import Path
 
-from disks import LOG_FLUSH, NO_LOG_FLUSH, SKIPPED, Disk, Skipped
-from ledger import Lost
+import trial
+from disks import LOG_FLUSH, NO_LOG_FLUSH
 from rounds import Rounds, server
 
 
@@ -67,38 +61,5 @@ class PowerCuts:
               f"{refused} refused; {lost}, 0 alive again, 0 starts refused", flush=True)
 
 
-def run(options, folder):
-    for kind in options.kinds.split(","):
-        disk = None
-        try:
-            disk = Disk(kind, folder)
-            for level in options.levels.split(","):
-                PowerCuts(disk, level, random.Random(options.seed)).run(options.rounds)
-        finally:
-            if disk:
-                disk.unmount()
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--levels", default="always,everysec")
-    parser.add_argument("--kinds", default="ext4,xfs")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the file systems' files are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
-    print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="sessiond_power_", dir=options.folder) as folder:
-        try:
-            run(options, Path(folder))
-        except Skipped as why:
-            print(f"skipped: no power can be cut here: {why}")
-            sys.exit(SKIPPED)
-        except Lost as lost:
-            sys.exit(f"LOST: {lost}")
-
-
 if __name__ == "__main__":
-    main()
+    trial.main(PowerCuts, 2, "ext4,xfs", "no power can be cut here")
