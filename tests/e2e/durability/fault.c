@@ -5,8 +5,9 @@
  *     NUMBER CALL NAME WHAT SKIP TIMES
  *
  * The calls of CALL on files whose name has NAME in it, after the first SKIP of them, TIMES of them. WHAT is an errno,
- * or 0: it hangs until the rule is gone; -1: only half is written, which is no error; below that: half is written, and
- * then it fails with the errno -WHAT. Each rule in a server's life has a number of its own, below 256.
+ * or 0: it hangs until the rule is gone, and then is as a call that comes only now; -1: only half is written, which is
+ * no error; below that: half is written, and then it fails with the errno -WHAT. Each rule in a server's life has a
+ * number of its own, below 256.
  *
  * Any thread of the server. The rules are read with the kernel's own calls: they are none of these, and the thread
  * sanitizer, which would not see the file opened, does not see it closed either. */
@@ -68,7 +69,7 @@ static int fault_of(const char *call, const char *name) {
     if (count < rule.skip || count - rule.skip >= rule.times) return 0;
     if (rule.what != 0) return rule.what;
     while (rule_find(rule.number, call, name, &same)) usleep(1000);
-    return 0;
+    return fault_of(call, name);
 }
 
 static int fault_of_file(const char *call, int fd) {
