@@ -2,6 +2,7 @@
  * `compare` starts the servers itself. See README.md for what is measured and how. */
 #include "compare.h"
 #include "expire.h"
+#include "growth.h"
 #include "memory.h"
 #include "prepare.h"
 #include "report.h"
@@ -143,7 +144,7 @@ static const struct {
     const char *name;
     int (*main)(const struct options *options);
 } verbs[] = {{"run", run_main},           {"compare", compare_main}, {"watch", watch_main}, {"restart", restart_main},
-             {"snapshot", snapshot_main}, {"memory", memory_main},   {"tail", tail_main}};
+             {"snapshot", snapshot_main}, {"memory", memory_main},   {"tail", tail_main},   {"growth", growth_main}};
 enum { VERBS = sizeof verbs / sizeof *verbs };
 
 int main(int argc, char **argv) {

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "options.h"
 
+#include "growth.h"
 #include "workload.h"
 
 #include <getopt.h>
@@ -80,7 +81,17 @@ static const struct option_row rows[] = {
      "expire: sessions that stay and are read meanwhile (default 10k)"},
     {"watchers", OPTION_COUNT, PLACE(watchers), 1, 1000, "N", "watch: how many watch where many do (default 100)"},
     {"rounds", OPTION_COUNT, PLACE(rounds), 1, 1000, "N",
-     "compare, watch, restart, snapshot, tail: how often each cell or case is measured (default 3)"},
+     "compare, watch, restart, snapshot, tail, growth: how often each cell or case is measured (default 3)"},
+    {"axes", OPTION_TEXT, PLACE(axes), 0, 0, "LIST",
+     "growth: which of sessions,connections,users,values (default all)"},
+    {"most-sessions", OPTION_COUNT, PLACE(most_sessions), 100, 100e6, "N",
+     "growth: the most sessions; measured beside a tenth and a hundredth of them (default 10m, some 5 GB)"},
+    {"most-connections", OPTION_COUNT, PLACE(most_connections), 1, 19000, "N",
+     "growth: the most connections, after 1, 100 ... (default 10k)"},
+    {"most-per-user", OPTION_COUNT, PLACE(most_per_user), 1, 100000, "N",
+     "growth: the most sessions of one user and client, after 1, 10, 100 ... (default 10k)"},
+    {"most-value-bytes", OPTION_COUNT, PLACE(most_value_bytes), 100, 1000000, "B",
+     "growth: the largest value, after 100, 1,000 ... (default 100k)"},
     {"cells", OPTION_TEXT, PLACE(cells), 0, 0, "LIST",
      "compare: workload:depth, workload:depth:connections or workload:depth:connections:durability, with commas; "
      "workload@N for a pool of N sessions; goals and table (the default) are lists of such cells"},
@@ -142,6 +153,11 @@ static const struct options defaults = {
     .probe_sessions = 10000,
     .warmup_s = -1,
     .observe_s = 10,
+    .axes = "sessions,connections,users,values",
+    .most_sessions = 10000000,
+    .most_connections = 10000,
+    .most_per_user = 10000,
+    .most_value_bytes = 100000,
 };
 
 /* A number with k, m or g for thousands, millions, thousands of millions. */
@@ -247,6 +263,8 @@ static bool check_together(const struct options *options, FILE *err) {
     if (!problem) problem = check_durability(options);
     if (!is_one_of(options->strategy, strategies))
         problem = "--strategy is random, round_robin, least_recent, least_used or use_until_failure";
+    if (!growth_axes_known(options->axes))
+        problem = "--axes is sessions, connections, users or values, or several of them with commas";
     if (options->check_every & (options->check_every - 1)) problem = "--check-every must be a power of two, or 0";
     if (options->threads > options->connections) problem = "--threads must not be above --connections";
     if (strcmp(options->window, "batch") != 0 && strcmp(options->window, "slide") != 0)
@@ -288,7 +306,9 @@ void options_help(FILE *out) {
           "sessiond-bench restart [options]    measures how sessiond comes back from its log and from a snapshot\n"
           "sessiond-bench snapshot [options]   measures what requests feel of snapshots that are made meanwhile\n"
           "sessiond-bench memory [options]     measures what sessions take, as they come, change in size and end\n"
-          "sessiond-bench tail [options]       measures what gets feel of expiry, growth, floods and snapshots\n\n"
+          "sessiond-bench tail [options]       measures what gets feel of expiry, growth, floods and snapshots\n"
+          "sessiond-bench growth [options]     measures how cost grows with sessions, connections, a user's sessions "
+          "and values\n\n"
           "Counts may end in k, m or g.\n\n",
           out);
     for (int i = 0; i < ROW_COUNT; i++) {

@@ -18,12 +18,14 @@ struct options {
     const char *json, *hgrm, *svg, *html, *markdown;
     const char *only, *strategy; /* workload auth or scrape */
     const char *durability, *scratch;
+    const char *axes; /* of growth */
     const char *cells, *servers, *sessiond, *redis, *memcached, *ceiling;
     struct texts peers; /* see peer.h */
     uint64_t sessions, connections, depth, threads, value_bytes, requests, seed, check_every, idle_timeout_ms;
     uint64_t pid, rounds, retries, server_core, probe_sessions, max_usage_count, lease_ms, watchers;
     uint64_t extra_rounds;
-    double patience_s; /* for repeating what was disturbed */
+    uint64_t most_sessions, most_connections, most_per_user, most_value_bytes; /* growth: the last points of its axes */
+    double patience_s;                                                         /* for repeating what was disturbed */
     double duration_s, warmup_s /* below 0: not given */, rate, expire_in_s, observe_s;
     bool is_numeric, is_data_only, is_deadline_explicit, is_load_skipped, is_spawned, is_quiet, is_help, is_version;
     bool compacts;

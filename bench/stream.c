@@ -67,6 +67,8 @@ static bool receive_some(struct stream *stream, uint32_t *answered, char *proble
         if (whole == SCAN_MORE) break;
         if (whole == SCAN_MALFORMED) return refuse(problem, "a reply is malformed", bytes_of("", 0));
         if (reply.kind == REPLY_ERROR) return refuse(problem, "the server answers: ", reply.value);
+        if (stream->on_reply && !stream->on_reply(stream->context, &reply))
+            return refuse(problem, "a reply is not what it must be", bytes_of("", 0));
         ++*answered;
         rest = bytes_of(rest.data + whole, rest.size - (size_t)whole);
     }

@@ -11,6 +11,9 @@ struct stream {
     const struct driver_setup *setup; /* the target's */
     struct buf out, in;               /* owned */
     uint32_t added;                   /* requests in `out` */
+    /* Looks at each reply, whose bytes are valid meanwhile; false: it is not right. NULL: nobody looks. */
+    bool (*on_reply)(void *context, const struct reply *reply);
+    void *context;
 };
 
 /* Connects; false with a sentence in `problem`. stream_close in both cases. */
