@@ -93,6 +93,13 @@ uint64_t process_cpu_ns(int pid) {
     return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
 }
 
+uint64_t process_first_thread_cpu_ns(int pid) {
+    char path[64], text[128];
+    unsigned long long cpu_ns;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/schedstat", pid, pid);
+    return read_file(path, text, sizeof text) && sscanf(text, "%llu", &cpu_ns) == 1 ? cpu_ns : 0;
+}
+
 bool machine_sample_take(struct machine_sample *sample) {
     char text[512];
     unsigned long long user, nice, system, idle, wait, irq, softirq, steal;

@@ -22,6 +22,10 @@ bool process_sample_take(struct process_sample *sample, int pid);
  */
 uint64_t process_cpu_ns(int pid);
 
+/* The same of its first thread alone, as of when that last paused or the scheduler last looked at it: what it has done
+ * since comes with the next look. */
+uint64_t process_first_thread_cpu_ns(int pid);
+
 struct machine_sample {
     uint64_t at_ns;
     uint64_t busy_ticks, steal_ticks; /* of all cores */

@@ -2,8 +2,8 @@
  * rounds every second session, by chance, is replaced by one of another size; then all get the same second to end in.
  *
  * All is sent in batches over one connection, and each batch is followed by a look at the CPU time that the server has
- * used up to then. So a pause is known as the CPU time of one batch: what else runs on the machine, and a generator
- * that was not scheduled, are not in it. */
+ * used up to then, all of it and its first thread's, which is the loop's. So a pause is known as the CPU time of one
+ * batch: what else runs on the machine, and a generator that was not scheduled, are not in it. */
 #define _GNU_SOURCE
 #include "memory.h"
 
@@ -37,8 +37,8 @@ struct memory_run {
     struct templates templates[SIZES]; /* that set so much */
     uint8_t *size_of;                  /* by session: which of the sizes it has */
     struct stage stages[STAGE_COUNT];
-    struct histogram *cpu, *latency; /* of the batches from empty to full */
-    uint64_t longest_at;             /* sessions before the batch that cost most */
+    struct histogram *loop, *cpu, *latency; /* of the batches from empty to full: the loop's time, all CPU time, all */
+    uint64_t longest_at;                    /* sessions before the batch that cost the loop most */
     uint64_t long_pauses;
     int64_t ends_first_ms, back_ms; /* back_ms: after the last end; -1: not within --observe seconds */
     char problem[PROBLEM_BYTES];
@@ -96,20 +96,32 @@ static void add_set(struct memory_run *run, uint64_t index, enum request request
     stream_add(&run->stream, &run->templates[run->size_of[index]].of[request], &fill);
 }
 
+/* Up to now, in nanoseconds. */
+struct moment {
+    uint64_t loop_ns, cpu_ns, at_ns;
+};
+
+static struct moment moment_take(const struct memory_run *run) {
+    int pid = run->target.pid;
+    return (struct moment){process_first_thread_cpu_ns(pid), process_cpu_ns(pid), monotonic_ns()};
+}
+
 /* Every session once, from none to all; each batch is timed. */
 static bool grow(struct memory_run *run) {
-    uint64_t longest_ns = 0, cpu_ns = process_cpu_ns(run->target.pid), at_ns = monotonic_ns();
+    uint64_t longest_ns = 0;
+    struct moment before = moment_take(run);
     for (uint64_t index = 0; index < run->session_count;) {
         uint64_t first = index;
         while (index < run->session_count && run->stream.added < BATCH) add_set(run, index++, REQUEST_SET);
         if (!stream_play(&run->stream, run->problem)) return false;
-        uint64_t cpu_now_ns = process_cpu_ns(run->target.pid), now_ns = monotonic_ns(), used_ns = cpu_now_ns - cpu_ns;
-        histogram_record(run->cpu, used_ns);
-        histogram_record(run->latency, now_ns - at_ns);
-        if (used_ns > longest_ns) longest_ns = used_ns, run->longest_at = first;
-        run->long_pauses += used_ns > LONG_PAUSE_NS;
-        cpu_ns = cpu_now_ns;
-        at_ns = now_ns;
+        struct moment now = moment_take(run);
+        uint64_t loop_ns = now.loop_ns - before.loop_ns;
+        histogram_record(run->loop, loop_ns);
+        histogram_record(run->cpu, now.cpu_ns - before.cpu_ns);
+        histogram_record(run->latency, now.at_ns - before.at_ns);
+        if (loop_ns > longest_ns) longest_ns = loop_ns, run->longest_at = first;
+        run->long_pauses += loop_ns > LONG_PAUSE_NS;
+        before = now;
     }
     run->live_bytes = run->session_count * (KEY_ID_BYTES + run->sizes[0]);
     return true;
@@ -203,12 +215,12 @@ static void write_text(const struct memory_run *run, FILE *out) {
                 mib(kept_bytes(run, &run->stages[STAGE_ENDED])), (long long)run->back_ms);
     fprintf(out, "from empty to full, batches of %u sets, us:\n  %-10s %10s %10s %10s\n", BATCH, "", "p50", "p99.9",
             "longest");
-    const struct histogram *both[] = {run->cpu, run->latency};
-    for (unsigned i = 0; i < 2; i++)
-        fprintf(out, "  %-10s %10.1f %10.1f %10.1f\n", i == 0 ? "server CPU" : "answer",
-                (double)histogram_percentile_ns(both[i], 50) / 1e3,
-                (double)histogram_percentile_ns(both[i], 99.9) / 1e3, (double)both[i]->max_ns / 1e3);
-    fprintf(out, "%llu of %llu batches cost the server over 1 ms; the longest one came after %llu sessions\n",
+    static const char *const names[] = {"loop CPU", "server CPU", "answer"};
+    const struct histogram *all[] = {run->loop, run->cpu, run->latency};
+    for (unsigned i = 0; i < 3; i++)
+        fprintf(out, "  %-10s %10.1f %10.1f %10.1f\n", names[i], (double)histogram_percentile_ns(all[i], 50) / 1e3,
+                (double)histogram_percentile_ns(all[i], 99.9) / 1e3, (double)all[i]->max_ns / 1e3);
+    fprintf(out, "%llu of %llu batches cost the loop over 1 ms; the longest one came after %llu sessions\n",
             (unsigned long long)run->long_pauses, (unsigned long long)run->cpu->total,
             (unsigned long long)run->longest_at);
 }
@@ -255,6 +267,7 @@ static void write_json(const void *context, FILE *out) {
     json_count(&json, "batches", run->cpu->total);
     json_count(&json, "batches_over_1_ms", run->long_pauses);
     json_count(&json, "longest_after_sessions", run->longest_at);
+    json_pauses(&json, "batch_loop_cpu", run->loop);
     json_pauses(&json, "batch_cpu", run->cpu);
     json_pauses(&json, "batch_latency", run->latency);
     json_end(&json);
@@ -273,9 +286,11 @@ static bool prepare(struct memory_run *run) {
         if (!templates_make(&run->templates[i], run->target.driver, &setup)) return false;
     }
     run->size_of = calloc(run->session_count, 1);
+    run->loop = calloc(1, sizeof *run->loop);
     run->cpu = calloc(1, sizeof *run->cpu);
     run->latency = calloc(1, sizeof *run->latency);
-    if (!run->size_of || !run->cpu || !run->latency) return false;
+    if (!run->size_of || !run->loop || !run->cpu || !run->latency) return false;
+    histogram_init(run->loop);
     histogram_init(run->cpu);
     histogram_init(run->latency);
     return stream_open(&run->stream, &run->target, run->problem);
@@ -285,6 +300,7 @@ static void release(struct memory_run *run) {
     stream_close(&run->stream);
     for (unsigned i = 0; i < SIZES; i++) templates_fini(&run->templates[i]);
     free(run->size_of);
+    free(run->loop);
     free(run->cpu);
     free(run->latency);
 }

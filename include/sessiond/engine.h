@@ -425,6 +425,11 @@ struct engine_vtable {
      * most. Answers when it wants to be called again: `now_ms` when work is left, INT64_MAX for never. */
     int64_t (*advance)(struct engine *self, unsigned loop_index, int64_t now_ms, unsigned budget);
 
+    /* Does what would hold up a loop: takes memory before it is needed, and gives back what it left. May take
+     * milliseconds. Answers when it wants to be called again unasked; INT64_MAX: not before env->prepare. Any thread
+     * that is no loop's, one at a time; may be left uncalled, but once it was called, env->prepare is to be obeyed. */
+    int64_t (*prepare)(struct engine *self, int64_t now_ms);
+
     /* ---- durability; NULL in an engine that takes no journal */
 
     /* Every effect with a version up to the answer has been appended to the journal. Any thread. */

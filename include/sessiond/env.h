@@ -1,4 +1,4 @@
-/* The world, as far as the core may know it: randomness, sleepers to wake, and a point to switch at.
+/* The world, as far as the core may know it: randomness, sleepers to wake, work for others, and a point to switch at.
  *
  * Time is not here: it is an argument (`now_ms`). Two worlds exist: src/uv (the real one) and tests/sim.
  * All functions may be called from any loop's thread, at the same time. */
@@ -17,6 +17,10 @@ struct env {
     /* A deadline was armed that is earlier than what loop `loop_index` was last told to sleep until: have it call
      * engine_advance soon. Coalesced; must not block or call back. */
     void (*wake)(void *context, unsigned loop_index);
+
+    /* There is work that would hold up a loop: have engine_prepare called soon by a thread that nobody waits for.
+     * Coalesced; must not block or call back. NULL: nobody does, and whoever needs the work's result does it. */
+    void (*prepare)(void *context);
 
     /* Stands between two takings of a lock; NULL in production. The simulator switches fibres here, so it must be
      * called with no lock held. */

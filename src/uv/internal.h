@@ -15,6 +15,7 @@
 #include "uv/clock.h"
 #include "uv/inbox.h"
 #include "uv/key_file.h"
+#include "uv/preparer.h"
 #include "uv/shell.h"
 #include "uv/storage.h"
 
@@ -125,6 +126,7 @@ struct shell {
     struct engine *engine;
     struct key_file keys;
     struct storage storage;
+    struct preparer preparer;
     struct server *server;
     struct shell_limits limits;
     unsigned loop_count;

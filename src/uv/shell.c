@@ -29,6 +29,11 @@ static void env_wake(void *context, unsigned loop_index) {
     if (loop) loop_wake(loop); /* there is none before serving: its first turn advances anyway */
 }
 
+static void env_prepare(void *context) {
+    struct shell *shell = context;
+    preparer_wake(&shell->preparer);
+}
+
 static void log_to_stderr(void *context, const char *line, size_t size) {
     (void)context;
     (void)!write(STDERR_FILENO, line, size); /* a log that cannot be written has nobody to tell */
@@ -59,7 +64,7 @@ struct shell *shell_open(struct options *options, shell_reload reload, void *rel
     shell->reload_context = reload_context;
     shell->loop_count = loop_count_of(options);
     shell->signal_fd = -1;
-    shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake};
+    shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake, .prepare = env_prepare};
     clock_open(&shell->clock);
     signal(SIGPIPE, SIG_IGN); /* a peer that went away is an error of one write */
     signal(SIGXFSZ, SIG_IGN); /* a file that may not grow is an error of one write, too */
@@ -275,6 +280,7 @@ int shell_serve(struct shell *shell, struct engine *engine) {
     if (!loops_open(shell) || !signals_open(shell)) goto failed;
     if (!listener_open_all(shell, error, sizeof error)) goto failed;
     if (!storage_begin(&shell->storage)) goto failed;
+    if (!preparer_begin(&shell->preparer, engine, &shell->clock)) goto failed;
     loops_run(shell);
     status = 0;
 failed:
@@ -282,6 +288,7 @@ failed:
     listener_close_all(shell);
     signals_end_at_once();
     if (!storage_end(&shell->storage)) status = 1;
+    preparer_end(&shell->preparer);
     if (status == 0) log_event(LOG_INFO, "stopped");
     loops_close(shell);
     if (shell->signal_fd >= 0) close(shell->signal_fd);

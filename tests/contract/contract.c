@@ -6,7 +6,7 @@
 unsigned failures, checks;
 
 static struct prng entropy = {42};
-static unsigned wakes;
+static unsigned wakes, preparings;
 
 static void test_random(void *context, void *out, size_t size) {
     (void)context;
@@ -46,10 +46,20 @@ static void test_point(void *context) {
     (void)context;
     if (point_action && point_number-- == 0) run_action(&point_action);
 }
-static const struct env env = {.random = test_random, .wake = test_wake, .point = test_point};
+
+static void test_prepare(void *context) {
+    (void)context;
+    preparings++;
+}
+
+static const struct env env = {.random = test_random, .wake = test_wake, .prepare = test_prepare, .point = test_point};
 
 unsigned contract_wakes(void) {
     return wakes;
+}
+
+unsigned contract_preparings(void) {
+    return preparings;
 }
 
 static size_t pool_session_make(void *context, char *id) {
@@ -410,6 +420,7 @@ int main(int count, char **arguments) {
         run_all(life_tests, "a session", shard_bits[i]);
         run_all(group_tests, "a group", shard_bits[i]);
         run_all(ending_tests, "the end of a group", shard_bits[i]);
+        run_all(prepare_tests, "an engine that is prepared", shard_bits[i]);
         run_all(namespace_tests, "a namespace", shard_bits[i]);
         run_all(move_tests, "a move", shard_bits[i]);
         run_all(point_tests, "between two locks", shard_bits[i]);

@@ -61,6 +61,9 @@ int64_t contract_advance(struct world *world);
 /* How often the engine has woken any loop so far. */
 unsigned contract_wakes(void);
 
+/* How often it has asked to be prepared. */
+unsigned contract_preparings(void);
+
 /* Has `action` run, on the other loop, at the number-th time that the next verbs stand between two takings of a lock;
  * NULL: not any more. */
 void contract_at_point(struct world *world, unsigned number, void (*action)(struct world *world));
@@ -133,7 +136,7 @@ struct contract_test {
 };
 extern const struct contract_test life_tests[], group_tests[], namespace_tests[], move_tests[], point_tests[],
     scan_tests[], client_tests[], event_tests[], pool_tests[], pool_choice_tests[], lease_tests[], pool_point_tests[],
-    ending_tests[];
+    ending_tests[], prepare_tests[];
 
 /* Reads that touch, and purges, while the journal takes no writes; the end of a large group while it is behind. */
 void contract_full_journal(void);

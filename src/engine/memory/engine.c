@@ -303,6 +303,10 @@ static void memory_set_limits(struct engine *self, const struct engine_limits *l
     atomic_store(&of(self)->max_namespaces, limits->max_namespaces);
 }
 
+static int64_t memory_prepare(struct engine *self, int64_t now_ms) {
+    return slab_prepare(&of(self)->slab, now_ms);
+}
+
 /* ---- opening and closing */
 
 static void memory_free(void *context, void *pointer, size_t size, unsigned kind) {
@@ -325,6 +329,7 @@ static void shard_close(struct memory_engine *engine, struct shard *shard) {
 
 static void memory_close(struct engine *self) {
     struct memory_engine *engine = of(self);
+    slab_prepare_by(&engine->slab, NULL);
     recovery_close(engine);
     reclaim_fini(&engine->reclaim);
     event_close(engine);
@@ -363,6 +368,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .read_events = memory_read_events,
                                                    .read_expired = memory_read_expired,
                                                    .advance = memory_advance,
+                                                   .prepare = memory_prepare,
                                                    .appended = memory_appended,
                                                    .preamble = memory_preamble,
                                                    .apply = memory_apply,
@@ -458,6 +464,7 @@ struct engine *memory_engine_open(const struct engine_options *options) {
     atomic_init(&engine->pools_due_at, INT64_MAX);
     atomic_init(&engine->last_version, version_of_moment(options->now_ms));
     slab_init(&engine->slab);
+    slab_prepare_by(&engine->slab, options->env);
     hash_key_init(&engine->hash_key, options->env);
     terms_init(&engine->terms, &engine->slab);
     registry_init(&engine->registry, &engine->hash_key, engine->env, &engine->slab, &engine->reclaim, &engine->terms,

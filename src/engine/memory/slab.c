@@ -3,67 +3,28 @@
  * Two kinds of locks, never both at once: an arena's (its pages' free lists) and the slab's own (which pages of which
  * chunk are free). A page that changes sides is in nobody's list at that moment. Pages are asked for outside the
  * arena's lock; two threads may then fetch one each, and both are used. */
-#include "engine/memory/slab.h"
 #include "base/check.h"
+#include "engine/memory/slab_chunk.h"
+#include "sessiond/env.h"
 
 #include <assert.h>
-#include <stdbool.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#define POISON(address, size)   ASAN_POISON_MEMORY_REGION(address, size)
-#define UNPOISON(address, size) ASAN_UNPOISON_MEMORY_REGION(address, size)
-#else
-#define POISON(address, size)   ((void)(address), (void)(size))
-#define UNPOISON(address, size) ((void)(address), (void)(size))
-#endif
 
 enum {
-    PAGE_BYTES = 64 * 1024,
-    CHUNK_BYTES = 2 * 1024 * 1024,
-    CHUNK_PAGES = CHUNK_BYTES / PAGE_BYTES,
     CLASS_LINEAR_COUNT = SLAB_LINEAR_MAX / 8,
-    ARENA_EMPTY_MAX = 1,       /* empty pages that an arena keeps */
-    DIRTY_PAGES_MAX = 32,      /* free pages that stay backed by memory */
-    SPARE_PAGES = CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
-    HUGE_CHUNKS_MIN = 8        /* from then on chunks ask for huge pages; before, a small server stays small */
+    ARENA_EMPTY_MAX = 1, /* empty pages that an arena keeps */
+    TRIM_AFTER_MS = 250, /* what malloc holds for nobody may be wanted again at once: it is looked at twice */
+    TRIM_PART = 4        /* ... and is a part of what there was at most */
 };
 
+#define TRIM_BYTES_MIN  (UINT64_C(1) << 20)
 #define LARGE_BYTES_MAX ((size_t)1 << 39) /* no machine has that, and the sanitizers abort on much more */
 
 _Static_assert(CLASS_LINEAR_COUNT + 3 * 16 == SLAB_CLASS_COUNT, "classes up to SLAB_BLOCK_MAX");
 
-/* A page's description, at the head of its chunk. Fields but `arena` belong to the arena's lock while the page has
- * blocks, and to nobody while it changes hands; `arena` is constant while it has blocks. */
-struct slab_page {
-    struct slab_page *next, *previous; /* in the arena's partial or empty list */
-    void *free;                        /* blocks that came back, linked through their first word */
-    uint32_t block_bytes;
-    uint16_t used;     /* blocks out */
-    uint16_t carved;   /* blocks that were ever out; those behind have never been touched */
-    uint16_t capacity; /* blocks that fit */
-    uint8_t size_class;
-    uint8_t arena;
-} __attribute__((aligned(64)));
-
-/* The head of a chunk; it lies in the chunk's first page, which is that much shorter. */
-struct slab_chunk {
-    struct slab_chunk *next, *previous;           /* of all */
-    struct slab_chunk *open_next, *open_previous; /* of those with a free page */
-    uint32_t free;                                /* bit: that page is free */
-    uint32_t dirty;                               /* bit: it is free and still backed by memory */
-    bool may_be_huge;                             /* constant */
-    bool is_huge;                                 /* the system was asked for huge pages, and not to leave them */
-    struct slab_page pages[CHUNK_PAGES];
-};
-
-#define ALL_PAGES          UINT32_MAX
 #define PREFETCH_BYTES_MAX 512
-_Static_assert(CHUNK_PAGES == 32, "page sets are 32 bits");
-_Static_assert(sizeof(struct slab_chunk) % 64 == 0, "blocks of the first page keep their alignment");
 
 /* ---- classes */
 
@@ -81,165 +42,6 @@ static size_t class_bytes(unsigned size_class) {
 
 size_t slab_size_slow(size_t size) {
     return size > SLAB_BLOCK_MAX ? size : class_bytes(class_of(size));
-}
-
-/* ---- addresses */
-
-static struct slab_chunk *chunk_of(const void *pointer) {
-    return (struct slab_chunk *)((uintptr_t)pointer & ~(uintptr_t)(CHUNK_BYTES - 1));
-}
-
-static unsigned page_number(const struct slab_page *page) {
-    return (unsigned)(page - chunk_of(page)->pages);
-}
-
-static struct slab_page *page_of(const void *block) {
-    return &chunk_of(block)->pages[((uintptr_t)block & (CHUNK_BYTES - 1)) / PAGE_BYTES];
-}
-
-static char *page_start(const struct slab_page *page) {
-    unsigned number = page_number(page);
-    return (char *)chunk_of(page) + (number ? (size_t)number * PAGE_BYTES : sizeof(struct slab_chunk));
-}
-
-static size_t page_room(const struct slab_page *page) {
-    return page_number(page) ? PAGE_BYTES : PAGE_BYTES - sizeof(struct slab_chunk);
-}
-
-/* ---- chunks: the slab's lock, where nothing else is said */
-
-/* A new chunk, in no list; NULL where the system refuses. No lock is held: the first touch of a huge page makes the
- * system clear 2 MiB, and nobody else should wait for that. */
-static struct slab_chunk *chunk_make(bool is_huge) {
-    char *start = mmap(NULL, 2 * (size_t)CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) return NULL;
-    char *aligned = (char *)(((uintptr_t)start + CHUNK_BYTES - 1) & ~(uintptr_t)(CHUNK_BYTES - 1));
-    size_t before = (size_t)(aligned - start);
-    if (before) munmap(start, before);
-    if (before != CHUNK_BYTES) munmap(aligned + CHUNK_BYTES, CHUNK_BYTES - before);
-    if (is_huge) madvise(aligned, CHUNK_BYTES, MADV_HUGEPAGE);
-    struct slab_chunk *chunk = (struct slab_chunk *)aligned;
-    chunk->free = ALL_PAGES;
-    chunk->may_be_huge = chunk->is_huge = is_huge;
-    return chunk;
-}
-
-/* A chunk is for huge pages as long as nothing in it was given back: where they are wanted, the system looks every some
- * seconds for a chunk with a page in it and backs all of it, so that after a mass expiry most memory came again. */
-static void chunk_advise(struct slab_chunk *chunk, bool is_huge) {
-    if (!chunk->may_be_huge || chunk->is_huge == is_huge) return;
-    madvise(chunk, CHUNK_BYTES, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-    chunk->is_huge = is_huge;
-}
-
-static void open_link(struct slab *slab, struct slab_chunk *chunk) {
-    chunk->open_previous = NULL;
-    chunk->open_next = slab->open_chunks;
-    if (chunk->open_next) chunk->open_next->open_previous = chunk;
-    slab->open_chunks = chunk;
-}
-
-static void open_unlink(struct slab *slab, struct slab_chunk *chunk) {
-    if (chunk->open_next) chunk->open_next->open_previous = chunk->open_previous;
-    if (chunk->open_previous)
-        chunk->open_previous->open_next = chunk->open_next;
-    else
-        slab->open_chunks = chunk->open_next;
-}
-
-static void chunk_add(struct slab *slab, struct slab_chunk *chunk) {
-    chunk->next = slab->chunks;
-    if (chunk->next) chunk->next->previous = chunk;
-    slab->chunks = chunk;
-    open_link(slab, chunk);
-    slab->chunk_count++;
-    slab->free_pages += CHUNK_PAGES;
-}
-
-/* Takes a wholly free chunk out of everything; the caller unmaps it outside the lock. */
-static void chunk_detach(struct slab *slab, struct slab_chunk *chunk) {
-    assert(chunk->free == ALL_PAGES);
-    open_unlink(slab, chunk);
-    if (chunk->next) chunk->next->previous = chunk->previous;
-    if (chunk->previous)
-        chunk->previous->next = chunk->next;
-    else
-        slab->chunks = chunk->next;
-    slab->chunk_count--;
-    slab->free_pages -= CHUNK_PAGES;
-    slab->dirty_pages -= (uint32_t)__builtin_popcount(chunk->dirty);
-}
-
-/* Brings bytes_mapped up to date: what is mapped, without the free pages that no memory stands behind. */
-static void mapped_count(struct slab *slab) {
-    uint64_t pages = (uint64_t)slab->chunk_count * CHUNK_PAGES - slab->free_pages + slab->dirty_pages;
-    atomic_store_explicit(&slab->bytes_mapped, pages * PAGE_BYTES, memory_order_relaxed);
-}
-
-/* Takes a free page out of its chunk, if there is one; first one that is backed, since it costs no page faults. */
-static struct slab_page *free_page_take(struct slab *slab) {
-    struct slab_chunk *chunk = slab->open_chunks;
-    if (!chunk) return NULL;
-    unsigned number = (unsigned)__builtin_ctz(chunk->dirty ? chunk->dirty : chunk->free);
-    slab->dirty_pages -= chunk->dirty >> number & 1;
-    slab->free_pages--;
-    chunk->free &= ~(UINT32_C(1) << number);
-    chunk->dirty &= ~(UINT32_C(1) << number);
-    if (!chunk->free) {
-        open_unlink(slab, chunk);
-        chunk_advise(chunk, true);
-    }
-    mapped_count(slab);
-    return &chunk->pages[number];
-}
-
-/* A free page, in no list and without a class; NULL where memory is lacking. No lock is held. */
-static struct slab_page *page_take(struct slab *slab) {
-    lock_take(&slab->lock);
-    struct slab_page *page = free_page_take(slab);
-    bool is_huge = slab->chunk_count >= HUGE_CHUNKS_MIN;
-    lock_release(&slab->lock);
-    if (page) return page;
-    struct slab_chunk *chunk = chunk_make(is_huge);
-    lock_take(&slab->lock);
-    if (chunk) chunk_add(slab, chunk);
-    page = free_page_take(slab); /* also where the system refused: somebody may have given one back meanwhile */
-    lock_release(&slab->lock);
-    return page;
-}
-
-static void page_discard(struct slab_page *page) {
-    /* The first page begins with the chunk's head, which must stay: only whole system pages behind it go. */
-    char *start = (char *)(((uintptr_t)page_start(page) + 4095) & ~(uintptr_t)4095);
-    madvise(start, (size_t)(page_start(page) + page_room(page) - start), MADV_DONTNEED);
-}
-
-/* Gives an empty page back that is in no list. No lock is held. */
-static void page_give(struct slab *slab, struct slab_page *page) {
-    struct slab_chunk *chunk = chunk_of(page), *surplus = NULL;
-    uint32_t bit = UINT32_C(1) << page_number(page);
-    UNPOISON(page_start(page), page_room(page));
-    lock_take(&slab->lock);
-    bool is_dirty = slab->dirty_pages < DIRTY_PAGES_MAX;
-    if (!is_dirty) { /* The system call runs outside the lock; the page is still ours. */
-        chunk_advise(chunk, false);
-        lock_release(&slab->lock);
-        page_discard(page);
-        lock_take(&slab->lock);
-        chunk_advise(chunk, false); /* the last free page may have gone out meanwhile */
-    }
-    if (!chunk->free) open_link(slab, chunk);
-    chunk->free |= bit;
-    if (is_dirty) chunk->dirty |= bit;
-    slab->dirty_pages += is_dirty;
-    slab->free_pages++;
-    if (chunk->free == ALL_PAGES && slab->free_pages >= CHUNK_PAGES + SPARE_PAGES) {
-        chunk_detach(slab, chunk);
-        surplus = chunk;
-    }
-    mapped_count(slab);
-    lock_release(&slab->lock);
-    if (surplus) munmap(surplus, CHUNK_BYTES);
 }
 
 /* ---- pages of an arena: its lock */
@@ -265,10 +67,10 @@ static void page_dedicate(struct slab_arena *arena, struct slab_page *page, unsi
     page->free = NULL;
     page->block_bytes = (uint32_t)block_bytes;
     page->used = page->carved = 0;
-    page->capacity = (uint16_t)(page_room(page) / block_bytes);
+    page->capacity = (uint16_t)(slab_page_room(page) / block_bytes);
     page->size_class = (uint8_t)size_class;
     page->arena = (uint8_t)arena_number;
-    POISON(page_start(page), page_room(page));
+    SLAB_POISON(slab_page_start(page), slab_page_room(page));
     list_push(&arena->partial[size_class], page);
 }
 
@@ -276,11 +78,11 @@ static void page_dedicate(struct slab_arena *arena, struct slab_page *page, unsi
 static void *page_pop(struct slab_arena *arena, struct slab_page *page) {
     void *block = page->free;
     if (block) {
-        UNPOISON(block, page->block_bytes);
+        SLAB_UNPOISON(block, page->block_bytes);
         memcpy(&page->free, block, sizeof page->free);
     } else {
-        block = page_start(page) + (size_t)page->carved++ * page->block_bytes;
-        UNPOISON(block, page->block_bytes);
+        block = slab_page_start(page) + (size_t)page->carved++ * page->block_bytes;
+        SLAB_UNPOISON(block, page->block_bytes);
     }
     if (++page->used == page->capacity) list_unlink(&arena->partial[page->size_class], page);
     return block;
@@ -308,7 +110,7 @@ static bool arena_refill(struct slab *slab, struct slab_arena *arena, unsigned a
         arena->empty_count--;
     } else {
         lock_release(&arena->lock);
-        page = page_take(slab);
+        page = slab_page_take(slab);
         lock_take(&arena->lock);
         if (!page) return arena->partial[size_class] != NULL; /* somebody may have freed a block meanwhile */
     }
@@ -319,7 +121,7 @@ static bool arena_refill(struct slab *slab, struct slab_arena *arena, unsigned a
 /* Puts a block back; answers a page that the arena has no use for, else NULL. */
 static struct slab_page *page_push(struct slab_arena *arena, struct slab_page *page, void *block) {
     memcpy(block, &page->free, sizeof page->free);
-    POISON(block, page->block_bytes);
+    SLAB_POISON(block, page->block_bytes);
     page->free = block;
     /* To the front: filling the fullest pages first lets the others run empty. */
     if (page->used == page->capacity) list_push(&arena->partial[page->size_class], page);
@@ -336,8 +138,44 @@ static struct slab_page *page_push(struct slab_arena *arena, struct slab_page *p
 static void *large_alloc(struct slab *slab, size_t size) {
     if (size > LARGE_BYTES_MAX) return NULL;
     void *block = size % 64 ? malloc(size) : aligned_alloc(64, size);
-    if (block) atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed);
+    if (!block) return NULL;
+    uint64_t bytes = atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed) + size;
+    uint64_t peak = atomic_load_explicit(&slab->large_peak, memory_order_relaxed);
+    while (bytes > peak && !atomic_compare_exchange_weak(&slab->large_peak, &peak, bytes)) {
+    }
     return block;
+}
+
+/* Whether malloc may hold much for nobody: it gives back by itself what lies on top of all, and one small block there
+ * keeps everything. */
+static bool large_is_sparse(struct slab *slab) {
+    uint64_t peak = atomic_load_explicit(&slab->large_peak, memory_order_relaxed);
+    uint64_t bytes = atomic_load_explicit(&slab->bytes_large, memory_order_relaxed);
+    uint64_t part = peak / TRIM_PART;
+    return peak > bytes && peak - bytes >= (part > TRIM_BYTES_MIN ? part : TRIM_BYTES_MIN);
+}
+
+static void large_free(struct slab *slab, void *block, size_t size) {
+    atomic_fetch_sub_explicit(&slab->bytes_large, size, memory_order_relaxed);
+    free(block);
+    if (!atomic_load_explicit(&slab->is_prepared, memory_order_relaxed) || !large_is_sparse(slab)) return;
+    if (!atomic_exchange_explicit(&slab->is_sparse, true, memory_order_relaxed)) slab_ask(slab);
+}
+
+/* Has malloc give back what it holds for nobody, once that has been much for a while. Answers when to call again. */
+static int64_t large_trim(struct slab *slab, int64_t now_ms) {
+    if (!atomic_load(&slab->is_sparse)) return INT64_MAX;
+    if (!slab->trim_at) slab->trim_at = now_ms + TRIM_AFTER_MS;
+    if (now_ms < slab->trim_at) return slab->trim_at;
+    slab->trim_at = 0;
+    if (large_is_sparse(slab)) {
+        atomic_store(&slab->large_peak, atomic_load(&slab->bytes_large));
+        malloc_trim(0);
+    }
+    atomic_store(&slab->is_sparse, false);
+    if (!large_is_sparse(slab)) return INT64_MAX; /* what is freed from now on asks by itself */
+    atomic_store(&slab->is_sparse, true);
+    return slab->trim_at = now_ms + TRIM_AFTER_MS;
 }
 
 void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size) {
@@ -360,18 +198,17 @@ void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size) {
 void slab_free(struct slab *slab, void *block, size_t size) {
     if (!block) return;
     if (size > SLAB_BLOCK_MAX) {
-        atomic_fetch_sub_explicit(&slab->bytes_large, size, memory_order_relaxed);
-        free(block);
+        large_free(slab, block, size);
         return;
     }
-    struct slab_page *page = page_of(block);
+    struct slab_page *page = slab_page_of(block);
     struct slab_arena *arena = &slab->arenas[page->arena];
     lock_take(&arena->lock);
     assert(page->size_class == class_of(size) && page->used > 0);
     arena_count(arena, -(int64_t)page->block_bytes);
     struct slab_page *surplus = page_push(arena, page, block);
     lock_release(&arena->lock);
-    if (surplus) page_give(slab, surplus);
+    if (surplus) slab_page_give(slab, surplus);
 }
 
 void slab_init(struct slab *slab) {
@@ -380,12 +217,24 @@ void slab_init(struct slab *slab) {
 
 void slab_fini(struct slab *slab) {
     assert(atomic_load(&slab->bytes_large) == 0);
-    for (struct slab_chunk *chunk = slab->chunks, *next; chunk; chunk = next) {
-        next = chunk->next;
-        UNPOISON(chunk, CHUNK_BYTES);
-        munmap(chunk, CHUNK_BYTES);
-    }
+    slab_chunks_fini(slab);
     memset(slab, 0, sizeof *slab);
+}
+
+void slab_prepare_by(struct slab *slab, const struct env *env) {
+    slab->env = env;
+}
+
+void slab_ask(struct slab *slab) {
+    if (!slab->env || !slab->env->prepare || atomic_load_explicit(&slab->is_asked, memory_order_relaxed)) return;
+    if (!atomic_exchange(&slab->is_asked, true)) slab->env->prepare(slab->env->context);
+}
+
+int64_t slab_prepare(struct slab *slab, int64_t now_ms) {
+    atomic_store(&slab->is_prepared, true);
+    atomic_store(&slab->is_asked, false); /* first: what is lacking from now on asks again */
+    slab_chunks_prepare(slab);
+    return large_trim(slab, now_ms);
 }
 
 struct slab_stats slab_stats_get(struct slab *slab) {
@@ -399,14 +248,14 @@ struct slab_stats slab_stats_get(struct slab *slab) {
 
 static void page_check(const struct slab_page *page) {
     CHECK(page->used <= page->carved && page->carved <= page->capacity);
-    CHECK((size_t)page->capacity * page->block_bytes <= page_room(page));
+    CHECK((size_t)page->capacity * page->block_bytes <= slab_page_room(page));
     unsigned free_blocks = 0;
     for (char *block = page->free; block; free_blocks++) {
-        CHECK(page_of(block) == page && (size_t)(block - page_start(page)) % page->block_bytes == 0);
-        UNPOISON(block, sizeof(void *));
+        CHECK(slab_page_of(block) == page && (size_t)(block - slab_page_start(page)) % page->block_bytes == 0);
+        SLAB_UNPOISON(block, sizeof(void *));
         void *next;
         memcpy(&next, block, sizeof next);
-        POISON(block, sizeof(void *));
+        SLAB_POISON(block, sizeof(void *));
         block = next;
     }
     CHECK(free_blocks == (unsigned)page->carved - page->used);
@@ -425,15 +274,6 @@ static void arena_check(const struct slab_arena *arena, unsigned number) {
 }
 
 void slab_check(struct slab *slab) {
-    uint32_t chunk_count = 0, free_pages = 0, dirty_pages = 0;
-    for (const struct slab_chunk *chunk = slab->chunks; chunk; chunk = chunk->next) {
-        CHECK((chunk->dirty & ~chunk->free) == 0);
-        chunk_count++;
-        free_pages += (uint32_t)__builtin_popcount(chunk->free);
-        dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
-    }
-    CHECK(chunk_count == slab->chunk_count && free_pages == slab->free_pages && dirty_pages == slab->dirty_pages);
-    CHECK(atomic_load(&slab->bytes_mapped) ==
-          ((uint64_t)chunk_count * CHUNK_PAGES - free_pages + dirty_pages) * PAGE_BYTES);
+    slab_chunks_check(slab);
     for (unsigned i = 0; i < SLAB_ARENA_COUNT; i++) arena_check(&slab->arenas[i], i);
 }

@@ -11,20 +11,24 @@
  * so that an empty slab can be given back to the system whole. A few empty slabs are kept, so that a load that
  * breathes does not ask the system each time.
  *
- * slab_alloc, slab_free and slab_stats_get: any thread. slab_init, slab_fini: one thread, nobody else inside.
+ * What takes long is done by somebody who calls slab_prepare: memory that the system has yet to find is touched there
+ * before it is needed, and malloc gives back there what it holds for nobody.
+ *
+ * slab_alloc, slab_free and slab_stats_get: any thread. slab_prepare: any, one at a time. slab_init, slab_fini: one
+ * thread, nobody else inside.
  * With AddressSanitizer, free blocks are poisoned. */
 #ifndef ENGINE_MEMORY_SLAB_H
 #define ENGINE_MEMORY_SLAB_H
 
 #include "base/lock.h"
 #include <stddef.h>
-#include <stdint.h>
 
 #define SLAB_ARENA_COUNT 16
 #define SLAB_CLASS_COUNT 112
 #define SLAB_LINEAR_MAX  512  /* bytes; up to there classes are eight bytes apart */
 #define SLAB_BLOCK_MAX   4096 /* bytes; larger ones are malloc's */
 
+struct env;
 struct slab_page;  /* 64 KiB of blocks of one class */
 struct slab_chunk; /* 2 MiB of pages */
 
@@ -38,14 +42,23 @@ struct slab_arena {
 
 struct slab {
     struct slab_arena arenas[SLAB_ARENA_COUNT];
-    struct lock lock;               /* of the fields below */
-    struct slab_chunk *chunks;      /* all chunks */
-    struct slab_chunk *open_chunks; /* those with a free page */
+    struct lock lock;                 /* of the fields below */
+    struct slab_chunk *chunks;        /* all chunks */
+    struct slab_chunk *open_chunks;   /* those with a free page */
+    struct slab_chunk *coarse_chunks; /* full ones that are still to ask for huge pages */
+    struct slab_chunk *spare;         /* none of `chunks`: touched beforehand; NULL: there is none ready */
     uint32_t chunk_count;
     uint32_t free_pages;           /* over all chunks */
     uint32_t dirty_pages;          /* of them: still backed by memory */
+    uint32_t fresh_pages;          /* of those: touched beforehand, and never taken */
     _Atomic uint64_t bytes_large;  /* in malloc's blocks */
-    _Atomic uint64_t bytes_mapped; /* pages given out, and free ones still backed */
+    _Atomic uint64_t large_peak;   /* the most of it since malloc last gave back what it could */
+    _Atomic uint64_t bytes_mapped; /* pages given out, free ones still backed, and the spare chunk */
+    const struct env *env;         /* asked to have slab_prepare called; NULL: nobody is */
+    _Atomic bool is_prepared;      /* slab_prepare was called: somebody does so when asked */
+    _Atomic bool is_asked;         /* and that was not followed yet */
+    _Atomic bool is_sparse;        /* malloc may hold much for nobody */
+    int64_t trim_at;               /* when it is to give that back, in the clock of slab_prepare; 0: not known yet */
 };
 
 struct slab_stats {
@@ -54,6 +67,13 @@ struct slab_stats {
 };
 
 void slab_init(struct slab *slab);
+
+/* Has `env` asked to prepare from now on, whenever slab_prepare is worth a call. Before any other thread is inside. */
+void slab_prepare_by(struct slab *slab, const struct env *env);
+
+/* Does beforehand and afterwards what would take a loop long; may take milliseconds. Answers when it wants to be called
+ * again unasked; INT64_MAX: not. Once it was called, slab_alloc counts on its being called when it asks. */
+int64_t slab_prepare(struct slab *slab, int64_t now_ms);
 
 /* Gives all memory back, blocks in use included. Large blocks (above SLAB_BLOCK_MAX) must have been freed before. */
 void slab_fini(struct slab *slab);

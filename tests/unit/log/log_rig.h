@@ -102,7 +102,7 @@ static inline struct rig *rig_make(enum log_level_of level) {
     rig->vtable.preamble = rig_preamble;
     rig->vtable.snapshot = rig_snapshot;
     rig->engine.vtable = &rig->vtable;
-    rig->env = (struct env){rig, rig_random, rig_wake, NULL};
+    rig->env = (struct env){.context = rig, .random = rig_random, .wake = rig_wake};
     rig->sim = sim_disk_open();
     rig->now_ms = 1000000;
     sim_disk_set_wall_ms(rig->sim, rig->now_ms);

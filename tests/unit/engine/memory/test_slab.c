@@ -1,6 +1,7 @@
 /* The slab allocator. */
 #include "base/prng.h"
 #include "engine/memory/slab.h"
+#include "unit/engine/memory/huge_pages.h"
 
 #include <criterion/criterion.h>
 #include <inttypes.h>
@@ -162,23 +163,6 @@ Test(slab, keeps_what_is_in_use_when_the_pages_around_it_go_back) {
     cr_assert_leq(slab_stats_get(&slab).bytes_mapped, (30 + 32 + 1) * 65536);
     for (int i = 0; i < COUNT; i += 10000) block_drop(&blocks[i]);
     slab_check(&slab);
-}
-
-/* Whether the system may back the mapping that holds `block` by huge pages; -1 where it does not tell. */
-static int huge_pages_wanted(const void *block) {
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    char line[512];
-    int wanted = -1;
-    bool is_ours = false;
-    while (maps && wanted < 0 && fgets(line, sizeof line, maps)) {
-        uintptr_t from, to;
-        if (sscanf(line, "%" SCNxPTR "-%" SCNxPTR " ", &from, &to) == 2)
-            is_ours = from <= (uintptr_t)block && (uintptr_t)block < to;
-        else if (is_ours && strncmp(line, "VmFlags:", 8) == 0)
-            wanted = strstr(line, " hg") != NULL;
-    }
-    if (maps) fclose(maps);
-    return wanted;
 }
 
 /* Else the system fills its holes again, some seconds after they were given back. */

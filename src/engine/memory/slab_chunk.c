@@ -1,0 +1,308 @@
+/* Chunks from the system and back; see slab_chunk.h.
+ *
+ * The first touch of a huge page has the system clear 2 MiB: a tenth of a millisecond, and seven where a hypervisor has
+ * yet to find the memory. No loop should wait for that. So from a certain size on one chunk is kept ready that somebody
+ * else has touched (slab_prepare). A loop that needs one while none is ready takes one with pages of the ordinary size,
+ * which come by and by; those ask for huge pages once they are full, when the system exchanges them behind everybody's
+ * back. Where nobody ever prepares (tests, recovery), chunks are taken when they are needed. */
+#include "engine/memory/slab_chunk.h"
+#include "base/check.h"
+#include "sessiond/env.h"
+
+#include <assert.h>
+#include <sys/mman.h>
+
+enum {
+    DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory */
+    KEPT_PAGES = SLAB_CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
+    HUGE_CHUNKS_MIN = 8,           /* from then on chunks ask for huge pages; before, a small server stays small */
+    SYSTEM_PAGE_BYTES = 4096
+};
+
+#define ALL_PAGES UINT32_MAX
+
+/* ---- chunks in no list */
+
+static struct slab_chunk *chunk_map(void) {
+    char *start = mmap(NULL, 2 * SLAB_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) return NULL;
+    char *aligned = (char *)(((uintptr_t)start + SLAB_CHUNK_BYTES - 1) & ~(uintptr_t)(SLAB_CHUNK_BYTES - 1));
+    size_t before = (size_t)(aligned - start);
+    if (before) munmap(start, before);
+    if (before != SLAB_CHUNK_BYTES) munmap(aligned + SLAB_CHUNK_BYTES, SLAB_CHUNK_BYTES - before);
+    return (struct slab_chunk *)aligned;
+}
+
+/* A new chunk; NULL where the system refuses. may_be_huge without is_huge: not before it is full. No lock is held. */
+static struct slab_chunk *chunk_make(bool may_be_huge, bool is_huge) {
+    struct slab_chunk *chunk = chunk_map();
+    if (!chunk) return NULL;
+    /* What is not asked for may come all the same, where the system gives huge pages to everybody. */
+    if (may_be_huge) madvise(chunk, SLAB_CHUNK_BYTES, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    chunk->free = ALL_PAGES;
+    chunk->may_be_huge = may_be_huge;
+    chunk->is_huge = is_huge;
+    return chunk;
+}
+
+/* Has the system put memory behind all of a new chunk, in one step or in many. What is written is there already. */
+static void chunk_touch(struct slab_chunk *chunk) {
+    size_t first = (sizeof *chunk + SYSTEM_PAGE_BYTES - 1) & ~(size_t)(SYSTEM_PAGE_BYTES - 1);
+    for (size_t at = first; at < SLAB_CHUNK_BYTES; at += SYSTEM_PAGE_BYTES) *((volatile char *)chunk + at) = 0;
+    chunk->dirty = chunk->fresh = ALL_PAGES;
+}
+
+/* A chunk is for huge pages as long as nothing in it was given back: where they are wanted, the system looks every some
+ * seconds for a chunk with a page in it and backs all of it, so that after a mass expiry most memory came again. */
+static void chunk_advise(struct slab_chunk *chunk, bool is_huge) {
+    if (!chunk->may_be_huge || chunk->is_huge == is_huge) return;
+    madvise(chunk, SLAB_CHUNK_BYTES, is_huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
+    chunk->is_huge = is_huge;
+}
+
+/* ---- lists of chunks: the slab's lock */
+
+static void waiting_link(struct slab_chunk **list, struct slab_chunk *chunk) {
+    chunk->waiting_previous = NULL;
+    chunk->waiting_next = *list;
+    if (chunk->waiting_next) chunk->waiting_next->waiting_previous = chunk;
+    *list = chunk;
+}
+
+static void waiting_unlink(struct slab_chunk **list, struct slab_chunk *chunk) {
+    if (chunk->waiting_next) chunk->waiting_next->waiting_previous = chunk->waiting_previous;
+    if (chunk->waiting_previous)
+        chunk->waiting_previous->waiting_next = chunk->waiting_next;
+    else
+        *list = chunk->waiting_next;
+}
+
+static void chunk_add(struct slab *slab, struct slab_chunk *chunk) {
+    chunk->next = slab->chunks;
+    if (chunk->next) chunk->next->previous = chunk;
+    slab->chunks = chunk;
+    waiting_link(&slab->open_chunks, chunk);
+    slab->chunk_count++;
+    slab->free_pages += SLAB_CHUNK_PAGES;
+    slab->dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
+    slab->fresh_pages += (uint32_t)__builtin_popcount(chunk->fresh);
+}
+
+/* Takes a wholly free chunk out of everything; the caller unmaps it outside the lock. */
+static void chunk_detach(struct slab *slab, struct slab_chunk *chunk) {
+    assert(chunk->free == ALL_PAGES);
+    waiting_unlink(&slab->open_chunks, chunk);
+    if (chunk->next) chunk->next->previous = chunk->previous;
+    if (chunk->previous)
+        chunk->previous->next = chunk->next;
+    else
+        slab->chunks = chunk->next;
+    slab->chunk_count--;
+    slab->free_pages -= SLAB_CHUNK_PAGES;
+    slab->dirty_pages -= (uint32_t)__builtin_popcount(chunk->dirty);
+    slab->fresh_pages -= (uint32_t)__builtin_popcount(chunk->fresh);
+}
+
+/* Brings bytes_mapped up to date: what is mapped, without the free pages that no memory stands behind. */
+static void mapped_count(struct slab *slab) {
+    uint64_t pages = (uint64_t)slab->chunk_count * SLAB_CHUNK_PAGES - slab->free_pages + slab->dirty_pages;
+    if (slab->spare) pages += SLAB_CHUNK_PAGES;
+    atomic_store_explicit(&slab->bytes_mapped, pages * SLAB_PAGE_BYTES, memory_order_relaxed);
+}
+
+/* ---- pages */
+
+static void chunk_filled(struct slab *slab, struct slab_chunk *chunk) {
+    waiting_unlink(&slab->open_chunks, chunk);
+    if (!chunk->may_be_huge || chunk->is_huge || chunk->is_busy) return;
+    if (!atomic_load_explicit(&slab->is_prepared, memory_order_relaxed)) {
+        chunk_advise(chunk, true);
+        return;
+    }
+    chunk->is_coarse = true;
+    waiting_link(&slab->coarse_chunks, chunk);
+}
+
+/* Takes a free page out of its chunk, if there is one; first one that is backed, since it costs no page faults. */
+static struct slab_page *free_page_take(struct slab *slab) {
+    struct slab_chunk *chunk = slab->open_chunks;
+    if (!chunk) return NULL;
+    unsigned number = (unsigned)__builtin_ctz(chunk->dirty ? chunk->dirty : chunk->free);
+    slab->dirty_pages -= chunk->dirty >> number & 1;
+    slab->fresh_pages -= chunk->fresh >> number & 1;
+    slab->free_pages--;
+    chunk->free &= ~(UINT32_C(1) << number);
+    chunk->dirty &= ~(UINT32_C(1) << number);
+    chunk->fresh &= ~(UINT32_C(1) << number);
+    if (!chunk->free) chunk_filled(slab, chunk);
+    mapped_count(slab);
+    return &chunk->pages[number];
+}
+
+/* Whether there is to be a spare chunk. */
+static bool spare_is_wanted(const struct slab *slab) {
+    return slab->chunk_count >= HUGE_CHUNKS_MIN && slab->free_pages < SLAB_CHUNK_PAGES;
+}
+
+/* Under the lock: whether somebody is to prepare something. Whoever asks does so once it is released. */
+static bool needs_preparing(struct slab *slab) {
+    bool is_wanted = spare_is_wanted(slab), is_too_many = slab->spare && slab->chunk_count < HUGE_CHUNKS_MIN;
+    return atomic_load_explicit(&slab->is_prepared, memory_order_relaxed) &&
+           (is_too_many || (is_wanted && !slab->spare) || slab->coarse_chunks);
+}
+
+struct slab_page *slab_page_take(struct slab *slab) {
+    lock_take(&slab->lock);
+    if (!slab->open_chunks && slab->spare) {
+        chunk_add(slab, slab->spare);
+        slab->spare = NULL;
+    }
+    struct slab_page *page = free_page_take(slab);
+    bool may_be_huge = slab->chunk_count >= HUGE_CHUNKS_MIN,
+         is_huge = may_be_huge && !atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
+    bool asks = needs_preparing(slab);
+    lock_release(&slab->lock);
+    if (asks) slab_ask(slab);
+    if (page) return page;
+    struct slab_chunk *chunk = chunk_make(may_be_huge, is_huge);
+    lock_take(&slab->lock);
+    if (chunk) chunk_add(slab, chunk);
+    page = free_page_take(slab); /* also where the system refused: somebody may have given one back meanwhile */
+    lock_release(&slab->lock);
+    return page;
+}
+
+static void page_discard(struct slab_page *page) {
+    /* The first page begins with the chunk's head, which must stay: only whole system pages behind it go. */
+    uintptr_t start = (uintptr_t)slab_page_start(page), end = start + slab_page_room(page);
+    start = (start + SYSTEM_PAGE_BYTES - 1) & ~(uintptr_t)(SYSTEM_PAGE_BYTES - 1);
+    madvise((void *)start, end - start, MADV_DONTNEED);
+}
+
+/* Under the lock: enters a page among the free ones of its chunk; answers the chunk if it is to be unmapped. */
+static struct slab_chunk *free_page_add(struct slab *slab, struct slab_page *page, bool is_dirty) {
+    struct slab_chunk *chunk = slab_chunk_of(page);
+    uint32_t bit = UINT32_C(1) << slab_page_number(page);
+    if (chunk->is_coarse) waiting_unlink(&slab->coarse_chunks, chunk);
+    chunk->is_coarse = false;
+    if (!chunk->free) waiting_link(&slab->open_chunks, chunk);
+    chunk->free |= bit;
+    if (is_dirty) chunk->dirty |= bit;
+    slab->dirty_pages += is_dirty;
+    slab->free_pages++;
+    if (chunk->free != ALL_PAGES || chunk->is_busy) return NULL;
+    if (slab->free_pages < SLAB_CHUNK_PAGES + KEPT_PAGES) return NULL;
+    chunk_detach(slab, chunk);
+    return chunk;
+}
+
+void slab_page_give(struct slab *slab, struct slab_page *page) {
+    struct slab_chunk *chunk = slab_chunk_of(page);
+    SLAB_UNPOISON(slab_page_start(page), slab_page_room(page));
+    lock_take(&slab->lock);
+    bool is_dirty = slab->dirty_pages - slab->fresh_pages < DIRTY_PAGES_MAX;
+    if (!is_dirty) { /* The system call runs outside the lock; the page is still ours. */
+        chunk_advise(chunk, false);
+        lock_release(&slab->lock);
+        page_discard(page);
+        lock_take(&slab->lock);
+        chunk_advise(chunk, false); /* the last free page may have gone out meanwhile */
+    }
+    struct slab_chunk *surplus = free_page_add(slab, page, is_dirty);
+    mapped_count(slab);
+    bool asks = needs_preparing(slab);
+    lock_release(&slab->lock);
+    if (surplus) munmap(surplus, SLAB_CHUNK_BYTES);
+    if (asks) slab_ask(slab);
+}
+
+/* ---- preparing: one thread, which is none of those that wait */
+
+/* One chunk that filled up in small pages asks for huge ones. False: there was none. */
+static bool coarse_chunk_advise(struct slab *slab) {
+    lock_take(&slab->lock);
+    struct slab_chunk *chunk = slab->coarse_chunks;
+    if (chunk) {
+        waiting_unlink(&slab->coarse_chunks, chunk);
+        chunk->is_coarse = false;
+        chunk->is_busy = true; /* it is not unmapped meanwhile, nor advised by anybody else */
+    }
+    lock_release(&slab->lock);
+    if (!chunk) return false;
+    madvise(chunk, SLAB_CHUNK_BYTES, MADV_HUGEPAGE);
+    lock_take(&slab->lock);
+    chunk->is_huge = true;
+    chunk->is_busy = false;
+    if (chunk->free & ~chunk->dirty) chunk_advise(chunk, false); /* some of it was given back to the system */
+    lock_release(&slab->lock);
+    return true;
+}
+
+/* One step towards the one spare chunk, or none, that there is to be. False: nothing is to be done, or can be. */
+static bool spare_prepare(struct slab *slab) {
+    struct slab_chunk *surplus = NULL;
+    lock_take(&slab->lock);
+    bool is_wanted = !slab->spare && spare_is_wanted(slab);
+    if (slab->spare && slab->chunk_count < HUGE_CHUNKS_MIN) {
+        surplus = slab->spare;
+        slab->spare = NULL;
+        mapped_count(slab);
+    }
+    lock_release(&slab->lock);
+    if (surplus) munmap(surplus, SLAB_CHUNK_BYTES);
+    if (!is_wanted) return surplus != NULL;
+    struct slab_chunk *chunk = chunk_make(true, true);
+    if (!chunk) return false;
+    chunk_touch(chunk);
+    lock_take(&slab->lock);
+    slab->spare = chunk;
+    mapped_count(slab);
+    lock_release(&slab->lock);
+    return true;
+}
+
+void slab_chunks_prepare(struct slab *slab) {
+    while (spare_prepare(slab)) {
+    }
+    while (coarse_chunk_advise(slab)) {
+    }
+}
+
+/* ---- the end, and checking */
+
+void slab_chunks_fini(struct slab *slab) {
+    for (struct slab_chunk *chunk = slab->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        SLAB_UNPOISON(chunk, SLAB_CHUNK_BYTES);
+        munmap(chunk, SLAB_CHUNK_BYTES);
+    }
+    if (slab->spare) munmap(slab->spare, SLAB_CHUNK_BYTES);
+}
+
+static uint32_t waiting_check(const struct slab_chunk *chunk) {
+    uint32_t count = 0;
+    for (const struct slab_chunk *previous = NULL; chunk; previous = chunk, chunk = chunk->waiting_next, count++)
+        CHECK(chunk->waiting_previous == previous);
+    return count;
+}
+
+void slab_chunks_check(struct slab *slab) {
+    uint32_t chunk_count = 0, open_count = 0, coarse_count = 0, free_pages = 0;
+    uint32_t dirty_pages = 0, fresh_pages = 0;
+    for (const struct slab_chunk *chunk = slab->chunks; chunk; chunk = chunk->next) {
+        CHECK((chunk->dirty & ~chunk->free) == 0 && (chunk->fresh & ~chunk->dirty) == 0);
+        CHECK(!chunk->is_busy && !(chunk->is_coarse && chunk->free));
+        chunk_count++;
+        open_count += chunk->free != 0;
+        coarse_count += chunk->is_coarse;
+        free_pages += (uint32_t)__builtin_popcount(chunk->free);
+        dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
+        fresh_pages += (uint32_t)__builtin_popcount(chunk->fresh);
+    }
+    CHECK(chunk_count == slab->chunk_count && free_pages == slab->free_pages);
+    CHECK(dirty_pages == slab->dirty_pages && fresh_pages == slab->fresh_pages);
+    CHECK(open_count == waiting_check(slab->open_chunks) && coarse_count == waiting_check(slab->coarse_chunks));
+    uint64_t pages = (uint64_t)chunk_count * SLAB_CHUNK_PAGES - free_pages + dirty_pages;
+    if (slab->spare) pages += SLAB_CHUNK_PAGES;
+    CHECK(atomic_load(&slab->bytes_mapped) == pages * SLAB_PAGE_BYTES);
+}
