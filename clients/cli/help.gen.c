@@ -717,7 +717,7 @@ const struct help_op help_ops[] = {
      "[\"web\", {\"user\": \"ann\", \"except\": [\"s2\"]}]",
      "3",
      sessiond_revoke_all_params, sessiond_revoke_all_options},
-    {"session.list", 1, true, "Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be in it or not; every other one is.",
+    {"session.list", 1, true, "Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is nil. total is the number that match, where it is known; of a user, client or pool it was counted with the first page. Sessions that come or go while a page is made may be in it or not; every other one is.",
      "{sessions: [record], cursor: str or nil, total: int or nil}", "BAD_REQUEST, TOO_BIG",
      "[\"web\", {\"user\": \"ann\", \"fields\": [\"id\"]}]",
      "{\"sessions\": [{\"id\": \"s2\"}, {\"id\": \"s1\"}], \"cursor\": null, \"total\": 2}",

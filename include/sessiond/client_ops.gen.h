@@ -448,9 +448,9 @@ SESSIOND_API int sessiond_revoke_all(struct sessiond_client *client, const struc
 
 /* session.list: Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of
  * the whole namespace in no particular order, each once. A page may hold fewer than limit; the list ends where
- * cursor is nil. total is the number that match, where it is known. Sessions that come or go while a page is made
- * may be in it or not; every other one is. Answers {sessions: [record], cursor: str or nil, total: int or nil}.
- * Errors: BAD_REQUEST, TOO_BIG. */
+ * cursor is nil. total is the number that match, where it is known; of a user, client or pool it was counted with
+ * the first page. Sessions that come or go while a page is made may be in it or not; every other one is. Answers
+ * {sessions: [record], cursor: str or nil, total: int or nil}. Errors: BAD_REQUEST, TOO_BIG. */
 struct sessiond_list_options {
     const char *user; /* of this user only; at most one of user, client and pool */
     const char *client; /* the browser or device */

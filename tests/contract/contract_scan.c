@@ -41,6 +41,40 @@ static void lists_a_group_page_by_page_in_order(struct world *world) {
         }
 }
 
+static bool count_each(void *context, const struct session *session) {
+    (void)session;
+    ++*(unsigned *)context;
+    return true;
+}
+
+/* A page behind the first costs what it lists, however large the group is, and tells the total that the first counted.
+ */
+static void lists_the_next_page_of_a_group_without_looking_at_the_others(struct world *world) {
+    char cursor[SCAN_CURSOR_MAX];
+    size_t cursor_size = 0;
+    unsigned pages = 0, handed = 0;
+    fill(world, 1000, true);
+    do {
+        struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+        verb.scan.group = GROUP_USER;
+        verb.scan.group_name = BYTES_LITERAL("ann");
+        verb.scan.statuses = LIVING;
+        verb.scan.limit = 10;
+        verb.scan.each = count_each;
+        verb.scan.context = &handed;
+        if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
+        contract_submit(world, &verb);
+        CHECK_EQUAL(verb.error.code, ERROR_NONE);
+        CHECK(verb.scan_result.is_total_known && verb.scan_result.total == 1000);
+        CHECK(cursor_size == 0 || verb.scan_result.work <= 11);
+        cursor_size = verb.scan_result.cursor_size;
+        memcpy(cursor, verb.scan_result.cursor, cursor_size);
+        pages++;
+        if (pages == 50) contract_put(world, "web", "late", (struct put){.user = BYTES_LITERAL("ann")});
+    } while (cursor_size);
+    CHECK(pages == 100 && handed == 1000);
+}
+
 static bool list_is(struct world *world, const char *expected) {
     char ids[LIST_MAX] = "";
     contract_list(world, "web", GROUP_USER, "ann", LIVING, 2, true, &listed);
@@ -134,12 +168,6 @@ static void lists_a_namespace_each_once(struct world *world) {
         check_each_once(1000);
         CHECK_EQUAL(listed.total, 1000);
     }
-}
-
-static bool count_each(void *context, const struct session *session) {
-    (void)session;
-    ++*(unsigned *)context;
-    return true;
 }
 
 /* Between the pages others come and go, and the table grows to many times its size. */
@@ -302,6 +330,8 @@ static void of_nothing_is_empty(struct world *world) {
 
 const struct contract_test scan_tests[] = {
     {"lists a group page by page, in order", lists_a_group_page_by_page_in_order},
+    {"lists the next page of a group without looking at the others",
+     lists_the_next_page_of_a_group_without_looking_at_the_others},
     {"keeps the order in which sessions of one millisecond began",
      keeps_the_order_in_which_sessions_of_one_millisecond_began},
     {"keeps the order of a loop whose clock is behind", keeps_the_order_of_a_loop_whose_clock_is_behind},

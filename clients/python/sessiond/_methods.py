@@ -570,8 +570,8 @@ class Methods:
     ) -> SessionListReply:
         """Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole
         namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is
-        nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be
-        in it or not; every other one is.
+        nil. total is the number that match, where it is known; of a user, client or pool it was counted with the
+        first page. Sessions that come or go while a page is made may be in it or not; every other one is.
 
         Args:
             user: of this user only; at most one of user, client and pool; str or bin, 1 to 255 bytes of UTF-8.
@@ -2152,8 +2152,8 @@ class AsyncMethods:
     ) -> SessionListReply:
         """Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole
         namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is
-        nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be
-        in it or not; every other one is.
+        nil. total is the number that match, where it is known; of a user, client or pool it was counted with the
+        first page. Sessions that come or go while a page is made may be in it or not; every other one is.
 
         Args:
             user: of this user only; at most one of user, client and pool; str or bin, 1 to 255 bytes of UTF-8.
@@ -3689,8 +3689,8 @@ class PipelineMethods:
     ) -> Pending[SessionListReply]:
         """Lists sessions, a page at a time: those of a user, a client or a pool, newest first, or those of the whole
         namespace in no particular order, each once. A page may hold fewer than limit; the list ends where cursor is
-        nil. total is the number that match, where it is known. Sessions that come or go while a page is made may be
-        in it or not; every other one is.
+        nil. total is the number that match, where it is known; of a user, client or pool it was counted with the
+        first page. Sessions that come or go while a page is made may be in it or not; every other one is.
 
         Args:
             user: of this user only; at most one of user, client and pool; str or bin, 1 to 255 bytes of UTF-8.

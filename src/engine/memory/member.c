@@ -1,6 +1,8 @@
 /* The use of groups: finding one's group, leaving it, and from an entry to its record. See memory.h and group.h. */
 #include "engine/memory/memory.h"
 
+#define ENTRY_PREFETCH_BYTES 192 /* of a record: its head, its id and its groups' names */
+
 struct group_key group_key_of(const struct memory_engine *engine, struct namespace *namespace, unsigned kind,
                               struct bytes name) {
     return (struct group_key){.namespace = namespace,
@@ -39,6 +41,16 @@ void record_leave_groups(struct context *context, uint64_t hash, const struct re
         struct group_key key = group_key_of(context->engine, namespace, kind, name);
         group_leave(context, &key, entry, true);
         if (kind == GROUP_POOL) pool_leave(context, namespace, name, hash, record->version);
+    }
+}
+
+/* Two waves: the buckets, then what stands in them. */
+void group_entries_prefetch(struct memory_engine *engine, const struct group_entry *entries, uint32_t count) {
+    for (uint32_t i = 0; i < count; i++) table_prefetch(&shard_of(engine, entries[i].hash)->table, entries[i].hash);
+    for (uint32_t i = 0; i < count; i++) {
+        struct table_find find = table_find(&shard_of(engine, entries[i].hash)->table, entries[i].hash);
+        const char *record = table_next(&find);
+        for (size_t at = 0; record && at < ENTRY_PREFETCH_BYTES; at += 64) __builtin_prefetch(record + at);
     }
 }
 

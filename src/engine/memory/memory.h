@@ -390,6 +390,9 @@ struct namespace *namespace_make(struct context *context, struct bytes name, boo
 /* The record of an entry, if there is one in that group; lock-free. */
 struct record *group_entry_record(struct memory_engine *engine, const struct group_key *key, struct group_entry entry);
 
+/* Asks the processor for the records of so many entries, a few dozen at most. */
+void group_entries_prefetch(struct memory_engine *engine, const struct group_entry *entries, uint32_t count);
+
 /* ---- limit.c: places that a write takes before it is published */
 
 struct place {

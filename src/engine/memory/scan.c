@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define VISITS_MAX      20000 /* records and buckets that one page of a namespace looks at */
-#define GROUP_COUNT_MAX 20000 /* entries up to which a page of a group also tells the total */
+#define GROUP_COUNT_MAX 20000 /* entries up to which the first page of a group also counts the total */
 #define GROUP_CHUNK     64    /* entries copied under the lock at a time */
 #define BUCKET_MAX      512   /* records of one chain; hashes are keyed, so the longest in practice has some twenty */
 #define REAP_FOR_COUNT  4096
@@ -128,29 +128,21 @@ static void scan_ids(struct scan *scan) {
 struct group_scan {
     struct scan *scan;
     struct group_key key;
-    struct group_entry after; /* the cursor's: what comes up to it is only counted */
+    struct group_entry after; /* the cursor's: where the last page ended */
     bool has_after;
     bool counts_all; /* the total is wanted, so it goes on behind a full page */
+    bool has_total;  /* the first page had counted all; the cursor says so */
     uint64_t total;
     struct group_entry handed; /* the last one taken */
     bool has_handed, has_more;
 };
-
-/* Whether `entry` comes behind `position` in the order of the list. */
-static bool entry_is_behind(const struct group_scan *group, struct group_entry entry, struct group_entry position) {
-    uint64_t a = group_entry_age(entry), b = group_entry_age(position);
-    bool is_greater = a > b || (a == b && entry.hash > position.hash);
-    if (group_entry_equal(entry, position)) return false;
-    return is_greater == group->scan->verb->scan.is_oldest_first;
-}
 
 static void group_scan_entry(struct group_scan *group, struct group_entry entry) {
     struct session session;
     struct record *record = group_entry_record(group->scan->context->engine, &group->key, entry);
     group->scan->verb->scan_result.work++;
     if (!record || !scan_matches(group->scan, record, &session)) return;
-    group->total++;
-    if (group->has_after && !entry_is_behind(group, entry, group->after)) return;
+    if (group->counts_all) group->total++;
     if (scan_hand_out(group->scan, &session)) {
         group->handed = entry;
         group->has_handed = true;
@@ -169,54 +161,54 @@ static uint32_t group_scan_copy(struct group_scan *group, const struct group_ent
     uint32_t count = found ? group_copy(found, last, group->scan->verb->scan.is_oldest_first, entries, GROUP_CHUNK) : 0;
     *size = found ? found->count : 0;
     lock_release(&table->lock);
-    for (uint32_t i = 0; i < count; i++) table_prefetch(&shard_of(engine, entries[i].hash)->table, entries[i].hash);
+    group_entries_prefetch(engine, entries, count);
     return count;
 }
 
+/* Only the first page counts all: a list of many pages would cost the square of what it lists. */
 static void group_scan_run(struct group_scan *group) {
-    struct group_entry entries[GROUP_CHUNK], last = {0, 0};
+    struct group_entry entries[GROUP_CHUNK], last = group->after;
     uint32_t size = 0;
-    bool has_last = false;
+    bool has_last = group->has_after;
     for (;;) {
         uint32_t count = group_scan_copy(group, has_last ? &last : NULL, entries, &size);
-        if (!has_last && !group->counts_all && size <= GROUP_COUNT_MAX) group->counts_all = true;
-        if (!has_last && !group->counts_all && group->has_after) { /* a large group: straight to the cursor */
-            last = group->after;
-            has_last = true;
-            continue;
-        }
+        if (!has_last && size <= GROUP_COUNT_MAX) group->counts_all = group->has_total = true;
         for (uint32_t i = 0; i < count; i++) {
             /* Equal entries are one session on its way out of the group and in again. */
             if (!has_last || !group_entry_equal(last, entries[i])) group_scan_entry(group, entries[i]);
+            if (group->has_more && !group->counts_all) return;
             last = entries[i];
             has_last = true;
         }
-        if (count < GROUP_CHUNK || (group->has_more && !group->counts_all)) return;
+        if (count < GROUP_CHUNK) return;
     }
 }
 
 static void scan_group(struct scan *scan) {
     struct verb *verb = scan->verb;
-    struct group_scan group = {.scan = scan, .counts_all = !verb->scan.each};
-    uint64_t numbers[2];
+    struct group_scan group = {.scan = scan, .counts_all = !verb->scan.each, .has_total = !verb->scan.each};
+    uint64_t numbers[3]; /* the last entry's two, and one more than the total; 0: it was not counted */
     if (verb->scan.cursor.data) {
-        if (!cursor_read(verb, 'g', numbers, 2)) return;
+        if (!cursor_read(verb, 'g', numbers, 3)) return;
         group.after = (struct group_entry){numbers[0] << 1, numbers[1]};
         group.has_after = true;
+        group.has_total = numbers[2] > 0;
+        group.total = group.has_total ? numbers[2] - 1 : 0;
     }
     verb->scan_result.is_total_known = true;
     if (!scan->namespace) return;
     group.key = group_key_of(scan->context->engine, scan->namespace, verb->scan.group, verb->scan.group_name);
     group_scan_run(&group);
     verb->scan_result.total = group.total;
-    verb->scan_result.is_total_known = group.counts_all;
+    verb->scan_result.is_total_known = group.has_total;
     if (!group.has_more || !verb->scan.each) return;
     struct group_entry start = {verb->scan.is_oldest_first ? 0 : UINT64_MAX,
                                 verb->scan.is_oldest_first ? 0 : UINT64_MAX};
     struct group_entry place = group.has_handed ? group.handed : group.has_after ? group.after : start;
     numbers[0] = group_entry_age(place);
     numbers[1] = place.hash;
-    cursor_write(verb, 'g', numbers, 2);
+    numbers[2] = group.has_total ? group.total + 1 : 0;
+    cursor_write(verb, 'g', numbers, 3);
 }
 
 /* ---- a namespace */
