@@ -24,6 +24,7 @@ struct record {
 static struct slab slab;
 static struct reclaim reclaim;
 static struct table tables[SHARDS];
+static _Atomic uint64_t roots[SHARDS];
 static struct wheel wheels[SHARDS];
 static struct hash_key key;
 static uint8_t (*ids)[ID];
@@ -67,8 +68,13 @@ static void open_all(uint64_t count) {
     ids = malloc(2 * count * ID); /* the second half is never stored */
     prng_fill(&prng, ids, 2 * count * ID);
     for (unsigned i = 0; i < SHARDS; i++) {
-        struct table_options options = {
-            .shard = i, .shard_bits = SHARD_BITS, .arena = i, .wheel = &wheels[i], .slab = &slab, .reclaim = &reclaim};
+        struct table_options options = {.root = &roots[i],
+                                        .shard = i,
+                                        .shard_bits = SHARD_BITS,
+                                        .arena = i,
+                                        .wheel = &wheels[i],
+                                        .slab = &slab,
+                                        .reclaim = &reclaim};
         wheel_init(&wheels[i], 0, i * 40503);
         table_init(&tables[i], &options);
     }

@@ -17,6 +17,7 @@ enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, BATCH = 64 };
 static struct slab slab;
 static struct reclaim reclaim;
 static struct table tables[SHARDS];
+static _Atomic uint64_t roots[SHARDS];
 static struct wheel wheels[SHARDS];
 static uint64_t timer_count;
 
@@ -40,8 +41,13 @@ static void open_all(uint64_t session_count) {
     slab_init(&slab);
     if (!reclaim_init(&reclaim, 1, array_free, NULL)) abort();
     for (unsigned i = 0; i < SHARDS; i++) {
-        struct table_options options = {
-            .shard = i, .shard_bits = SHARD_BITS, .arena = i, .wheel = &wheels[i], .slab = &slab, .reclaim = &reclaim};
+        struct table_options options = {.root = &roots[i],
+                                        .shard = i,
+                                        .shard_bits = SHARD_BITS,
+                                        .arena = i,
+                                        .wheel = &wheels[i],
+                                        .slab = &slab,
+                                        .reclaim = &reclaim};
         wheel_init(&wheels[i], 0, i * 2654435761u);
         table_init(&tables[i], &options);
     }

@@ -12,8 +12,16 @@
 
 #include <string.h>
 
-enum { READERS = 2, WRITERS = 2, THREADS = READERS + WRITERS, KEYS = 1500, WAVE = 4000, WAVE_WRITES = 12000,
-       RECORD = 1, ARRAY = 2 };
+enum {
+    READERS = 2,
+    WRITERS = 2,
+    THREADS = READERS + WRITERS,
+    KEYS = 1500,
+    WAVE = 4000,
+    WAVE_WRITES = 12000,
+    RECORD = 1,
+    ARRAY = 2
+};
 #define MARK UINT64_C(0x5e551011d0a11f1e)
 
 struct record {
@@ -24,6 +32,7 @@ static struct slab slab;
 static struct reclaim reclaim;
 static struct wheel wheel;
 static struct table table;
+static _Atomic uint64_t root;
 static struct lock lock;
 static uint64_t version_last; /* under the lock */
 static _Atomic uint64_t looked, walked, written, arrays_freed, records_freed;
@@ -81,8 +90,8 @@ static void drop(unsigned writer, uint64_t key) {
     reclaim_retire(&reclaim, writer, old, sizeof *old, RECORD);
 }
 
-/* Keys above KEYS come in waves of WAVE_WRITES, so that the array grows and shrinks by much. Both writers are in the same
- * wave: with a wave each, one would fill what the other empties. */
+/* Keys above KEYS come in waves of WAVE_WRITES, so that the array grows and shrinks by much. Both writers are in the
+ * same wave: with a wave each, one would fill what the other empties. */
 static void write_turn(unsigned writer, struct prng *prng) {
     uint32_t buckets[4];
     bool is_rising = atomic_load_explicit(&written, memory_order_relaxed) / WAVE_WRITES % 2 == 0;
@@ -159,7 +168,8 @@ int main(int argc, char **argv) {
     slab_init(&slab);
     RACE_CHECK(reclaim_init(&reclaim, THREADS, block_free, NULL), "no memory");
     wheel_init(&wheel, 0, 0);
-    struct table_options options = {.retire_kind = ARRAY, .wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
+    struct table_options options = {
+        .root = &root, .retire_kind = ARRAY, .wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
     table_init(&table, &options);
     for (uint64_t key = 0; key < KEYS; key += 2) put(READERS, key);
     race_run(argc, argv, run, THREADS);
@@ -168,8 +178,9 @@ int main(int argc, char **argv) {
     records_free();
     table_fini(&table);
     reclaim_fini(&reclaim);
-    /* By the writes, not by the clock, and after the last waiting block was freed: on a busy machine little happens in a
-     * second, and a reader that sleeps inside its turn holds everything back. A wave replaces the array some eight times. */
+    /* By the writes, not by the clock, and after the last waiting block was freed: on a busy machine little happens in
+     * a second, and a reader that sleeps inside its turn holds everything back. A wave replaces the array some eight
+     * times. */
     RACE_CHECK(arrays_freed >= written / WAVE_WRITES, "the array was replaced only %llu times in %llu writes",
                (unsigned long long)arrays_freed, (unsigned long long)written);
     printf("table_race: %llu look-ups and %llu walks beside %llu writes; %llu arrays and %llu records freed\n",

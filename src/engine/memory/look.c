@@ -92,7 +92,7 @@ int64_t record_due(const struct memory_engine *engine, const struct record *reco
 
 struct record *record_find(struct memory_engine *engine, const struct namespace *namespace, uint64_t hash,
                            struct bytes id, _Atomic uint64_t **slot) {
-    struct table_find find = table_find(&shard_of(engine, hash)->table, hash);
+    struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
     for (struct record *record; (record = table_next(&find));) {
         if ((record->sizes & 0xff) != id.size) continue;
         if (memcmp(record_id(record).data, id.data, id.size) != 0) continue;

@@ -37,7 +37,7 @@ enum retire_kind { RETIRE_BLOCK, RETIRE_NAMESPACE };
 #define GROUPS_MAX         3   /* groups of one session: user, client and pool, which is GROUP_USER + k */
 
 struct shard {
-    struct table table; /* first: its root is what every look-up reads */
+    struct table table;
     struct lock lock __attribute__((aligned(64)));
     uint32_t index;
     /* How many tombstones the set has (low half) and how often one was put into it (high half): what a look without the
@@ -112,6 +112,7 @@ struct memory_engine {
     unsigned loop_count, shard_bits;
     uint32_t shard_count;
     struct shard *shards;
+    _Atomic uint64_t *roots; /* of the shards' tables: what every look-up reads first, 8 KiB that stay in the cache */
     _Atomic int64_t
         *due; /* of each shard: when something is due in it; together, so that they are quickly looked through */
     struct loop *loops;
@@ -166,8 +167,17 @@ static inline void counter_add(_Atomic uint64_t *counter, uint64_t amount) {
     atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
 }
 
+static inline uint64_t shard_number(const struct memory_engine *engine, uint64_t hash) {
+    return engine->shard_bits ? hash >> (64 - engine->shard_bits) : 0;
+}
+
 static inline struct shard *shard_of(struct memory_engine *engine, uint64_t hash) {
-    return &engine->shards[engine->shard_bits ? hash >> (64 - engine->shard_bits) : 0];
+    return &engine->shards[shard_number(engine, hash)];
+}
+
+/* The root of the table that holds the hash, without a look at its shard. */
+static inline uint64_t shard_root(const struct memory_engine *engine, uint64_t hash) {
+    return atomic_load_explicit(&engine->roots[shard_number(engine, hash)], memory_order_acquire);
 }
 
 static inline unsigned shard_owner(const struct memory_engine *engine, const struct shard *shard) {

@@ -116,7 +116,7 @@ static struct table_array *array_successor(const struct table *table, uint32_t c
 static bool table_resize(struct table *table, unsigned reader, uint32_t count) {
     struct table_array *old = table_array(table), *array = array_successor(table, count);
     if (!array) return false;
-    atomic_store_explicit(&table->root, root_of(array), memory_order_release);
+    atomic_store_explicit(table->root, root_of(array), memory_order_release);
     if (table->wheel) wheel_rebuild(table->wheel, array);
     if (old != &array_none)
         reclaim_retire(table->reclaim, reader, old, array_bytes(old->bucket_count, old->overflow_count),
@@ -128,20 +128,21 @@ static bool table_resize(struct table *table, unsigned reader, uint32_t count) {
 
 void table_init(struct table *table, const struct table_options *options) {
     assert(options->shard_bits <= 24 && options->shard >> options->shard_bits == 0 && options->retire_kind < 256);
-    *table = (struct table){.shard_bits = (uint8_t)options->shard_bits,
+    *table = (struct table){.root = options->root,
+                            .shard_bits = (uint8_t)options->shard_bits,
                             .arena = (uint8_t)(options->arena % SLAB_ARENA_COUNT),
                             .retire_kind = (uint8_t)options->retire_kind,
                             .shard = options->shard,
                             .wheel = options->wheel,
                             .slab = options->slab,
                             .reclaim = options->reclaim};
-    atomic_init(&table->root, root_of(&array_none));
+    atomic_init(table->root, root_of(&array_none));
 }
 
 void table_fini(struct table *table) {
     struct table_array *array = table_array(table);
     if (array != &array_none) array_free(table, array);
-    atomic_store_explicit(&table->root, root_of(&array_none), memory_order_release);
+    atomic_store_explicit(table->root, root_of(&array_none), memory_order_release);
     table->count = 0;
 }
 

@@ -53,8 +53,8 @@ struct table_array {
 struct wheel;
 
 struct table {
-    _Atomic uint64_t root; /* array >> 6 << 21 | bucket_count */
-    uint32_t count;        /* records; shard's lock */
+    _Atomic uint64_t *root; /* array >> 6 << 21 | bucket_count; see table_options */
+    uint32_t count;         /* records; shard's lock */
     uint8_t shard_bits;
     uint8_t arena;       /* hint for slab */
     uint8_t retire_kind; /* what reclaim's free is told of an array; it is a slab block */
@@ -65,11 +65,13 @@ struct table {
 };
 
 struct table_options {
-    unsigned shard;       /* this shard's number: the top shard_bits of all its hashes */
-    unsigned shard_bits;  /* 0 to 24 */
-    unsigned arena;       /* for slab_alloc; one for all tables wastes least, since arrays are few and large */
-    unsigned retire_kind; /* for reclaim_retire */
-    struct wheel *wheel;  /* initialised before; NULL: none */
+    _Atomic uint64_t *root; /* where the root's word stands: those of all tables lie close together, so that a look-up
+                               finds it in the cache. Table's as long as that lives */
+    unsigned shard;         /* this shard's number: the top shard_bits of all its hashes */
+    unsigned shard_bits;    /* 0 to 24 */
+    unsigned arena;         /* for slab_alloc; one for all tables wastes least, since arrays are few and large */
+    unsigned retire_kind;   /* for reclaim_retire */
+    struct wheel *wheel;    /* initialised before; NULL: none */
     struct slab *slab;
     struct reclaim *reclaim;
 };
@@ -104,7 +106,7 @@ static inline uint32_t table_root_count(uint64_t root) {
 }
 
 static inline uint64_t table_root(const struct table *table) {
-    return atomic_load_explicit(&table->root, memory_order_acquire);
+    return atomic_load_explicit(table->root, memory_order_acquire);
 }
 
 /* The current array; the shard's lock, or inside a turn. */
@@ -116,8 +118,12 @@ static inline uint32_t table_bucket_count(const struct table *table) {
     return table_root_count(table_root(table));
 }
 
+static inline uint32_t table_tag_of(uint64_t hash, unsigned shard_bits) {
+    return (uint32_t)(hash << shard_bits >> (64 - TABLE_TAG_BITS));
+}
+
 static inline uint32_t table_tag(const struct table *table, uint64_t hash) {
-    return (uint32_t)(hash << table->shard_bits >> (64 - TABLE_TAG_BITS));
+    return table_tag_of(hash, table->shard_bits);
 }
 
 static inline uint32_t table_bucket_of_tag(uint32_t tag, uint32_t bucket_count) {
@@ -135,11 +141,14 @@ static inline void *table_slot_record(uint64_t slot) {
 
 /* ---- finding: lock-free, inside a turn, or under the shard's lock */
 
-/* Asks the processor for the bucket of a hash. */
+/* Asks the processor for the bucket of a hash, in the table of that root. */
+static inline void table_prefetch_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
+    uint32_t number = table_bucket_of_tag(table_tag_of(hash, shard_bits), table_root_count(root));
+    __builtin_prefetch(&table_root_array(root)->buckets[number]);
+}
+
 static inline void table_prefetch(const struct table *table, uint64_t hash) {
-    uint64_t root = table_root(table);
-    __builtin_prefetch(
-        &table_root_array(root)->buckets[table_bucket_of_tag(table_tag(table, hash), table_root_count(root))]);
+    table_prefetch_in(table_root(table), table->shard_bits, hash);
 }
 
 /* The records that may have one hash, one after the other:
@@ -154,11 +163,15 @@ struct table_find {
     _Atomic uint64_t *slot; /* of the record handed out last */
 };
 
-static inline struct table_find table_find(const struct table *table, uint64_t hash) {
-    uint64_t root = table_root(table);
+/* For whoever has the root already, and so need not look at the table itself. */
+static inline struct table_find table_find_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
     struct table_array *array = table_root_array(root);
-    uint32_t tag = table_tag(table, hash);
+    uint32_t tag = table_tag_of(hash, shard_bits);
     return (struct table_find){array, &array->buckets[table_bucket_of_tag(tag, table_root_count(root))], tag, 0, NULL};
+}
+
+static inline struct table_find table_find(const struct table *table, uint64_t hash) {
+    return table_find_in(table_root(table), table->shard_bits, hash);
 }
 
 /* The next candidate, or NULL. */

@@ -15,6 +15,7 @@ static struct slab slab;
 static struct reclaim reclaim;
 static struct wheel wheel;
 static struct table table;
+static _Atomic uint64_t root;
 
 static void free_array(void *context, void *pointer, size_t size, unsigned kind) {
     (void)context;
@@ -26,7 +27,8 @@ static void open_table(unsigned shard, unsigned shard_bits) {
     slab_init(&slab);
     cr_assert(reclaim_init(&reclaim, 2, free_array, NULL));
     wheel_init(&wheel, 1000, 0);
-    struct table_options options = {.shard = shard,
+    struct table_options options = {.root = &root,
+                                    .shard = shard,
                                     .shard_bits = shard_bits,
                                     .retire_kind = KIND,
                                     .wheel = &wheel,

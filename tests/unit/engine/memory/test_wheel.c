@@ -14,6 +14,7 @@ static struct slab slab;
 static struct reclaim reclaim;
 static struct wheel wheel;
 static struct table table;
+static _Atomic uint64_t root;
 static uint64_t records[6 * BUCKETS];
 
 static void free_array(void *context, void *pointer, size_t size, unsigned kind) {
@@ -25,7 +26,7 @@ static void setup(void) {
     slab_init(&slab);
     cr_assert(reclaim_init(&reclaim, 1, free_array, NULL));
     wheel_init(&wheel, START_MS, 12345);
-    struct table_options options = {.wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
+    struct table_options options = {.root = &root, .wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
     table_init(&table, &options);
     for (uint64_t i = 0; table_bucket_count(&table) < BUCKETS; i++)
         cr_assert(table_insert(&table, 0, hash_mix(i + 1), &records[i]));
