@@ -31,8 +31,8 @@ static void report(const char *what, double start_ns, double count) {
     printf("%-56s %8.1f ns\n", what, (now_ns() - start_ns) / count);
 }
 
-static void array_free(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)kind;
+static void array_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader, (void)kind;
     slab_free(&slab, pointer, size);
 }
 

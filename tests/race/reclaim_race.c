@@ -24,8 +24,8 @@ static struct block *block_make(void) {
     return block;
 }
 
-static void block_free(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context;
+static void block_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader;
     RACE_CHECK(size == sizeof(struct block) && kind == 9, "%zu bytes of kind %u", size, kind);
     memset(pointer, 0xdd, size);
     free(pointer);
@@ -83,7 +83,7 @@ int main(int argc, char **argv) {
     race_run(argc, argv, run, THREADS);
     uint64_t freed_running = atomic_load(&freed);
     reclaim_fini(&reclaim);
-    for (int i = 0; i < PLACES; i++) block_free(NULL, atomic_load(&places[i]), sizeof(struct block), 9);
+    for (int i = 0; i < PLACES; i++) block_free(NULL, 0, atomic_load(&places[i]), sizeof(struct block), 9);
     RACE_CHECK(freed == made, "%llu freed of %llu", (unsigned long long)freed, (unsigned long long)made);
     RACE_CHECK(freed_running > made / 2, "freed only at the end: %llu", (unsigned long long)freed_running);
     printf("reclaim_race: looked at %llu blocks while %llu were freed\n", (unsigned long long)looked,

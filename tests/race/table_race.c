@@ -41,8 +41,8 @@ static uint64_t hash_of(uint64_t key) {
     return hash_mix(key + 1);
 }
 
-static void block_free(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context;
+static void block_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader;
     memset(pointer, 0xdd, size);
     slab_free(&slab, pointer, size);
     atomic_fetch_add_explicit(kind == ARRAY ? &arrays_freed : &records_freed, 1, memory_order_relaxed);

@@ -215,6 +215,7 @@ static void memory_enter(struct engine *self, unsigned loop_index) {
 static void memory_leave(struct engine *self, unsigned loop_index) {
     struct memory_engine *engine = of(self);
     if (engine->journal) stage_append(engine, &engine->loops[loop_index]);
+    stock_settle(&engine->loops[loop_index].stock);
     reclaim_leave(&of(self)->reclaim, loop_index);
 }
 
@@ -227,7 +228,9 @@ static uint64_t fixed_bytes(const struct memory_engine *engine) {
 }
 
 uint64_t memory_used(struct memory_engine *engine) {
-    return slab_stats_get(&engine->slab).bytes_used + fixed_bytes(engine);
+    uint64_t used = slab_stats_get(&engine->slab).bytes_used + fixed_bytes(engine);
+    for (unsigned i = 0; i < engine->loop_count; i++) used -= stock_bytes(&engine->loops[i].stock);
+    return used;
 }
 
 static void stats_add_shards(struct memory_engine *engine, struct engine_stats *out) {
@@ -309,9 +312,12 @@ static int64_t memory_prepare(struct engine *self, int64_t now_ms) {
 
 /* ---- opening and closing */
 
-static void memory_free(void *context, void *pointer, size_t size, unsigned kind) {
+/* The reader behind the loops, which makes snapshots, retires nothing. */
+static void memory_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
     struct memory_engine *engine = context;
-    if (kind == RETIRE_NAMESPACE)
+    if (kind == RETIRE_RECORD)
+        stock_give(&engine->loops[reader].stock, pointer, size);
+    else if (kind == RETIRE_NAMESPACE)
         registry_free(&engine->registry, pointer);
     else
         slab_free(&engine->slab, pointer, size);
@@ -342,6 +348,7 @@ static void memory_close(struct engine *self) {
     for (uint32_t i = 0; i < engine->shard_count; i++) shard_close(engine, &engine->shards[i]);
     registry_fini(&engine->registry);
     terms_fini(&engine->terms);
+    for (unsigned i = 0; i < engine->loop_count; i++) stock_fini(&engine->loops[i].stock);
     slab_fini(&engine->slab);
     for (unsigned i = 0; i < engine->loop_count; i++) {
         free(engine->loops[i].leaving);
@@ -411,6 +418,7 @@ static bool loops_open(struct memory_engine *engine) {
         atomic_init(&loop->wake_at, INT64_MAX);
         atomic_init(&loop->floor, FLOOR_NONE);
         list_init(&loop->endings);
+        stock_init(&loop->stock, &engine->slab, i);
         loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
         if (!loop->leaving || !waiters_open(loop)) return false;
     }

@@ -2,7 +2,7 @@
  *
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
- * groups); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
+ * groups; their blocks come from the loop's stock, stock.h); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
  * stage.c tells a journal what changes, as effects (effect.h), and apply.c and recover.c make an engine of them again;
  * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the
  * use of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all
@@ -24,11 +24,12 @@
 #include "engine/memory/pool.h"
 #include "engine/memory/reclaim.h"
 #include "engine/memory/record.h"
+#include "engine/memory/stock.h"
 #include "engine/memory/table.h"
 #include "engine/memory/tombstone.h"
 #include "engine/memory/wheel.h"
 
-enum retire_kind { RETIRE_BLOCK, RETIRE_NAMESPACE };
+enum retire_kind { RETIRE_BLOCK, RETIRE_RECORD, RETIRE_NAMESPACE };
 
 #define SHARD_BITS_DEFAULT 10
 #define REAP_BATCH         32  /* buckets taken under one lock */
@@ -78,6 +79,7 @@ struct kept_namespace {
 struct loop {
     unsigned index;
     struct kept_namespace kept;
+    struct stock stock;              /* of blocks of records */
     struct scratch scratch;          /* of the verb's rule */
     struct scratch internal_scratch; /* of revocations inside it */
     _Atomic int64_t wake_at;         /* advance is to be called then, as the loop was last told */

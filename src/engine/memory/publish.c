@@ -68,7 +68,7 @@ struct record *record_new(struct context *context, struct namespace *namespace, 
     struct memory_engine *engine = context->engine;
     uint32_t terms = terms_choose(engine, namespace, draft, old);
     bool has_own = terms == TERMS_NONE;
-    struct record *record = slab_alloc(&engine->slab, context->loop->index, record_size_of(draft, has_own));
+    struct record *record = stock_take(&context->loop->stock, record_size_of(draft, has_own));
     if (!record) return NULL;
     /* One that is born dead is counted as such from the start. */
     bool is_dead = !draft->is_alias && status_is_living(draft->status) && !session_is_alive(draft, context->now_ms);
@@ -88,11 +88,11 @@ struct record *record_restore(struct memory_engine *engine, unsigned arena, stru
 }
 
 void record_free(struct context *context, struct record *record) {
-    slab_free(&context->engine->slab, record, record_size(record));
+    stock_give(&context->loop->stock, record, record_size(record));
 }
 
 void record_retire(struct context *context, struct record *record) {
-    reclaim_retire(&context->engine->reclaim, context->loop->index, record, record_size(record), RETIRE_BLOCK);
+    reclaim_retire(&context->engine->reclaim, context->loop->index, record, record_size(record), RETIRE_RECORD);
 }
 
 /* ---- counts */

@@ -103,7 +103,7 @@ static void chunk_free_notes(struct reclaim *reclaim, struct reclaim_reader *rea
     for (size_t i = 0; i < chunk->count; i++) {
         uint64_t size = chunk->notes[i].size_and_kind & ((UINT64_C(1) << SIZE_BITS) - 1);
         bytes_count(reader, -size);
-        reclaim->free(reclaim->context, chunk->notes[i].pointer, size,
+        reclaim->free(reclaim->context, (unsigned)(reader - reclaim->readers), chunk->notes[i].pointer, size,
                       (unsigned)(chunk->notes[i].size_and_kind >> SIZE_BITS));
     }
 }

@@ -19,9 +19,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Frees one retired block; called on the thread of the reader that retired it, which is outside its turn or inside one.
- * It may retire further blocks. `kind` is what was given to reclaim_retire. */
-typedef void (*reclaim_free)(void *context, void *pointer, size_t size, unsigned kind);
+/* Frees one block that `reader` retired; called on that reader's thread, which is outside its turn or inside one. It
+ * may retire further blocks. `kind` is what was given to reclaim_retire. */
+typedef void (*reclaim_free)(void *context, unsigned reader, void *pointer, size_t size, unsigned kind);
 
 struct reclaim_reader;
 

@@ -21,8 +21,8 @@ static struct terms_table *terms;
 static struct registry registry;
 static struct hash_key key;
 
-static void free_block(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context;
+static void free_block(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader;
     if (kind == RETIRE_NAMESPACE)
         registry_free(&registry, pointer);
     else

@@ -22,8 +22,9 @@ static unsigned number_of(void *pointer) {
     return (unsigned)((uintptr_t)pointer - 4096);
 }
 
-static void free_block(void *context, void *pointer, size_t size, unsigned kind) {
+static void free_block(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
     cr_assert_eq(context, &reclaim);
+    (void)reader;
     cr_assert_not(is_freed[number_of(pointer)], "a block was freed twice");
     is_freed[number_of(pointer)] = true;
     freed_count++;

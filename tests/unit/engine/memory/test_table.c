@@ -17,8 +17,8 @@ static struct wheel wheel;
 static struct table table;
 static _Atomic uint64_t root;
 
-static void free_array(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context;
+static void free_array(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader;
     cr_assert_eq(kind, KIND);
     slab_free(&slab, pointer, size);
 }

@@ -17,8 +17,8 @@ static struct table table;
 static _Atomic uint64_t root;
 static uint64_t records[6 * BUCKETS];
 
-static void free_array(void *context, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)kind;
+static void free_array(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader, (void)kind;
     slab_free(&slab, pointer, size);
 }
 
