@@ -35,6 +35,7 @@ BANNED = [
     ("chance", r"\b(getrandom|getentropy|randombytes_\w+|rand\s*\(|random\s*\(\s*\)|arc4random\w*)", ["src/uv"]),
     ("libsodium", r"#include <sodium\.h>", ["src/crypto", "src/uv"]),
     ("libuv", r"#include <uv\.h>", ["src/uv"]),
+    ("io_uring", r"#include <liburing\.h>", ["src/uv"]),
     ("a socket", r"\b(socket\s*\(|accept4?\s*\(|recv\s*\(|send\s*\()", ["src/uv"]),
 ]
 

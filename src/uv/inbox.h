@@ -1,7 +1,7 @@
 /* The one hand-over between threads: a bounded queue of accepted sockets that belongs to a loop.
  *
- * Any thread puts, the loop's thread takes. Waking the loop is the putter's business (one uv_async_send, which
- * coalesces). Always true: what was put is taken exactly once, in order. */
+ * Any thread puts, the loop's thread takes. Waking the loop is the putter's business (the transport's `signal`,
+ * which coalesces). Always true: what was put is taken exactly once, in order. */
 #ifndef UV_INBOX_H
 #define UV_INBOX_H
 

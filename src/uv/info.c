@@ -30,6 +30,8 @@ uint32_t info_write(void *context, void *sink) {
     mp_write_string(out, shell->tcp_address);
     mp_write_string(out, "unix_socket");
     mp_write_string(out, shell->options->unix_socket);
+    mp_write_string(out, "transport");
+    mp_write_string(out, shell->transport->name);
     mp_write_string(out, "max_connections");
     mp_write_int(out, atomic_load(&shell->limits.max_connections));
     mp_write_string(out, "connections_by_loop");
@@ -41,7 +43,7 @@ uint32_t info_write(void *context, void *sink) {
     mp_write_map(out, (uint32_t)option_count);
     for (size_t i = 0; i < option_count; i++) write_option(out, shell->options, &option_rows[i]);
     lock_release(&shell->options_lock);
-    return 6 + storage_write_info(&shell->storage, out);
+    return 7 + storage_write_info(&shell->storage, out);
 }
 
 void info_snapshot(void *context, struct snapshot_answer *answer) {

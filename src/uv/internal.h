@@ -1,9 +1,9 @@
 /* What the files of this folder share: one shell, its loops and their peers.
  *
  * shell (all loops, start and end), loop (one loop: turns, time, ticks), peer (one connection: reading, writing,
- * ending), listener (who gets which new socket), clock, inbox. A loop and its peers belong to the loop's thread; of
- * another loop only the fields marked "any thread" may be touched. Loop 0 runs on the main thread and also has the
- * listeners and the signals. */
+ * ending), transport (how its bytes move: libuv or io_uring), listener (who gets which new socket), clock, inbox. A
+ * loop and its peers belong to the loop's thread; of another loop only the fields marked "any thread" may be touched.
+ * Loop 0 runs on the main thread and also has the listeners and the signals. */
 #ifndef UV_INTERNAL_H
 #define UV_INTERNAL_H
 
@@ -18,6 +18,7 @@
 #include "uv/preparer.h"
 #include "uv/shell.h"
 #include "uv/storage.h"
+#include "uv/transport.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -25,7 +26,7 @@
 
 #define LOOP_COUNT_MAX 64
 
-#define READ_BUFFER_BYTES     (64 * 1024) /* what one connection may feed in one turn */
+#define READ_BUFFER_BYTES     (64 * 1024) /* what one connection may feed in one turn, over libuv */
 #define TICK_MS               1000        /* housekeeping of a loop */
 #define DRAIN_TICK_MS         20          /* how often a draining loop looks for connections that owe nothing */
 #define ADVANCE_BUDGET        1000        /* records that one turn works off */
@@ -44,8 +45,8 @@ struct shell_loop;
 /* Why a connection is closed from this side; names in peer.c. */
 enum cut { CUT_GONE, CUT_DONE, CUT_SLOW_READER, CUT_OUTPUT, CUT_SILENT, CUT_IDLE, CUT_EVICTED, CUT_DRAIN, CUT_COUNT };
 
-/* One connection. Belongs to its loop; freed in libuv's close callback. */
-struct peer {
+/* What libuv keeps of a connection. */
+struct uv_link {
     union {
         uv_handle_t handle;
         uv_stream_t stream;
@@ -57,6 +58,27 @@ struct peer {
         uv_write_t write;       /* while is_flying */
         uv_shutdown_t shutdown; /* once is_lingering */
     };
+    bool has_filled_buffer; /* the last read of this turn was a whole buffer: no second one in this turn */
+};
+
+/* What the ring keeps of a connection; see ring_peer.c. */
+struct ring_link {
+    struct list link;  /* in the ring's touched or posted */
+    struct bytes rest; /* of the flight: what is still to be sent */
+    int post_result;   /* of the post: bytes or a negative error */
+    bool is_armed;     /* a receive is under way: its last completion has not come */
+    bool is_cancelling;
+    bool is_sending; /* a send of the flight is under way */
+    bool is_ending;  /* all of it has been told to end */
+};
+
+/* One connection. Belongs to its loop; freed in peer_closed. */
+struct peer {
+    union {
+        struct uv_link uv;
+        struct ring_link ring;
+    };
+    int fd;
     struct shell_loop *loop;
     struct conn *conn;
     struct list link;        /* in the loop's silent, spoken or lingering */
@@ -69,25 +91,29 @@ struct peer {
     size_t flight_bytes;     /* of the write that flies */
     size_t discarded_bytes;  /* while lingering */
     bool is_flying, is_reading, is_lingering, is_closed;
+    bool is_posted; /* its output is written when the round ends: see transport.h */
     bool has_spoken;
-    bool has_ended;         /* the other side sends no more: answer what it asked, then close */
-    bool has_filled_buffer; /* the last read of this turn was a whole buffer: no second one in this turn */
-    bool waits_from_now;    /* nothing waited when the last write ended: a new wait begins with the next */
+    bool has_ended;          /* the other side sends no more: answer what it asked, then close */
+    bool waits_from_now;     /* nothing waited when the last write ended: a new wait begins with the next */
+    enum conn_state settled; /* while is_posted: what the core said last */
 };
 
 struct shell_loop {
     struct shell *shell;
     unsigned index;
+    const struct transport *transport;
+    struct ring *ring; /* NULL: the transport has none */
     uv_loop_t uv;
     uv_prepare_t prepare;
-    uv_idle_t busy;   /* active while the core has work that is due */
-    uv_timer_t timer; /* the core's next deadline */
-    uv_timer_t tick;  /* housekeeping */
-    uv_async_t async;
+    uv_idle_t busy;     /* active while the core has work that is due */
+    uv_timer_t timer;   /* the core's next deadline */
+    uv_timer_t tick;    /* housekeeping */
+    uv_async_t async;   /* idle where the transport signals otherwise */
     uv_thread_t thread; /* not for loop 0 */
     struct server_loop *core;
     struct metrics *metrics;
     bool is_in_turn, is_draining, is_finished;
+    bool is_over;           /* nothing is left to do: the transport's run ends */
     int64_t drain_began_at; /* server time, ms */
     struct list silent;     /* peers that have not sent a whole request; oldest first */
     struct list spoken;
@@ -129,6 +155,8 @@ struct shell {
     struct preparer preparer;
     struct server *server;
     struct shell_limits limits;
+    const struct transport *transport;
+    struct ring *rings[LOOP_COUNT_MAX]; /* NULL: the transport has none */
     unsigned loop_count;
     struct shell_loop *loops[LOOP_COUNT_MAX];
     _Atomic unsigned connection_count; /* all loops; the sockets in inboxes count */
@@ -149,13 +177,17 @@ void loop_close(struct shell_loop *loop);                          /* after its 
 /* Every callback begins with it: makes this a turn of the core if it is not one yet. */
 void loop_enter_turn(struct shell_loop *loop);
 int64_t loop_now_ms(const struct shell_loop *loop);
+/* Ends the turn and works off what became due meanwhile. A transport calls it before it sleeps. */
+void loop_settle(struct shell_loop *loop);
+/* Takes what other threads left for it: sockets, the beginning of the end. */
+void loop_take_signal(struct shell_loop *loop);
 /* Has the loop call server_loop_advance soon. Any thread. */
 void loop_wake(struct shell_loop *loop);
 
 /* ---- peer.c */
 /* Takes an accepted socket. `fd` is closed if it cannot become a peer. */
 void peer_open(struct shell_loop *loop, int fd, bool is_unix);
-/* Closes it, counts and logs why; from now on only libuv's close callback may touch it. Closing twice is nothing. */
+/* Closes it, counts and logs why; from now on only the transport may touch it. Closing twice is nothing. */
 void peer_cut(struct peer *peer, enum cut why);
 /* Writes what there is, goes on with what had to wait, and reads or ends as the core says. */
 void peer_pump(struct peer *peer, enum conn_state state, int64_t now_ms);
@@ -169,6 +201,20 @@ bool peer_is_watching(const struct peer *peer);
 bool peer_is_quiet(const struct peer *peer, int64_t now_ms);
 /* Ends it gently, when nothing is left to write: tells the other side, which may close then, or is cut. */
 void peer_linger(struct peer *peer);
+
+/* ---- peer.c, for transports; each makes it a turn, and may end with the peer cut */
+/* Bytes came; they are not needed afterwards, and are overwritten where they may be secret. */
+void peer_received(struct peer *peer, uint8_t *data, size_t size);
+/* The other side has ended: reason 0, or a negative error. */
+void peer_input_ended(struct peer *peer, int reason);
+/* The write that flew has ended: reason 0, or a negative error. */
+void peer_landed(struct peer *peer, int reason);
+/* What was posted has been tried: bytes that the system took of conn_output, or a negative error. */
+void peer_took(struct peer *peer, ssize_t taken);
+/* Once all that is posted was taken there is nothing more to do for it: peer_took may come late. */
+bool peer_is_settled(const struct peer *peer);
+/* The transport has let go of it: frees it. */
+void peer_closed(struct peer *peer);
 
 /* ---- key_save.c */
 /* See keyring_save; `context` is the shell. */

@@ -91,7 +91,7 @@ static void hand_over(struct shell_loop *loop, struct inbox_item item) {
     if (loop->index == 0) { /* this very loop */
         listener_take(loop, item);
     } else if (inbox_put(&loop->inbox, item)) {
-        uv_async_send(&loop->async);
+        loop->transport->signal(loop);
     } else {
         /* It accepts nothing new faster than it can open what it has: the newest waits least. */
         if (item.is_replacing) atomic_fetch_sub(&loop->replacing_count, 1);

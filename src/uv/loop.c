@@ -58,8 +58,7 @@ static void on_timer(uv_timer_t *handle) {
     loop_advance(handle->data);
 }
 
-static void on_prepare(uv_prepare_t *handle) {
-    struct shell_loop *loop = handle->data;
+void loop_settle(struct shell_loop *loop) {
     loop_leave_turn(loop); /* tells of late output, which may arm an earlier deadline */
     if (!atomic_load(&loop->wants_advance)) return;
     loop_advance(loop);
@@ -68,9 +67,13 @@ static void on_prepare(uv_prepare_t *handle) {
     if (atomic_load(&loop->wants_advance)) uv_idle_start(&loop->busy, on_busy);
 }
 
+static void on_prepare(uv_prepare_t *handle) {
+    loop_settle(handle->data);
+}
+
 void loop_wake(struct shell_loop *loop) {
     if (atomic_exchange(&loop->wants_advance, true)) return;
-    if (current != loop) uv_async_send(&loop->async);
+    if (current != loop) loop->transport->signal(loop);
 }
 
 static void on_output(void *context, struct conn *conn) {
@@ -172,7 +175,8 @@ static void on_drain_tick(uv_timer_t *handle) {
         cut_all(&loop->spoken);
         cut_all(&loop->lingering);
     }
-    if (is_drained(loop)) uv_stop(&loop->uv);
+    loop->is_over = is_drained(loop);
+    if (loop->is_over) uv_stop(&loop->uv);
 }
 
 /* From now on the tick looks only at who may go. Between the signal and its first look lies a turn, in which what the
@@ -184,12 +188,15 @@ static void loop_drain(struct shell_loop *loop) {
     uv_timer_start(&loop->tick, on_drain_tick, DRAIN_TICK_MS, DRAIN_TICK_MS);
 }
 
-static void on_async(uv_async_t *handle) {
-    struct shell_loop *loop = handle->data;
+void loop_take_signal(struct shell_loop *loop) {
     struct inbox_item item;
     loop_enter_turn(loop);
     while (inbox_take(&loop->inbox, &item)) listener_take(loop, item);
     if (atomic_load(&loop->shell->is_draining)) loop_drain(loop);
+}
+
+static void on_async(uv_async_t *handle) {
+    loop_take_signal(handle->data);
 }
 
 /* ---------------------------------------------------------------- opening and closing */
@@ -216,6 +223,8 @@ struct shell_loop *loop_open(struct shell *shell, unsigned index) {
     if (!loop) return NULL;
     loop->shell = shell;
     loop->index = index;
+    loop->transport = shell->transport;
+    loop->ring = shell->rings[index];
     list_init(&loop->silent);
     list_init(&loop->spoken);
     list_init(&loop->lingering);
@@ -241,7 +250,7 @@ failed_loop:
 
 void loop_run(struct shell_loop *loop) {
     current = loop;
-    uv_run(&loop->uv, UV_RUN_DEFAULT);
+    loop->transport->run(loop);
     loop_leave_turn(loop);
     current = NULL;
 }

@@ -1,21 +1,19 @@
-/* One connection on libuv: reads into the loop's buffer, feeds the core, writes what comes back.
+/* One connection: what comes in is fed to the core, what comes out is written; how the bytes move is its transport's.
  *
- * The happy path of a request is one read, one conn_feed, one uv_try_write: no allocation, no epoll_ctl, no timer.
- * Always true: at most one write flies and its request stands in the peer; what flies belongs to libuv until
- * on_written; a peer that is cut does nothing more but wait for libuv's close callback. A peer reads while the core
- * says READING, and while it lingers. Everything here runs on the loop's thread, inside a turn. */
+ * Always true: at most one write flies, and its bytes stay until it has landed; nothing is posted while one flies; a
+ * peer that is cut does nothing more but wait for peer_closed. A peer reads while the core says READING, and while it
+ * lingers. Everything here runs on the loop's thread, inside a turn. */
 #include "uv/internal.h"
 
 #include "config/address.h"
 
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out);
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer);
-static void on_written(uv_write_t *request, int status);
 
 /* ---------------------------------------------------------------- beginning */
 
@@ -36,19 +34,19 @@ static void count_closed(struct shell_loop *loop) {
     atomic_fetch_sub_explicit(&loop->shell->connection_count, 1, memory_order_relaxed);
 }
 
-static int peer_stream_open(struct peer *peer, int fd, bool is_unix) {
-    int status = is_unix ? uv_pipe_init(&peer->loop->uv, &peer->pipe, 0) : uv_tcp_init(&peer->loop->uv, &peer->tcp);
-    if (status < 0) return status;
-    status = is_unix ? uv_pipe_open(&peer->pipe, fd) : uv_tcp_open(&peer->tcp, fd);
-    if (status < 0 || is_unix) return status;
-    int64_t keepalive_ms = limit_of(&peer->loop->shell->limits.tcp_keepalive_ms);
-    uv_tcp_nodelay(&peer->tcp, 1);
-    if (keepalive_ms) uv_tcp_keepalive(&peer->tcp, 1, (unsigned)((keepalive_ms + 999) / 1000));
-    return 0;
+static const struct transport *transport_of(const struct peer *peer) {
+    return peer->loop->transport;
 }
 
-static void on_closed(uv_handle_t *handle) {
-    struct peer *peer = handle->data;
+static void socket_prepare(int fd, int64_t keepalive_ms) {
+    const int on = 1, idle_s = (int)((keepalive_ms + 999) / 1000);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (!keepalive_ms) return;
+    setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle_s, sizeof idle_s);
+}
+
+void peer_closed(struct peer *peer) {
     loop_enter_turn(peer->loop);
     if (peer->is_flying) list_remove(&peer->flying_link);
     if (peer->is_flying && peer->conn) conn_output_landed(peer->conn);
@@ -60,11 +58,7 @@ static void on_closed(uv_handle_t *handle) {
 static void peer_start_reading(struct peer *peer, bool shall_read) {
     if (shall_read == peer->is_reading) return;
     peer->is_reading = shall_read;
-    peer->has_filled_buffer = false;
-    if (shall_read)
-        uv_read_start(&peer->stream, on_alloc, on_read);
-    else
-        uv_read_stop(&peer->stream);
+    transport_of(peer)->read(peer, shall_read);
 }
 
 void peer_open(struct shell_loop *loop, int fd, bool is_unix) {
@@ -76,13 +70,13 @@ void peer_open(struct shell_loop *loop, int fd, bool is_unix) {
         count_closed(loop);
         return;
     }
-    *peer = (struct peer){.loop = loop, .opened_at = now_ms, .active_at = now_ms, .waits_from_now = true};
+    *peer = (struct peer){.fd = fd, .loop = loop, .opened_at = now_ms, .active_at = now_ms, .waits_from_now = true};
     list_init(&peer->flying_link);
     list_append(&loop->silent, &peer->link);
     silent_publish(loop, 1);
-    int status = peer_stream_open(peer, fd, is_unix);
-    peer->handle.data = peer;
-    if (status < 0) close(fd); /* else it belongs to the handle */
+    if (!is_unix) socket_prepare(fd, limit_of(&loop->shell->limits.tcp_keepalive_ms));
+    int status = loop->transport->open(peer, is_unix);
+    if (status < 0) close(fd); /* else it belongs to the transport */
     peer->conn = status < 0 ? NULL : conn_open(loop->core, now_ms);
     if (!peer->conn) {
         peer_cut(peer, CUT_GONE);
@@ -113,8 +107,8 @@ static const struct cut_info cut_infos[CUT_COUNT] = {
 
 static void peer_name(struct peer *peer, char *out, size_t size) {
     struct sockaddr_storage address = {0};
-    int address_size = sizeof address;
-    if (peer->handle.type == UV_TCP) uv_tcp_getpeername(&peer->tcp, (struct sockaddr *)&address, &address_size);
+    socklen_t address_size = sizeof address;
+    getpeername(peer->fd, (struct sockaddr *)&address, &address_size);
     address_format(&address, out, size);
 }
 
@@ -142,23 +136,15 @@ void peer_cut(struct peer *peer, enum cut why) {
     if (peer->conn) conn_end_waiting(peer->conn); /* now: closing takes until the loop's next round */
     peer_leave_list(peer);
     peer->is_closed = true;
-    uv_close(&peer->handle, on_closed);
-}
-
-static void on_shut_down(uv_shutdown_t *request, int status) {
-    struct peer *peer = request->handle->data;
-    if (status < 0 && status != UV_ECANCELED) {
-        loop_enter_turn(peer->loop);
-        peer_cut(peer, CUT_DONE);
-    }
+    transport_of(peer)->close(peer);
 }
 
 /* The last word is written. Closing while the peer still sends would have the system answer with a reset, and a reset
  * can overtake that word: so it is told that nothing more comes, and what it sends meanwhile is thrown away. */
 void peer_linger(struct peer *peer) {
     if (peer->is_lingering || peer->is_closed) return;
-    assert(!peer->is_flying); /* the two requests share their memory */
-    if (uv_shutdown(&peer->shutdown, &peer->stream, on_shut_down) < 0) {
+    assert(!peer->is_flying && !peer->is_posted);
+    if (peer->has_ended || transport_of(peer)->shut_down(peer) < 0) { /* who has ended sends nothing any more */
         peer_cut(peer, CUT_DONE);
         return;
     }
@@ -169,16 +155,15 @@ void peer_linger(struct peer *peer) {
     peer_start_reading(peer, true);
 }
 
-static void peer_discard(struct peer *peer, ssize_t count) {
-    if (count > 0) peer->discarded_bytes += (size_t)count;
-    if (count < 0 || peer->discarded_bytes > LINGER_BYTES_MAX) peer_cut(peer, CUT_DONE);
+static void peer_discard(struct peer *peer, size_t size) {
+    peer->discarded_bytes += size;
+    if (peer->discarded_bytes > LINGER_BYTES_MAX) peer_cut(peer, CUT_DONE);
 }
 
 /* ---------------------------------------------------------------- writing */
 
 static void peer_fly(struct peer *peer, int64_t now_ms) {
     struct bytes bytes = conn_output_fly(peer->conn);
-    uv_buf_t buffer = uv_buf_init((char *)bytes.data, (unsigned)bytes.size);
     peer->is_flying = true;
     peer->flight_bytes = bytes.size;
     list_append(&peer->loop->flying, &peer->flying_link);
@@ -187,44 +172,61 @@ static void peer_fly(struct peer *peer, int64_t now_ms) {
         peer->slow_mark = peer->taken_bytes;
         peer->waits_from_now = false;
     }
-    if (uv_write(&peer->write, &peer->stream, &buffer, 1, on_written) == 0) return;
+    if (transport_of(peer)->fly(peer, bytes) == 0) return;
     list_remove(&peer->flying_link);
     peer->is_flying = false;
     conn_output_landed(peer->conn);
     peer_cut(peer, CUT_GONE);
 }
 
-/* Writes at once what the system takes, if it may; the rest flies. */
-static void peer_write(struct peer *peer, bool may_try, int64_t now_ms) {
-    struct bytes output = conn_output(peer->conn);
-    if (output.size == 0 || peer->is_flying) return;
-    if (may_try) {
-        uv_buf_t buffer = uv_buf_init((char *)output.data, (unsigned)output.size);
-        int written = uv_try_write(&peer->stream, &buffer, 1);
-        if (written == UV_EAGAIN) written = 0;
-        if (written < 0) {
-            peer_cut(peer, CUT_GONE);
-            return;
-        }
-        conn_output_sent(peer->conn, (size_t)written);
-        peer->taken_bytes += (size_t)written;
-        if ((size_t)written == output.size) {
-            peer->waits_from_now = true;
-            return;
-        }
+/* The system took `taken` of the output, and tells what came of it: true where that was all. */
+static bool peer_count_taken(struct peer *peer, struct bytes output, ssize_t taken) {
+    if (taken < 0) {
+        peer_cut(peer, CUT_GONE);
+        return false;
     }
-    peer_fly(peer, now_ms);
+    conn_output_sent(peer->conn, (size_t)taken);
+    peer->taken_bytes += (size_t)taken;
+    peer->waits_from_now |= (size_t)taken == output.size;
+    return (size_t)taken == output.size;
 }
 
-static void on_written(uv_write_t *request, int status) {
-    struct peer *peer = request->handle->data;
-    if (peer->is_closed) return; /* on_closed lands it */
+/* Writes what the system takes, if it may; the rest flies. */
+static void peer_write(struct peer *peer, bool may_try, int64_t now_ms) {
+    struct bytes output = conn_output(peer->conn);
+    if (output.size == 0 || peer->is_flying || peer->is_posted) return;
+    if (transport_of(peer)->post) {
+        peer->is_posted = true;
+        transport_of(peer)->post(peer);
+        return;
+    }
+    if (may_try && peer_count_taken(peer, output, transport_of(peer)->write(peer, output))) return;
+    if (!peer->is_closed) peer_fly(peer, now_ms);
+}
+
+bool peer_is_settled(const struct peer *peer) {
+    return peer->settled == CONN_READING && peer->is_reading && !peer->has_ended && !peer->is_closed;
+}
+
+void peer_took(struct peer *peer, ssize_t taken) {
+    bool is_settled = peer_is_settled(peer);
+    peer->is_posted = false;
+    if (peer->is_closed) return;
+    loop_enter_turn(peer->loop);
+    bool is_all = peer_count_taken(peer, conn_output(peer->conn), taken == -EAGAIN ? 0 : taken);
+    if (peer->is_closed || (is_all && is_settled)) return;
+    int64_t now_ms = loop_now_ms(peer->loop);
+    if (!is_all) peer_fly(peer, now_ms);
+    if (!peer->is_closed) peer_pump(peer, conn_resume(peer->conn, now_ms), now_ms);
+}
+
+void peer_landed(struct peer *peer, int reason) {
     loop_enter_turn(peer->loop);
     list_remove(&peer->flying_link);
     peer->is_flying = false;
     peer->taken_bytes += peer->flight_bytes;
     conn_output_landed(peer->conn);
-    if (status < 0) {
+    if (reason < 0) {
         peer_cut(peer, CUT_GONE);
         return;
     }
@@ -235,7 +237,7 @@ static void on_written(uv_write_t *request, int status) {
 
 bool peer_is_slow(struct peer *peer, int64_t now_ms) {
     assert(peer->is_flying);
-    uint64_t taken = peer->taken_bytes + peer->flight_bytes - uv_stream_get_write_queue_size(&peer->stream);
+    uint64_t taken = peer->taken_bytes + peer->flight_bytes - transport_of(peer)->unsent(peer);
     if (taken - peer->slow_mark >= SLOW_READER_BYTES_MIN) {
         peer->slow_mark = taken;
         peer->slow_since = now_ms;
@@ -252,9 +254,8 @@ bool peer_is_watching(const struct peer *peer) {
 }
 
 bool peer_is_quiet(const struct peer *peer, int64_t now_ms) {
-    uv_os_fd_t fd;
     int unread = 0;
-    if (uv_fileno(&peer->handle, &fd) == 0) ioctl(fd, FIONREAD, &unread);
+    ioctl(peer->fd, FIONREAD, &unread);
     return unread == 0 && now_ms - peer->active_at >= DRAIN_TICK_MS;
 }
 
@@ -266,7 +267,7 @@ bool peer_is_quiet(const struct peer *peer, int64_t now_ms) {
 static enum conn_state peer_alternate(struct peer *peer, enum conn_state state, int64_t now_ms) {
     for (unsigned round = 0; !peer->is_closed; round++) {
         peer_write(peer, round < WRITE_ROUNDS_MAX, now_ms);
-        if (state != CONN_PAUSED || peer->is_flying || peer->is_closed) break;
+        if (state != CONN_PAUSED || peer->is_flying || peer->is_posted || peer->is_closed) break;
         state = conn_resume(peer->conn, now_ms);
         if (state == CONN_PAUSED && conn_output(peer->conn).size == 0) break; /* the engine's turn: on_output goes on */
     }
@@ -276,7 +277,8 @@ static enum conn_state peer_alternate(struct peer *peer, enum conn_state state, 
 void peer_pump(struct peer *peer, enum conn_state state, int64_t now_ms) {
     if (peer->is_closed || peer->is_lingering) return;
     state = peer_alternate(peer, state, now_ms);
-    if (peer->is_closed) return;
+    peer->settled = state;
+    if (peer->is_closed || peer->is_posted) return; /* peer_took goes on */
     if ((int64_t)conn_output_pending(peer->conn) > limit_of(&peer->loop->shell->limits.max_output)) {
         peer_cut(peer, CUT_OUTPUT);
         return;
@@ -296,16 +298,6 @@ static void peer_notice_speech(struct peer *peer) {
     list_append(&peer->loop->spoken, &peer->link);
 }
 
-/* libuv would read up to 32 times while the buffer comes back full, and one connection would hold up all others. A
- * buffer of no size ends that loop; epoll then reports the connection again in the next turn. */
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *out) {
-    struct peer *peer = handle->data;
-    (void)suggested;
-    bool may_read = !peer->has_filled_buffer;
-    peer->has_filled_buffer = false;
-    *out = uv_buf_init(may_read ? (char *)peer->loop->read_buffer : NULL, may_read ? READ_BUFFER_BYTES : 0);
-}
-
 /* The other side sends no more. What it asked before is still answered, but for acquires that wait: who is gone would
  * be handed a session. A half message is not waited for. */
 static void peer_end_of_input(struct peer *peer) {
@@ -315,24 +307,27 @@ static void peer_end_of_input(struct peer *peer) {
     peer_pump(peer, conn_resume(peer->conn, now_ms), now_ms);
 }
 
-static void on_read(uv_stream_t *stream, ssize_t count, const uv_buf_t *buffer) {
-    struct peer *peer = stream->data;
-    if (count == 0 || count == UV_ENOBUFS || peer->is_closed) return;
+void peer_input_ended(struct peer *peer, int reason) {
     loop_enter_turn(peer->loop);
-    if (peer->is_lingering) {
-        if (count > 0) explicit_bzero(buffer->base, (size_t)count);
-        peer_discard(peer, count);
-    } else if (count == UV_EOF) {
-        peer_end_of_input(peer);
-    } else if (count < 0) {
+    if (peer->is_lingering)
+        peer_cut(peer, CUT_DONE);
+    else if (reason < 0)
         peer_cut(peer, CUT_GONE);
-    } else {
-        int64_t now_ms = loop_now_ms(peer->loop);
-        peer->active_at = now_ms;
-        peer->has_filled_buffer = count == READ_BUFFER_BYTES;
-        enum conn_state state = conn_feed(peer->conn, bytes_of(buffer->base, (size_t)count), now_ms);
-        if (conn_input_is_secret(peer->conn)) explicit_bzero(buffer->base, (size_t)count);
-        peer_notice_speech(peer);
-        peer_pump(peer, state, now_ms);
+    else
+        peer_end_of_input(peer);
+}
+
+void peer_received(struct peer *peer, uint8_t *data, size_t size) {
+    loop_enter_turn(peer->loop);
+    if (peer->is_lingering || peer->is_closed) {
+        explicit_bzero(data, size);
+        peer_discard(peer, size);
+        return;
     }
+    int64_t now_ms = loop_now_ms(peer->loop);
+    peer->active_at = now_ms;
+    enum conn_state state = conn_feed(peer->conn, bytes_of(data, size), now_ms);
+    if (conn_input_is_secret(peer->conn)) explicit_bzero(data, size);
+    peer_notice_speech(peer);
+    peer_pump(peer, state, now_ms);
 }

@@ -106,7 +106,7 @@ static void shell_drain(struct shell *shell, int signal_number) {
               LOG_INT("connections", atomic_load(&shell->connection_count)));
     server_set_draining(shell->server);
     listener_close_all(shell);
-    for (unsigned i = 0; i < shell->loop_count; i++) uv_async_send(&shell->loops[i]->async);
+    for (unsigned i = 0; i < shell->loop_count; i++) shell->transport->signal(shell->loops[i]);
 }
 
 static void log_change(void *context, const struct option_row *row, const char *from, const char *to, bool is_applied) {
@@ -219,6 +219,7 @@ static void tell_ready(const struct shell *shell) {
     fflush(stdout);
     log_event(LOG_INFO, "ready", LOG_TEXT("version", SESSIOND_VERSION), LOG_TEXT("tcp", shell->tcp_address),
               LOG_TEXT("unix", unix_path), LOG_INT("threads", shell->loop_count),
+              LOG_TEXT("transport", shell->transport->name),
               LOG_INT("max_connections", atomic_load(&shell->limits.max_connections)));
     if (!*shell->keys.path)
         log_event(LOG_INFO, "keys_in_memory",
@@ -277,6 +278,8 @@ int shell_serve(struct shell *shell, struct engine *engine) {
     memcpy(error, lacking, sizeof lacking);
     if (!server_start(shell)) goto failed;
     limits_apply(shell);
+    if (!transport_open(shell, error, sizeof error)) goto failed;
+    memcpy(error, lacking, sizeof lacking);
     if (!loops_open(shell) || !signals_open(shell)) goto failed;
     if (!listener_open_all(shell, error, sizeof error)) goto failed;
     if (!storage_begin(&shell->storage)) goto failed;
@@ -291,6 +294,7 @@ failed:
     preparer_end(&shell->preparer);
     if (status == 0) log_event(LOG_INFO, "stopped");
     loops_close(shell);
+    transport_close(shell);
     if (shell->signal_fd >= 0) close(shell->signal_fd);
     if (shell->server) server_close(shell->server);
     key_file_close(&shell->keys);

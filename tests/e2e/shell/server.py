@@ -14,6 +14,7 @@ import unittest
 import msgpack
 
 BINARY = None  # set by main
+SKIPPED = 77  # exit status of what could not be tried here
 PATIENCE = 60  # seconds until something that must happen counts as not happening; a busy machine takes its time
 
 
@@ -31,9 +32,10 @@ def wait_for(condition, what):
 class Server:
     """Runs until `stop`; its log goes to a file that `log` reads."""
 
-    def __init__(self, *options, files=None, environment=None):
+    def __init__(self, *options, files=None, environment=None, before=None):
+        """`before` is called in the child, just before it becomes the server."""
         self.log_file = tempfile.NamedTemporaryFile(mode="r+", prefix="sessiond_log_")
-        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else None
+        limit = (lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))) if files else before
         if not any(option.startswith("--port") for option in options):
             options = ("--port=0", *options)
         self.process = subprocess.Popen(
@@ -228,7 +230,19 @@ class ServerTest(unittest.TestCase):
         self.assertIn("event=stopped", server.log())
 
 
+def leave_if_lacking(transport):
+    """Ends this test as skipped where neither the machine nor the build has the transport that it shall use."""
+    tried = Server(f"--transport={transport}")
+    lacking = "" if tried.ready else tried.log()
+    tried.kill()
+    if "cannot be had" in lacking:
+        print("skipped:", lacking.strip())
+        sys.exit(SKIPPED)
+
+
 def main():
     global BINARY
     BINARY = os.path.abspath(sys.argv.pop(1))
+    if "SESSIOND_TRANSPORT" in os.environ:
+        leave_if_lacking(os.environ["SESSIOND_TRANSPORT"])
     unittest.main(module="__main__", verbosity=2)

@@ -1,0 +1,92 @@
+/* What the files of the io_uring transport share: one ring for each loop.
+ *
+ * ring.c opens a ring and takes its rounds; ring_peer.c does what peers ask for. Always true: a peer's memory stays
+ * until every request that names it has completed for the last time; the kernel looks at a request's bytes only while
+ * they stay. On the loop's thread, but for ring_open and ring_close. */
+#ifndef UV_RING_H
+#define UV_RING_H
+
+#include "uv/internal.h"
+
+#include <liburing.h>
+
+#define RING_ENTRIES            512  /* requests that are handed over at once */
+#define RING_COMPLETIONS        4096 /* that may wait to be looked at; the kernel keeps what is beyond */
+#define RING_BUFFERS            64 /* a power of two; what is received before it is fed, of all connections together */
+#define RING_BUFFER_BYTES       (16 * 1024)
+#define RING_BUFFER_GROUP       0
+#define RING_BUFFERS_SPAN       (RING_BUFFERS * RING_BUFFER_BYTES)
+#define RING_BUFFERS_TABLE_SPAN (RING_BUFFERS * sizeof(struct io_uring_buf))
+#define RING_POSTED_BYTES_MAX   (16 * 1024) /* output that is written before the round goes on */
+
+/* Posts that are handed over at once. Together with what else one round completes, which the buffers bound, fewer than
+ * RING_COMPLETIONS: the failure of a post is always seen. */
+#define RING_POSTS_MAX 1024
+
+/* What a completion is of; stands in the low bits of its user_data, above which is the peer. */
+enum ring_kind { RING_IGNORED, RING_POLL, RING_SIGNAL, RING_RECEIVE, RING_POST, RING_FLIGHT };
+#define RING_KIND_MASK 7u
+
+struct ring {
+    struct io_uring uring;
+    int signal_fd;             /* an eventfd of which the ring reads */
+    _Atomic bool is_signalled; /* any thread: somebody wrote to it, and nobody has looked yet */
+    uint64_t signal_count;     /* what was read of it */
+    struct io_uring_buf_ring *buffer_table;
+    uint8_t *buffers;
+    unsigned given_back; /* buffers of this round that the kernel may have again after it */
+    size_t posted_bytes; /* about what waits to be written */
+    struct list touched; /* peers with something to do when the round ends */
+    struct list ended;   /* peers that are closed, with nothing under way */
+    struct list posted;  /* peers whose output is being written in this round */
+    bool may_wait;       /* no post of this round has something to go on with */
+    bool is_polling;     /* a poll of libuv's descriptor is under way */
+    bool is_uv_ready;    /* it said that libuv has something to do */
+};
+
+extern const struct transport transport_ring;
+
+/* ---- ring_request.c */
+/* A free request; hands over what stands in the ring if it is full. */
+struct io_uring_sqe *ring_request(struct ring *ring, enum ring_kind kind, struct peer *peer);
+/* Receives into the ring's buffers, until it is cancelled, the input ends, or there is no buffer. */
+void ring_prepare_receive(struct io_uring_sqe *sqe, int fd);
+/* Sends without waiting: is over when it was handed over, and tells only of what did not go out whole. */
+void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes);
+/* Cancels all requests of a socket; each of them still completes. */
+void ring_prepare_end(struct io_uring_sqe *sqe, int fd);
+
+/* ---- ring.c */
+/* NULL: `error` says why there is none; the ring belongs to the thread that runs it later. */
+struct ring *ring_open(char *error, size_t error_size);
+void ring_close(struct ring *ring);
+/* Makes it the calling thread's; false: errno says why it cannot be. */
+bool ring_enable(struct ring *ring);
+/* Rounds, until the loop is over. */
+void ring_run(struct shell_loop *loop);
+void ring_signal(struct shell_loop *loop);
+
+/* ---- ring_probe.c */
+/* Whether this kernel does what is built on, found out by doing it; else `error` says what it lacks. */
+bool ring_probe(char *error, size_t error_size);
+
+/* ---- ring_peer.c */
+/* Makes requests of what is to be done for the peers that were touched: writes, receives, ends. Calls nothing of them.
+ */
+void ring_flush(struct shell_loop *loop);
+/* Closes and frees the peers that ended, inside a turn. Peers are freed here alone. */
+void ring_bury(struct shell_loop *loop);
+/* After the requests were handed over: what was posted has been tried. */
+void ring_settle_posts(struct shell_loop *loop);
+void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe);
+void ring_take_flight(struct shell_loop *loop, const struct io_uring_cqe *cqe);
+
+static inline struct peer *ring_peer_of(const struct io_uring_cqe *cqe) {
+    return (struct peer *)(uintptr_t)(cqe->user_data & ~(uint64_t)RING_KIND_MASK);
+}
+
+static inline enum ring_kind ring_kind_of(const struct io_uring_cqe *cqe) {
+    return (enum ring_kind)(cqe->user_data & RING_KIND_MASK);
+}
+
+#endif

@@ -1,0 +1,191 @@
+/* What one connection does on the ring: it receives by one request that lives on, writes once in each round, ends when
+ * nothing of it is under way.
+ *
+ * What a callback wants is only noted (touch, let_go); ring_flush makes requests of it, ring_bury frees. Always true:
+ * one receive and one send are under way at most; a post lives from ring_flush to ring_settle_posts, and between the
+ * two nothing touches any peer. On the loop's thread. */
+#include "uv/ring.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define ALL_TAKEN INT_MAX
+
+static struct ring *ring_of(const struct peer *peer) {
+    return peer->loop->ring;
+}
+
+static void touch(struct peer *peer) {
+    if (list_is_empty(&peer->ring.link)) list_append(&ring_of(peer)->touched, &peer->ring.link);
+}
+
+/* Of a peer that is closed: nothing is under way any more, or else what is under way is to end. */
+static void let_go(struct peer *peer) {
+    bool is_free = !peer->ring.is_armed && !peer->ring.is_sending && !peer->is_posted;
+    if (!is_free) {
+        touch(peer);
+        return;
+    }
+    list_remove(&peer->ring.link);
+    list_append(&ring_of(peer)->ended, &peer->ring.link);
+}
+
+static int ring_peer_open(struct peer *peer, bool is_unix) {
+    (void)is_unix;
+    list_init(&peer->ring.link);
+    return 0;
+}
+
+/* ---------------------------------------------------------------- receiving */
+
+static void ring_read(struct peer *peer, bool shall_read) {
+    (void)shall_read; /* stands in is_reading */
+    touch(peer);
+}
+
+static void arm(struct peer *peer) {
+    ring_prepare_receive(ring_request(ring_of(peer), RING_RECEIVE, peer), peer->fd);
+    peer->ring.is_armed = true;
+}
+
+/* Its last completion still comes, and with it, or before, what was received until now. */
+static void disarm(struct peer *peer) {
+    struct io_uring_sqe *sqe = ring_request(ring_of(peer), RING_IGNORED, NULL);
+    io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)peer | RING_RECEIVE, 0);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    peer->ring.is_cancelling = true;
+}
+
+static void settle_reading(struct peer *peer) {
+    bool shall_read = peer->is_reading && !peer->has_ended;
+    if (shall_read && !peer->ring.is_armed) arm(peer);
+    if (!shall_read && peer->ring.is_armed && !peer->ring.is_cancelling) disarm(peer);
+}
+
+void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe) {
+    struct peer *peer = ring_peer_of(cqe);
+    if (!(cqe->flags & IORING_CQE_F_MORE)) {
+        peer->ring.is_armed = peer->ring.is_cancelling = false;
+        touch(peer);
+        if (peer->is_closed) let_go(peer);
+    }
+    if (cqe->res > 0) {
+        size_t number = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
+        peer_received(peer, loop->ring->buffers + number * RING_BUFFER_BYTES, (size_t)cqe->res);
+    } else if (cqe->res != -ENOBUFS && cqe->res != -ECANCELED && !peer->is_closed) {
+        peer_input_ended(peer, cqe->res);
+    }
+}
+
+/* ---------------------------------------------------------------- writing */
+
+static void send_post(struct peer *peer) {
+    ring_prepare_post(ring_request(ring_of(peer), RING_POST, peer), peer->fd, conn_output(peer->conn));
+    peer->ring.post_result = ALL_TAKEN;
+    ring_of(peer)->may_wait &= peer_is_settled(peer);
+    list_append(&ring_of(peer)->posted, &peer->ring.link);
+}
+
+void ring_settle_posts(struct shell_loop *loop) {
+    struct list *posted = &loop->ring->posted;
+    bool is_known = !io_uring_cq_has_overflow(&loop->ring->uring); /* else tidings of a failure may be among the rest */
+    loop->ring->posted_bytes = 0;
+    while (!list_is_empty(posted)) {
+        struct peer *peer = LIST_ENTRY(posted->next, struct peer, ring.link);
+        int result = is_known ? peer->ring.post_result : -EOVERFLOW;
+        list_remove(&peer->ring.link);
+        peer_took(peer, result == ALL_TAKEN ? (ssize_t)conn_output(peer->conn).size : result);
+        if (peer->is_closed) let_go(peer);
+    }
+}
+
+static void ring_post(struct peer *peer) {
+    ring_of(peer)->posted_bytes += conn_output(peer->conn).size;
+    touch(peer);
+}
+
+/* Waits until the system takes some, and tells how much. */
+static void send_flight(struct peer *peer) {
+    struct io_uring_sqe *sqe = ring_request(ring_of(peer), RING_FLIGHT, peer);
+    io_uring_prep_send(sqe, peer->fd, peer->ring.rest.data, peer->ring.rest.size, MSG_NOSIGNAL);
+    peer->ring.is_sending = true;
+}
+
+static int ring_fly(struct peer *peer, struct bytes bytes) {
+    peer->ring.rest = bytes;
+    send_flight(peer);
+    return 0;
+}
+
+static size_t ring_unsent(const struct peer *peer) {
+    return peer->ring.rest.size;
+}
+
+void ring_take_flight(struct shell_loop *loop, const struct io_uring_cqe *cqe) {
+    struct peer *peer = ring_peer_of(cqe);
+    (void)loop;
+    peer->ring.is_sending = false;
+    if (peer->is_closed) {
+        let_go(peer);
+        return;
+    }
+    if (cqe->res > 0)
+        peer->ring.rest = bytes_of(peer->ring.rest.data + cqe->res, peer->ring.rest.size - (size_t)cqe->res);
+    bool is_passing = cqe->res >= 0 || cqe->res == -EINTR || cqe->res == -EAGAIN;
+    if (is_passing && peer->ring.rest.size > 0)
+        send_flight(peer);
+    else
+        peer_landed(peer, is_passing ? 0 : cqe->res);
+}
+
+/* ---------------------------------------------------------------- ending */
+
+static int ring_shut_down(struct peer *peer) {
+    return shutdown(peer->fd, SHUT_WR) < 0 ? -errno : 0;
+}
+
+/* A socket of which a request is under way would stay open for the other side though it is closed here. */
+static void end_requests(struct peer *peer) {
+    if (peer->ring.is_ending) return;
+    peer->ring.is_ending = true;
+    ring_prepare_end(ring_request(ring_of(peer), RING_IGNORED, NULL), peer->fd);
+    shutdown(peer->fd, SHUT_RDWR); /* ends also what cannot be cancelled just now */
+}
+
+void ring_bury(struct shell_loop *loop) {
+    struct list *ended = &loop->ring->ended;
+    while (!list_is_empty(ended)) {
+        struct peer *peer = LIST_ENTRY(ended->next, struct peer, ring.link);
+        list_remove(&peer->ring.link);
+        close(peer->fd);
+        peer_closed(peer);
+    }
+}
+
+void ring_flush(struct shell_loop *loop) {
+    struct ring *ring = loop->ring;
+    for (unsigned posts = 0; !list_is_empty(&ring->touched) && posts < RING_POSTS_MAX;) {
+        struct peer *peer = LIST_ENTRY(ring->touched.next, struct peer, ring.link);
+        list_remove(&peer->ring.link);
+        if (!peer->is_closed) settle_reading(peer);
+        if (peer->is_posted) {
+            send_post(peer);
+            posts++;
+        } else if (peer->is_closed) {
+            end_requests(peer);
+        }
+    }
+}
+
+const struct transport transport_ring = {.name = "io_uring",
+                                         .run = ring_run,
+                                         .signal = ring_signal,
+                                         .open = ring_peer_open,
+                                         .read = ring_read,
+                                         .post = ring_post,
+                                         .fly = ring_fly,
+                                         .unsent = ring_unsent,
+                                         .shut_down = ring_shut_down,
+                                         .close = let_go};

@@ -1,0 +1,27 @@
+/* The requests of the io_uring transport, each prepared in one place. On the thread that runs the ring. */
+#include "uv/ring.h"
+
+#include <sys/socket.h>
+
+struct io_uring_sqe *ring_request(struct ring *ring, enum ring_kind kind, struct peer *peer) {
+    struct io_uring_sqe *sqe;
+    while (!(sqe = io_uring_get_sqe(&ring->uring))) io_uring_submit(&ring->uring);
+    io_uring_sqe_set_data64(sqe, (uint64_t)(uintptr_t)peer | kind); /* preparing leaves it alone */
+    return sqe;
+}
+
+void ring_prepare_receive(struct io_uring_sqe *sqe, int fd) {
+    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    sqe->flags |= IOSQE_BUFFER_SELECT;
+    sqe->buf_group = RING_BUFFER_GROUP;
+}
+
+void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes) {
+    io_uring_prep_send(sqe, fd, bytes.data, bytes.size, MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
+
+void ring_prepare_end(struct io_uring_sqe *sqe, int fd) {
+    io_uring_prep_cancel_fd(sqe, fd, IORING_ASYNC_CANCEL_ALL);
+    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+}
