@@ -44,7 +44,7 @@ class Full(DurabilityTest):
         names = []
         for number in range(4000):
             try:
-                self.patiently(client, "session.set", "web", f"s{number}", "x" * 20000)
+                client.call("session.set", "web", f"s{number}", "x" * 20000)
                 names.append(f"s{number}")
             except Refused as refusal:
                 return names, refusal
@@ -120,7 +120,7 @@ class Sync(DurabilityTest):
         while True:
             self.faults.set(self.HANG)
             try:
-                return client.call("session.set", "web", name, 1)
+                return client.call_once("session.set", "web", name, 1)
             except Refused as refusal:
                 self.assertEqual(refusal.code, "BUSY")
                 self.faults.clear()
@@ -167,14 +167,14 @@ class Sync(DurabilityTest):
         names = []
         with self.assertRaises(Refused) as refusal:
             for number in range(1 << 20):
-                client.call("session.set", "web", f"s{number}", 1)
+                client.call_once("session.set", "web", f"s{number}", 1)
                 names.append(f"s{number}")
                 time.sleep(0.01)
         self.assertEqual(refusal.exception.code, "BUSY")
         for name in names:
             self.assertIsNotNone(client.call("session.get", "web", name))
         self.faults.clear()
-        self.patiently(client, "session.set", "web", "again", 1)
+        client.call("session.set", "web", "again", 1)
         self.assert_ends_well(process)
 
     def test_that_hangs_for_ever_does_not_keep_a_second_signal_from_ending_it(self):

@@ -8,7 +8,7 @@ import unittest
 
 import server
 from kept import DurabilityTest
-from server import Client, Refused, Server, wait_for
+from server import Client, PatientClient, Refused, Server, wait_for
 
 LEVELS = ("everysec", "always")
 
@@ -210,7 +210,7 @@ class Kill(DurabilityTest):
         return self.crowd.count(), sum(map(len, self.crowd.gone)), sum(map(len, self.crowd.seen))
 
     def check(self, process, level):
-        with process.client() as client:
+        with PatientClient(("127.0.0.1", process.port)) as client:
             for kept, gone, seen in zip(self.crowd.kept, self.crowd.gone, self.crowd.seen):
                 for name, number in kept.items():
                     record = client.call("session.get", "web", name)
@@ -241,7 +241,7 @@ class Snapshot(DurabilityTest):
 
     def fill(self, client, prefix, count=60):
         for number in range(count):
-            self.patiently(client, "session.set", "web", f"{prefix}{number}", {"n": number, "text": "x" * 10_000})
+            client.call("session.set", "web", f"{prefix}{number}", {"n": number, "text": "x" * 10_000})
 
     def assert_holds(self, client, prefix, count=60):
         for number in range(count):
@@ -340,7 +340,7 @@ class Damage(DurabilityTest):
         """A directory in which several files have sessions, ended in order."""
         process, client = self.kept("--segment-size=64K", *options)
         for number in range(count):
-            self.patiently(client, "session.set", "web", f"s{number}", "x" * 4000)
+            client.call("session.set", "web", f"s{number}", "x" * 4000)
         self.assert_ends_well(process)
 
     def damage(self, name, place):
