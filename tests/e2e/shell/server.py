@@ -168,6 +168,13 @@ class Client:
         self.call("session.set", "web", "big", "x" * 4000)
         return b"".join(self.request("session.get", "web", "big") for _ in range(count))
 
+    def ends(self):
+        """Waits for what comes next, and answers whether that is the connection's end."""
+        try:
+            return self.message() is None
+        except ConnectionError:
+            return True
+
     def is_closed(self):
         """The server has ended the connection (what it sent before is thrown away)."""
         try:

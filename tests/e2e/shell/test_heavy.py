@@ -39,7 +39,15 @@ class Heavy(server.ServerTest):
         return answered, messages
 
     def assert_waits_for_nobody(self, requests_of):
-        """In one packet they are hundreds of times a turn's work; the other client must have its turns between."""
+        """In one packet they are hundreds of times a turn's work; the other client must have its turns between, unless
+        the machine left it no time to ask."""
+        for _ in range(5):
+            answered, messages = self.answers_beside(requests_of)
+            if answered > 50:
+                return messages
+        self.fail(f"only {answered} answers beside {len(messages)} costly ones")
+
+    def answers_beside(self, requests_of):
         target = self.serve("--threads=1")
         self.fill(target)
         client = self.client(target)
@@ -47,10 +55,9 @@ class Heavy(server.ServerTest):
         client.send(b"".join(requests))
         client.socket.shutdown(socket.SHUT_WR)  # who has said all still gets all answers
         answered, messages = self.answers_while(target, client, len(requests))
-        self.assertGreater(answered, 50)
         self.assertIsNone(client.message())
         self.assert_ends_well(target)
-        return messages
+        return answered, messages
 
     def test_counts_of_a_large_group_leave_others_their_turns(self):
         messages = self.assert_waits_for_nobody(

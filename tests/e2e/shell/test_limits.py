@@ -110,32 +110,51 @@ class Descriptors(ServerTest):
 
 class Timeouts(ServerTest):
     def test_who_never_speaks_is_closed_and_who_spoke_is_not(self):
-        process = self.serve("--handshake-timeout-ms=1000", "--threads=1")
-        spoken = self.client(process)
-        spoken.call("server.ping")
-        silent, half = self.client(process), self.client(process)
-        half.send(half.request("server.ping")[:-1])
+        with tempfile.NamedTemporaryFile("w", prefix="sessiond_config_") as config:
+            process = self.serve("--config", config.name, "--threads=1")
+            spoken = self.client(process)
+            spoken.call("server.ping")
+            silent, half = self.client(process), self.client(process)
+            half.send(half.request("server.ping")[:-1])
+            # Only now, so that no slow machine has the one who is to speak say it too late.
+            config.write("handshake_timeout_ms = 100\n")
+            config.flush()
+            process.signal(signal.SIGHUP)
+            process.wait_for_log("option=handshake_timeout_ms")
         wait_for(lambda: silent.is_closed() and half.is_closed(), "the silent are closed")
         stats = spoken.call("server.stats")
         self.assertEqual((stats["connections"], stats["timed_out_total"]), (1, 2))
         self.assertIn("why=handshake_timeout", process.log())
 
-    def test_who_is_idle_for_too_long_is_closed(self):
-        process = self.serve("--connection-idle-timeout-ms=1500", "--threads=1")
+    def idle_is_closed(self, timeout_ms):
+        """False: the machine had the busy one be idle, too."""
+        process = self.serve(f"--connection-idle-timeout-ms={timeout_ms}", "--threads=1")
         idle, busy = self.client(process), self.client(process)
         idle.call("server.ping")
-
-        def idle_is_closed():
-            busy.call("server.ping")
-            return idle.is_closed()
-
-        wait_for(idle_is_closed, "the idle one is closed")
+        spoke_at = time.monotonic()
+        while not idle.is_closed():
+            began = time.monotonic()
+            try:
+                busy.call("server.ping")
+            except (AssertionError, OSError):
+                self.assertGreaterEqual(time.monotonic() - spoke_at, timeout_ms / 1000, "it was cut though it spoke")
+                return False
+            spoke_at = began
+            time.sleep(0.005)
         self.assertIn("why=connection_idle_timeout", process.log())
+        return True
+
+    def test_who_is_idle_for_too_long_is_closed(self):
+        self.assertTrue(any(self.idle_is_closed(timeout_ms) for timeout_ms in (1500, 6000, 24000)))
 
 
 class SlowReaders(ServerTest):
     def test_are_cut_while_others_are_served(self):
-        process = self.serve("--slow-reader-timeout-ms=500", "--threads=1")
+        # Half a second holds dozens of answers, where nothing else wants the processor.
+        self.assertTrue(any(self.served_until_cut(timeout_ms) > 2 for timeout_ms in (500, 2000, 8000)))
+
+    def served_until_cut(self, timeout_ms):
+        process = self.serve(f"--slow-reader-timeout-ms={timeout_ms}", "--threads=1")
         slow, healthy = self.client(process), self.client(process)
         flood(slow, [slow.big_requests(3000)])
         served = 0
@@ -147,9 +166,9 @@ class SlowReaders(ServerTest):
             return stats["slow_readers_total"] == 1
 
         wait_for(is_cut, "the slow reader is cut")
-        self.assertGreater(served, 2)  # half a second holds dozens, where nothing else wants the processor
         self.assertIn("why=slow_reader", process.log())
         self.assertEqual(healthy.call("server.stats")["connections"], 1)
+        return served
 
     def read_steadily(self, timeout, count):
         """False: the machine had this reader read as little as a slow one."""
@@ -161,10 +180,15 @@ class SlowReaders(ServerTest):
         window = [time.monotonic()] * 250
         end = window[0] + 2.5 * timeout
         for number in range(count):
-            message, now = steady.message(), time.monotonic()
+            try:
+                message = steady.message()
+            except ConnectionError:
+                message = None
+            now = time.monotonic()
             window = window[1:] + [now]
             if now - window[0] > timeout / 2:
                 return False
+            self.assertIsNotNone(message, "it was cut though it read")
             self.assertEqual(message[1], number + 2)
             if number < count // 2 and now < end:
                 time.sleep(0.001)
@@ -172,7 +196,7 @@ class SlowReaders(ServerTest):
         return True
 
     def test_who_reads_slowly_but_steadily_is_not_cut_and_misses_nothing(self):
-        self.assertTrue(any(self.read_steadily(timeout, 4000 * timeout) for timeout in (1, 2, 4)))
+        self.assertTrue(any(self.read_steadily(timeout, 4000 * timeout) for timeout in (1, 2, 4, 8)))
 
     def test_who_never_reads_costs_no_more_than_the_output_mark_and_an_answer(self):
         process = self.serve("--threads=1", "--output-mark=64K", "--slow-reader-timeout-ms=60000")
@@ -215,6 +239,11 @@ class HalfClose(ServerTest):
 
 class Fairness(ServerTest):
     def test_a_flood_from_one_connection_does_not_hold_up_another(self):
+        # Where this process stands still, the server works on what the flood has in flight: then it counts for nothing.
+        self.assertTrue(any(self.worst_beside_a_flood() < 0.5 for _ in range(3)))
+
+    def worst_beside_a_flood(self):
+        """Seconds that the server computed at most for one answer: others on the machine do not count."""
         process = self.serve("--threads=1")
         greedy, healthy = self.client(process), self.client(process)
         burst = b"".join(msgpack.packb([0, i, "server.ping", []]) for i in range(20000))
@@ -232,7 +261,7 @@ class Fairness(ServerTest):
             healthy.call("server.ping")
             worst, calls = max(worst, process.cpu_seconds() - began), calls + 1
         self.assertEqual(calls, 200)
-        self.assertLess(worst, 0.5)  # of the server's own time: others on the machine do not count
+        return worst
 
 
 class Idle(ServerTest):

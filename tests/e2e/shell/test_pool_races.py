@@ -56,7 +56,7 @@ class PoolRaces(Crowd):
         for _ in range(size):
             clients[0].call("pool.add", "crawl", "p", {"max_usage_count": 1000000})
         acquire = ["pool.acquire", "crawl", "p",
-                   {"create": "never", "lease_ms": 60000, "fields": ["id", "use", "fence"]}]
+                   {"create": "never", "lease_ms": 600000, "fields": ["id", "use", "fence"]}]
         fences = set()
         for _ in range(rounds):
             got = self.handed_out(self.at_once(clients, [[acquire] * 2] * self.CLIENTS))
@@ -74,7 +74,7 @@ class PoolRaces(Crowd):
         target, clients = self.serve_crowd(self.CLIENTS)
         clients[0].call("pool.add", "crawl", "p", {"id": "only", "max_usage_count": 1000000})
         acquire = ["pool.acquire", "crawl", "p",
-                   {"create": "never", "lease_ms": 60000, "wait_ms": 20000, "fields": ["id", "use", "fence"]}]
+                   {"create": "never", "lease_ms": 600000, "wait_ms": 60000, "fields": ["id", "use", "fence"]}]
         for client in clients:
             client.send(client.request(*acquire))
         served = 0
@@ -105,10 +105,10 @@ class PoolRaces(Crowd):
     def test_a_waiter_that_went_away_costs_no_use(self):
         target, clients = self.serve_crowd(self.CLIENTS)
         clients[0].call("pool.add", "crawl", "p", {"id": "only", "max_usage_count": 100})
-        options = {"create": "never", "lease_ms": 60000, "fields": ["id", "use", "fence"]}
+        options = {"create": "never", "lease_ms": 600000, "fields": ["id", "use", "fence"]}
         held = clients[0].call("pool.acquire", "crawl", "p", options)
         for client in clients[1:]:
-            client.send(client.request("pool.acquire", "crawl", "p", {**options, "wait_ms": 20000}))
+            client.send(client.request("pool.acquire", "crawl", "p", {**options, "wait_ms": 60000}))
         waiting = lambda count: clients[0].call("pool.info", "crawl", "p")["waiting_count"] == count
         server.wait_for(lambda: waiting(self.CLIENTS - 1), "all wait")
         for client in clients[1:]:

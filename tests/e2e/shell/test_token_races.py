@@ -31,7 +31,7 @@ class TokenRaces(Crowd):
         target, clients = self.serve_crowd(2)
         for _ in range(rounds):
             old = self.tokens(clients[0], self.BATCH)
-            calls = [["session.rotate", "web", token, {"fields": ["id"]}] for token in old]
+            calls = [["session.rotate", "web", token, {"grace_ms": 60000, "fields": ["id"]}] for token in old]
             first, second = [[answer["token"] for answer in self.results(messages)]
                              for messages in self.at_once(clients, [calls, calls])]
             self.assertEqual(first, second)
@@ -98,7 +98,7 @@ class TokenRaces(Crowd):
         target, clients = self.serve_crowd(6)
         for _ in range(20):
             old = self.tokens(clients[0], self.BATCH)
-            rotates = [["session.rotate", "web", token, {"fields": ["id"]}] for token in old]
+            rotates = [["session.rotate", "web", token, {"grace_ms": 60000, "fields": ["id"]}] for token in old]
             validates = [["session.validate", "web", token, {"slide": True, "fields": ["id"]}] for token in old]
             answers = self.at_once(clients, [rotates, *[validates] * 5])
             for messages in answers[1:]:
@@ -191,8 +191,8 @@ class Storm:
         return pick([
             ["session.validate", self.namespace, token, {"slide": True}],
             ["session.validate", self.namespace, token],
-            ["session.rotate", self.namespace, token],
-            ["session.rotate", self.namespace, token],
+            ["session.rotate", self.namespace, token, {"grace_ms": 60000}],
+            ["session.rotate", self.namespace, token, {"grace_ms": 60000}],
             ["session.rotate", self.namespace, token, {"grace_ms": 0}],
             ["session.regenerate", self.namespace, id],
             ["session.set", self.namespace, id, {"n": 1}, {"mode": "update", "user": pick(self.USERS),

@@ -55,7 +55,7 @@ class Watch(ServerTest):
             self.assertEqual({event["id"] for event in events}, {f"s{i}" for i in range(50)})
 
     def test_a_slow_reader_is_told_what_it_missed_and_others_hear_all(self):
-        process = self.serve("--threads=2", "--output-mark=64K")
+        process = self.serve("--threads=2", "--output-mark=64K", "--slow-reader-timeout-ms=600000")
         slow = self.client(process, receive_buffer=4096)
         self.assertEqual(slow.call("watch.start", "web"), {"watch": 1})
         quick = self.watch(process)
