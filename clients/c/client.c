@@ -363,9 +363,10 @@ int sessiond_event_next(struct sessiond_client *client, int64_t timeout_ms, stru
     for (bool is_over = false;; is_over = now(client) >= until_ms) {
         *event = watches_next_event(&client->exchange);
         if (*event || is_over) return 0;
+        bool was_connected = client->fd >= 0;
         int code = check_waiting(client);
         if (code) return code;
-        turn(client, until_ms);
+        if (was_connected) turn(client, until_ms); /* else connecting may have brought events, and nothing more comes */
     }
 }
 
