@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/mp.h"
+#include "process.h"
 #include "sessiond/client.h"
 
 enum { CONNECTIONS_MAX = 8 };
@@ -166,18 +167,30 @@ static void *run(void *data) {
     return NULL;
 }
 
-void fake_start(struct fake *fake) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(fake->port)};
-    socklen_t size = sizeof address;
+static bool listen_at(struct fake *fake, uint16_t port) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons(port)};
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     fake->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     setsockopt(fake->listener, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    int status = bind(fake->listener, (struct sockaddr *)&address, sizeof address);
-    must(status == 0 && listen(fake->listener, 64) == 0);
-    getsockname(fake->listener, (struct sockaddr *)&address, &size);
-    fake->port = ntohs(address.sin_port);
+    if (bind(fake->listener, (struct sockaddr *)&address, sizeof address) == 0 && listen(fake->listener, 64) == 0)
+        return true;
+    close(fake->listener);
+    return false;
+}
+
+void fake_start(struct fake *fake) {
+    bool is_chosen = fake->port != 0;
+    for (int tries = 0; tries < 100; tries++) {
+        uint16_t port = is_chosen ? fake->port : port_draw();
+        if (listen_at(fake, port)) {
+            fake->port = port;
+            break;
+        }
+        if (is_chosen) usleep(100000);
+    }
+    must(fake->port != 0 && fake->listener >= 0);
     snprintf(fake->url, sizeof fake->url, "sessiond://127.0.0.1:%u/web", fake->port);
-    status = pthread_create(&fake->thread, NULL, run, fake);
+    int status = pthread_create(&fake->thread, NULL, run, fake);
     must(status == 0);
 }
 

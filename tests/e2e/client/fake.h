@@ -42,7 +42,7 @@ struct fake {
     struct fake_request seen[FAKE_SEEN_MAX];     /* the first ones; read after fake_stop */
 };
 
-/* Starts with the mode and its members set; port 0 is any. */
+/* Starts with the mode and its members set; port 0 is any, and then nobody else is given it while it is stopped. */
 void fake_start(struct fake *fake);
 /* Closes everything and waits for the thread. */
 void fake_stop(struct fake *fake);

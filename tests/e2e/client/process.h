@@ -13,12 +13,16 @@ struct server {
     char socket_url[160];
 };
 
+/* A port below those that the system hands out by itself: what has it may be stopped for a while, and nobody else who
+ * asks for any port is given it meanwhile. Somebody may listen there already: then draw again. */
+uint16_t port_draw(void);
+
 /* Starts sessiond and waits until it is ready; asserts that it is. */
 void server_start(struct server *server);
 void server_kill(struct server *server); /* kill -9, and waits for its end */
 
 struct ran {
-    int code;                        /* exit code; -1: it ended otherwise, or did not end within 20 s */
+    int code;                        /* exit code; -1: it ended otherwise, or did not end within 100 s */
     char out[1 << 16], err[1 << 14]; /* what it wrote, cut to fit */
 };
 

@@ -185,12 +185,12 @@ Test(pool, serves_who_waits_when_a_session_comes_back) {
     uv_loop_t loop;
     struct sessiond_async *async;
     uv_loop_init(&loop);
-    struct sessiond_async_options options = {.client = {.timeout_ms = 20000}};
+    struct sessiond_async_options options = {.client = {.timeout_ms = 100000, .connect_timeout_ms = 60000}};
     cr_assert_eq(sessiond_async_open(&loop, server.url, &options, &async, NULL), 0);
-    struct sessiond_pool_acquire_options wait = {.wait_ms = 15000};
+    struct sessiond_pool_acquire_options wait = {.wait_ms = 60000};
     sessiond_async_send(async, sessiond_pool_acquire_request("web", "proxies", &wait), note, &waited);
     struct sessiond_pool *pool = NULL;
-    uint64_t end = uv_hrtime() + UINT64_C(10000000000);
+    uint64_t end = uv_hrtime() + UINT64_C(60000000000);
     do { /* until the server knows that it waits */
         sessiond_free(pool);
         uv_run(&loop, UV_RUN_NOWAIT);

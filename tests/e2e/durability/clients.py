@@ -12,6 +12,7 @@ import msgpack
 from ledger import USERS, Lost, State, data_of
 
 GRACE_MS = 60_000
+PATIENCE_S = 60
 
 
 class Connection:
@@ -52,7 +53,8 @@ class Connection:
         """Something new to ask, when everything was answered."""
 
     def all(self, method, params, chunk=200):
-        """The answers to one request for each of `params`, as (error, result); they come in any order."""
+        """The answers to one request for each of `params`, as (error, result); they come in any order. What is BUSY, as
+        any write may be where a sync takes more than a second, is asked again."""
         answers = [None] * len(params)
 
         def note(index):
@@ -60,12 +62,18 @@ class Connection:
                 answers[index] = (error, result)
             return done
 
-        for begin in range(0, len(params), chunk):
-            for index in range(begin, min(begin + chunk, len(params))):
-                self.ask(note(index), method, *params[index])
-            self.flush()
-            while self.asked:
-                self.receive()
+        left, end = list(range(len(params))), time.monotonic() + PATIENCE_S
+        while left:
+            for begin in range(0, len(left), chunk):
+                for index in left[begin:begin + chunk]:
+                    self.ask(note(index), method, *params[index])
+                self.flush()
+                while self.asked:
+                    self.receive()
+            left = [index for index in left if (answers[index][0] or {}).get("code") == "BUSY"]
+            if left and time.monotonic() > end:
+                break
+            time.sleep(0.1 if left else 0)
         return answers
 
     def call(self, method, *params):
