@@ -441,6 +441,7 @@ int main(int count, char **arguments) {
         contract_recovery(seed);
         contract_pool_recovery(seed);
         contract_event_mark(seed);
+        contract_limit(seed, (unsigned)(seed % 4), 1500);
         contract_random(seed, seed % 8 == 0 ? 0 : (unsigned)(seed % 4), 2000);
         if (failures == before) continue;
         fprintf(stderr, "FAILED: seed %lu\n", seed);

@@ -152,6 +152,8 @@ void contract_event_mark(uint64_t seed);
 /* When effects are told, and which are refused. */
 void contract_recovery_edges(void);
 
+/* Plays the limit of a user with many sessions against what each of them says. */
+void contract_limit(uint64_t seed, unsigned shard_bits, unsigned steps);
 /* Random steps against a naive model, from a seed. */
 void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps);
 

@@ -127,7 +127,7 @@ static void ends(double seconds, void *(*run)(void *number), const char *what) {
 
 /* ---- the limit */
 
-enum { LIMIT = 3 };
+enum { LIMIT = 3, LARGE_LIMIT = 60 };
 static _Atomic int64_t held;
 static _Atomic uint64_t admitted, refused;
 
@@ -188,15 +188,20 @@ static void *evict_thread(void *number) {
         struct verb verb = race_write(loop, id, (struct write){.user = ann, .data = 1});
         RACE_CHECK(verb.outcome == OUTCOME_REPLACE, "error %d", verb.error.code);
         atomic_fetch_add_explicit(&admitted, 1, memory_order_relaxed);
+        if (serial % 8 == 7) { /* one of its own that may be alive still */
+            snprintf(id, sizeof(id), "%u-%llu", loop, (unsigned long long)(serial - 5));
+            race_remove(loop, id);
+        }
         if (serial % 16 == 0) race_advance(loop);
     }
     return NULL;
 }
 
-static void evictions(double seconds) {
+/* At a large limit the group keeps what it knows of its members, while others end some of them. */
+static void evictions(double seconds, int64_t limit, enum session_limit_policy limit_policy) {
     struct policy policy = POLICY_DEFAULTS;
-    policy.max_sessions_per_user = LIMIT;
-    policy.session_limit_policy = SESSION_LIMIT_POLICY_EVICT_OLDEST;
+    policy.max_sessions_per_user = limit;
+    policy.session_limit_policy = limit_policy;
     policy.retention_ms = 0;
     policy.tombstone_ms = 0;
     atomic_store(&admitted, 0);
@@ -207,7 +212,7 @@ static void evictions(double seconds) {
     verb.scan.group_name = ann;
     verb.scan.statuses = STATUS_BIT(STATUS_ACTIVE);
     race_call(0, &verb);
-    RACE_CHECK(verb.scan_result.total <= LIMIT, "%llu left", (unsigned long long)verb.scan_result.total);
+    RACE_CHECK((int64_t)verb.scan_result.total <= limit, "%llu left", (unsigned long long)verb.scan_result.total);
     race_close();
     printf("eviction: %llu admitted, %llu left\n", (unsigned long long)admitted,
            (unsigned long long)verb.scan_result.total);
@@ -219,6 +224,8 @@ int main(int argc, char **argv) {
     ends(seconds, clear_thread, "clear");
     ends(seconds, drop_thread, "drop");
     limits(seconds);
-    evictions(seconds);
+    evictions(seconds, LIMIT, SESSION_LIMIT_POLICY_EVICT_OLDEST);
+    evictions(seconds, LARGE_LIMIT, SESSION_LIMIT_POLICY_EVICT_OLDEST);
+    evictions(seconds, LARGE_LIMIT, SESSION_LIMIT_POLICY_EVICT_IDLE);
     return 0;
 }

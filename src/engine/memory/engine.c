@@ -359,6 +359,7 @@ static void memory_close(struct engine *self) {
     free(engine->loops);
     free(engine->due);
     free(engine->roots);
+    free(engine->stirs);
     free(engine->shards);
     free(engine);
 }
@@ -430,7 +431,9 @@ static bool parts_open(struct memory_engine *engine, const struct engine_options
     engine->loops = aligned_zeroed(engine->loop_count * sizeof(struct loop));
     engine->roots = aligned_zeroed(engine->shard_count * sizeof(*engine->roots));
     engine->due = malloc(engine->shard_count * sizeof(*engine->due));
-    if (!engine->shards || !engine->roots || !engine->loops || !engine->due || !loops_open(engine)) return false;
+    engine->stirs = calloc(STIR_COUNT, sizeof(*engine->stirs));
+    if (!engine->shards || !engine->roots || !engine->loops || !engine->due || !engine->stirs || !loops_open(engine))
+        return false;
     /* Whoever makes snapshots reads too. */
     unsigned reader_count = engine->loop_count + (engine->journal ? 1 : 0);
     if (!reclaim_init(&engine->reclaim, reader_count, memory_free, engine)) return false;
@@ -448,6 +451,7 @@ static void parts_free(struct memory_engine *engine) {
     free(engine->shards);
     free(engine->roots);
     free(engine->due);
+    free(engine->stirs);
     free(engine);
 }
 

@@ -82,6 +82,7 @@ void group_tidy(struct group_table *table, struct slab *slab, struct group *grou
     struct group **link = &table->chains[group->hash & (table->capacity - 1)];
     while (*link != group) link = &(*link)->next;
     *link = group->next;
+    group_forget(slab, group);
     slab_free(slab, group, group_size(group->kind, group->name_size));
     if (--table->count == 0) {
         slab_free(slab, table->chains, table->capacity * sizeof(struct group *));
@@ -90,6 +91,23 @@ void group_tidy(struct group_table *table, struct slab *slab, struct group *grou
     } else if (table->capacity > CHAINS_MIN && table->count < table->capacity / 8) {
         table_resize(table, slab, 0, table->capacity / 4 > CHAINS_MIN ? table->capacity / 4 : CHAINS_MIN);
     }
+}
+
+/* ---- what is known */
+
+static size_t known_size(uint32_t idle_capacity) {
+    return sizeof(struct group_known) + idle_capacity * sizeof(struct group_idle);
+}
+
+struct group_known *group_known_new(struct slab *slab, unsigned arena, uint32_t idle_capacity) {
+    struct group_known *known = slab_alloc(slab, arena, known_size(idle_capacity));
+    if (known) *known = (struct group_known){.idle_capacity = idle_capacity};
+    return known;
+}
+
+void group_forget(struct slab *slab, struct group *group) {
+    if (group->known) slab_free(slab, group->known, known_size(group->known->idle_capacity));
+    group->known = NULL;
 }
 
 /* ---- leaves */
@@ -262,6 +280,8 @@ bool group_insert(struct slab *slab, unsigned arena, struct group *group, struct
     *at = entry;
     leaf->count++;
     group->count++;
+    if (group->known && group_entry_age(entry) < group->known->unknown_from)
+        group->known->unknown_from = group_entry_age(entry);
     return true;
 }
 
@@ -348,6 +368,7 @@ void group_table_fini(struct group_table *table, struct slab *slab) {
         for (struct group *group = table->chains[i], *next; group; group = next) {
             next = group->next;
             while (group->leaf_count) leaves_remove(slab, group, group->leaf_count - 1);
+            group_forget(slab, group);
             slab_free(slab, group, group_size(group->kind, group->name_size));
         }
     if (table->chains) slab_free(slab, table->chains, table->capacity * sizeof(struct group *));

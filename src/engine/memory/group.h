@@ -37,13 +37,31 @@ struct group_leaf {
 
 #define GROUP_LEAF_BYTES_MAX (sizeof(struct group_leaf) + GROUP_LEAF_MAX * sizeof(struct group_entry))
 
+/* One that had been idle as long as any other, when the group was counted. */
+struct group_idle {
+    struct group_entry entry;
+    int64_t active_at;
+};
+
+/* What a large group's limit knows of it since it was last counted; see census.h. */
+struct group_known {
+    int64_t until_ms;                               /* no member that was alive ends by itself before */
+    uint32_t stirs;                                 /* of the group's hash, when it was counted */
+    uint32_t idle_first, idle_count, idle_capacity; /* those before idle_first are not alive any more */
+    uint64_t epoch;                                 /* the namespace's, then */
+    uint64_t unknown_from;    /* age of the first entry that was not looked at; UINT64_MAX: there is none */
+    int64_t idle_from;        /* no living member that is not in `idle` had been active before */
+    struct group_idle idle[]; /* the longest idle first */
+};
+
 struct group {
     struct group *next; /* of its chain */
     struct namespace *namespace;
     uint64_t hash;
     struct group_leaf **leaves; /* leaf_capacity of them; a group of one leaf has it in `only` */
     struct group_leaf *only;
-    _Atomic uint32_t ending; /* revoke_alls that are at work on it; see end_all.c */
+    struct group_known *known; /* NULL: nothing */
+    _Atomic uint32_t ending;   /* revoke_alls that are at work on it; see end_all.c */
     uint32_t leaf_count, leaf_capacity;
     uint32_t count, dead_count; /* entries, and those of them that are marked */
     uint8_t kind, name_size;
@@ -132,6 +150,10 @@ void group_mark_dead(struct group *group, struct group_position position);
  * how many. */
 uint32_t group_copy(const struct group *group, const struct group_entry *after, bool is_ascending,
                     struct group_entry *out, uint32_t max);
+
+/* Room to keep what is known, with so many idle ones; NULL where memory is lacking. group_forget frees a group's. */
+struct group_known *group_known_new(struct slab *slab, unsigned arena, uint32_t idle_capacity);
+void group_forget(struct slab *slab, struct group *group);
 
 /* Frees all groups of a table. */
 void group_table_fini(struct group_table *table, struct slab *slab);

@@ -5,7 +5,7 @@
  * two writes that race for the last place one is refused, and never both admitted. Memory that other threads take
  * between the look and the allocation can pass max_memory by their one record each. No answer depends on whether the
  * reaper has been there: who is refused has what is due worked off first, and asks again. */
-#include "engine/memory/memory.h"
+#include "engine/memory/census.h"
 
 #define REAP_FOR_LIMIT  100000 /* records */
 #define EVICT_TRIES_MAX 100000 /* each ends or settles one session of the group, or waits */
@@ -93,82 +93,6 @@ static bool take_session(struct context *context, const struct needs *needs, str
 
 /* ---- the group's */
 
-/* What a look through a group's entries found. */
-struct census {
-    uint32_t living;    /* entries that count: alive, or not published yet */
-    struct record *due; /* one whose deadline has passed but that is not marked yet */
-    uint64_t due_hash;
-    struct victim *victims; /* whom to end for the new one, the first first; the loop's */
-    uint32_t victim_count, victim_max;
-    bool prefers_idle; /* the longest idle first, else the oldest */
-};
-
-/* Takes a living session among the victims, where it belongs there. Several are found by one look, since a limit may
- * have been set far below what a group had: looking through all of it for each would take the square of its size. */
-static void census_note_victim(struct census *census, struct record *record, uint64_t hash, int64_t active_at) {
-    struct victim *victims = census->victims;
-    bool is_full = census->victim_count == census->victim_max;
-    if (is_full && (!census->prefers_idle || victims[census->victim_count - 1].active_at <= active_at)) return;
-    uint32_t at = census->victim_count - is_full;
-    for (; census->prefers_idle && at > 0 && victims[at - 1].active_at > active_at; at--) victims[at] = victims[at - 1];
-    victims[at] = (struct victim){record, hash, active_at};
-    census->victim_count += !is_full;
-}
-
-/* Whether a record that is not alive will stay so at any clock: it is not if only this loop's time says it. */
-static bool is_dead_for_good(const struct memory_engine *engine, const struct record *record, uint64_t active) {
-    return !status_is_living(record_status(record)) || active & RECORD_MARK_REAPED ||
-           record->version <= namespace_epoch(record_terms(engine, record)->namespace);
-}
-
-/* Looks at one entry that is not marked. True: it is dead for good. */
-static bool census_entry(struct context *context, const struct group_key *key, struct group_entry entry,
-                         struct census *census) {
-    struct record *record = group_entry_record(context->engine, key, entry);
-    census->living++;
-    if (!record) return false;
-    struct session view;
-    int64_t now_ms = context->now_ms;
-    uint64_t tombstone, active = record_active(record);
-    if (record_judge(context->engine, record, active, &now_ms, &view, &tombstone) != JUDGED_ALIVE) {
-        census->living--;
-        if (is_dead_for_good(context->engine, record, active)) return true;
-        census->due = record;
-        census->due_hash = entry.hash;
-        return false;
-    }
-    census_note_victim(census, record, entry.hash, view.last_active_at);
-    return false;
-}
-
-/* Looks through all entries that are not marked, and marks those dead for good. Under the group's lock; records are
- * looked up without one. */
-static void group_census(struct context *context, struct group *group, const struct group_key *key, uint64_t max,
-                         struct census *census) {
-    struct group_entry last = {0, 0};
-    bool has_last = false;
-    uint64_t excess = group->count - group->dead_count - max + 1; /* at most */
-    census->victims = context->loop->victims;
-    census->victim_max = excess < EVICT_BATCH ? (uint32_t)excess : EVICT_BATCH;
-    for (uint32_t i = 0; i < group->leaf_count; i++) {
-        struct group_leaf *leaf = group_leaf(group, i);
-        bool is_all_dead = leaf->dead_count == leaf->count;
-        for (uint32_t j = is_all_dead ? leaf->count - 1u : 0; j < leaf->count; j++) {
-            struct group_entry entry = leaf->entries[j];
-            bool is_copy = has_last && group_entry_equal(last, entry);
-            if (!group_entry_is_dead(entry)) {
-                /* A second entry for one id is that of a write under way: it counts, whatever the record is now. */
-                if (is_copy)
-                    census->living++;
-                else if (census_entry(context, key, entry, census))
-                    group_mark_dead(group, (struct group_position){i, j});
-            }
-            last = entry;
-            has_last = true;
-        }
-    }
-}
-
 /* Marks a record whose deadline has passed, so that no loop with a clock a little behind can touch it back to life. */
 static void settle_death(struct context *context, uint64_t hash, struct record *record) {
     struct shard *shard = shard_of(context->engine, hash);
@@ -177,21 +101,31 @@ static void settle_death(struct context *context, uint64_t hash, struct record *
     uint64_t tombstone;
     shard_take(context->engine, shard);
     uint64_t active = record_active(record);
-    if (table_slot_of(&shard->table, hash, record) && !is_dead_for_good(context->engine, record, active) &&
+    if (table_slot_of(&shard->table, hash, record) && !record_is_dead_for_good(context->engine, record, active) &&
         record_judge(context->engine, record, active, &now_ms, &view, &tombstone) != JUDGED_ALIVE)
         shard_mark_reaped(context, shard, record, &view);
     shard_release(shard);
 }
 
+/* A group's limit, and whom it ends for a new one. */
+struct limit {
+    uint64_t max;   /* 0: none */
+    bool is_strict; /* nobody is ended: the new one is refused */
+    bool prefers_idle;
+    struct ending_kind ending;
+    const char *message; /* where there is no room */
+};
+
 enum entering { ENTERED, FULL, LACKING };
 
 /* One attempt to enter a group: under its lock once. */
-static enum entering group_try_enter(struct context *context, const struct group_key *key, uint64_t max,
-                                     bool prefers_idle, struct place *place, struct census *census) {
+static enum entering group_try_enter(struct context *context, const struct group_key *key, const struct limit *limit,
+                                     struct place *place, struct census *census) {
     struct memory_engine *engine = context->engine;
     struct group_table *table = group_table_of(engine, key);
     enum entering result = FULL;
-    *census = (struct census){.prefers_idle = prefers_idle};
+    uint64_t max = limit->max;
+    *census = (struct census){.max = max, .wants_victims = !limit->is_strict, .prefers_idle = limit->prefers_idle};
     group_table_take(engine, table);
     struct group *group = group_make(table, &engine->slab, context->loop->index, key);
     if (!group) {
@@ -199,7 +133,7 @@ static enum entering group_try_enter(struct context *context, const struct group
         return LACKING;
     }
     if (max && group->count - group->dead_count >= max) {
-        group_census(context, group, key, max, census);
+        group_census(context, group, key, census);
         if (census->due) census->living++; /* until it is settled */
     }
     if (!max || group->count - group->dead_count < max || (!census->due && census->living < max)) {
@@ -211,15 +145,6 @@ static enum entering group_try_enter(struct context *context, const struct group
     lock_release(&table->lock);
     return result;
 }
-
-/* A group's limit, and whom it ends for a new one. */
-struct limit {
-    uint64_t max;   /* 0: none */
-    bool is_strict; /* nobody is ended: the new one is refused */
-    bool prefers_idle;
-    struct ending_kind ending;
-    const char *message; /* where there is no room */
-};
 
 static struct limit limit_of(const struct needs *needs, unsigned k) {
     const struct policy *policy = needs->policy;
@@ -237,6 +162,18 @@ static struct limit limit_of(const struct needs *needs, unsigned k) {
                               "The user has as many living sessions as max_sessions_per_user allows; end one first."};
 }
 
+/* What the group knows of itself stands through this: those who ended are marked before it is asked again. */
+static void end_victims(struct context *context, const struct needs *needs, const struct group_key *key,
+                        const struct census *census, const struct limit *limit) {
+    uint32_t count = 0, excess = census->living - (uint32_t)limit->max + 1;
+    context->loop->evicting = key;
+    for (; count < census->victim_count && count < excess; count++)
+        session_end(context, needs->namespace, key, census->victims[count].entry.hash, census->victims[count].record,
+                    &limit->ending, NULL);
+    context->loop->evicting = NULL;
+    group_mark_ended(context, key, census->victims, count);
+}
+
 /* Makes room in a full group, or waits. False: there is none to be made. */
 static bool group_make_room(struct context *context, const struct needs *needs, const struct group_key *key,
                             const struct census *census, const struct limit *limit, unsigned tries) {
@@ -247,9 +184,7 @@ static bool group_make_room(struct context *context, const struct needs *needs, 
     }
     if (limit->is_strict) return false;
     if (census->victim_count > 0)
-        for (uint32_t i = 0; i < census->victim_count && i < census->living - limit->max + 1; i++)
-            session_end(context, needs->namespace, key, census->victims[i].hash, census->victims[i].record,
-                        &limit->ending, NULL);
+        end_victims(context, needs, key, census, limit);
     else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
         lock_pause();
     else
@@ -269,7 +204,7 @@ static bool take_group(struct context *context, const struct needs *needs, unsig
     place->name_size = (uint8_t)key.name.size;
     memcpy(place->name, key.name.data, key.name.size);
     for (unsigned tries = 0; tries < EVICT_TRIES_MAX; tries++) {
-        switch (group_try_enter(context, &key, limit.max, limit.prefers_idle, place, &census)) {
+        switch (group_try_enter(context, &key, &limit, place, &census)) {
         case ENTERED: place->is_held = true; return true;
         case LACKING:
             *error = error_make(ERROR_NO_MEMORY, "The server lacks memory for this; try again later.");

@@ -2,11 +2,11 @@
  *
  * engine.c opens, closes and dispatches; look.c finds what stands under an id and judges it; read.c reads and touches;
  * publish.c puts records into the table and takes them out, with all that hangs on it (counters, wheels, tombstones,
- * groups; their blocks come from the loop's stock, stock.h); update.c and move.c run rules; limit.c decides limits; client.c knows clients; scan.c lists and counts;
- * stage.c tells a journal what changes, as effects (effect.h), and apply.c and recover.c make an engine of them again;
- * end_all.c ends groups and namespaces; configure.c changes policies; event.c tells who watches; pool_visit.h is the
- * use of pools, whose files are named after what they do there; reap.c works off what is due; check.c asserts that all
- * of it is consistent.
+ * groups; their blocks come from the loop's stock, stock.h); update.c and move.c run rules; limit.c decides limits,
+ * census.c counts for them; client.c knows clients; scan.c lists and counts; stage.c tells a journal what changes, as
+ * effects (effect.h), and apply.c and recover.c make an engine of them again; end_all.c ends groups and namespaces;
+ * configure.c changes policies; event.c tells who watches; pool_visit.h is the use of pools, whose files are named
+ * after what they do there; reap.c works off what is due; check.c asserts that all of it is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, a shard's `pools.lock`, a loop's grants_lock,
@@ -64,9 +64,16 @@ struct loop_counters {
 /* A session that a limit may end for a new one. */
 struct victim {
     struct record *record;
-    uint64_t hash;
+    struct group_entry entry;
     int64_t active_at;
 };
+
+/* How often a member of a user's group of some hash was published as dead, or so that it ends earlier or was idle
+ * longer than before: what is known of such groups is void. Begun before it can be seen, ended after. */
+struct stir {
+    _Atomic uint32_t begun, ended;
+};
+#define STIR_COUNT 4096 /* groups share them by their hashes */
 
 /* The namespace that a verb of this loop named last. */
 struct kept_namespace {
@@ -91,6 +98,7 @@ struct loop {
     struct record **leaving; /* LEAVE_MAX: taken out, still in their groups */
     uint32_t leaving_count;
     struct victim victims[EVICT_BATCH]; /* of the limit that is being decided */
+    const struct group_key *evicting;   /* the group whose limit ends members now; NULL: none */
     struct event_reader *events;        /* see event.c; never NULL */
     int64_t memory_allowance;           /* bytes that may be taken before max_memory is looked at again */
     struct waiter **waiters;            /* acquires of this loop that wait, by ticket */
@@ -147,6 +155,8 @@ struct memory_engine {
     _Atomic int64_t pools_due_at; /* no later than something is due in a pool */
     _Atomic uint64_t max_memory;
     _Atomic uint32_t max_namespaces;
+    struct stir *stirs;                                         /* STIR_COUNT */
+    _Atomic int64_t reaped_ms;                                  /* no deadline was marked as passed that is later */
     _Atomic uint64_t sweep_wanted __attribute__((aligned(64))); /* newest generation of sweeps */
     _Atomic uint64_t last_version __attribute__((aligned(64)));
     /* A bit for each loop that watches, and that wants data; written so seldom that every writer has them at hand. */
@@ -180,6 +190,10 @@ static inline struct shard *shard_of(struct memory_engine *engine, uint64_t hash
 /* The root of the table that holds the hash, without a look at its shard. */
 static inline uint64_t shard_root(const struct memory_engine *engine, uint64_t hash) {
     return atomic_load_explicit(&engine->roots[shard_number(engine, hash)], memory_order_acquire);
+}
+
+static inline struct stir *stir_of(const struct memory_engine *engine, uint64_t group_hash) {
+    return &engine->stirs[group_hash % STIR_COUNT];
 }
 
 static inline unsigned shard_owner(const struct memory_engine *engine, const struct shard *shard) {

@@ -163,11 +163,19 @@ static void record_recount(struct context *context, const struct record *old, co
     record_count(context, fresh, 1);
 }
 
+/* Before the first mark of that moment can be seen. */
+static void reaped_pass(struct memory_engine *engine, int64_t now_ms) {
+    int64_t told = atomic_load_explicit(&engine->reaped_ms, memory_order_relaxed);
+    while (told < now_ms && !atomic_compare_exchange_weak(&engine->reaped_ms, &told, now_ms)) {
+    }
+}
+
 void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record,
                        const struct session *view) {
     struct namespace *namespace = record_terms(context->engine, record)->namespace;
     struct loop_counters *counters = &context->loop->counters;
     int64_t bytes = (int64_t)slab_size(record_size(record));
+    reaped_pass(context->engine, context->now_ms);
     count_change(namespace, record_status(record), -1);
     record_set_active(record, record_active(record) | RECORD_MARK_REAPED);
     count_change(namespace, record_counted_status(context->engine, record), 1);
@@ -212,11 +220,39 @@ void shard_arm(struct context *context, struct shard *shard, uint64_t hash, int6
 
 /* ---- in and out */
 
+/* Whether `fresh` takes from what a limit may know of a living member: it is dead, ends earlier, or was idle longer. An
+ * old id of a session that goes on leaves the group. */
+static bool record_worsens(const struct memory_engine *engine, const struct record *old, const struct record *fresh) {
+    struct session before, after;
+    if (record_is_alias(fresh) || !status_is_living(record_status(old))) return false;
+    if (!status_is_living(record_status(fresh)) || record_active(fresh) & RECORD_MARK_REAPED) return true;
+    record_view_life(old, record_terms(engine, old), record_active(old), &before);
+    record_view_life(fresh, record_terms(engine, fresh), record_active(fresh), &after);
+    int64_t deadline_before = session_deadline(&before), deadline_after = session_deadline(&after);
+    bool ends_earlier = deadline_after && (!deadline_before || deadline_after < deadline_before);
+    return ends_earlier || after.last_active_at < before.last_active_at;
+}
+
+/* What has to be stirred when `fresh` takes the place of `old`; NULL: nothing. Who ends a member for its group's limit
+ * tells the group itself. */
+static struct stir *stir_for(const struct context *context, const struct record *old, const struct record *fresh) {
+    if (!record_has_groups(old) || !record_worsens(context->engine, old, fresh)) return NULL;
+    struct bytes user = record_group(old, GROUP_USER);
+    if (!user.data) return NULL;
+    struct group_key key =
+        group_key_of(context->engine, record_terms(context->engine, old)->namespace, GROUP_USER, user);
+    const struct group_key *evicting = context->loop->evicting;
+    return evicting && evicting->hash == key.hash ? NULL : stir_of(context->engine, key.hash);
+}
+
 bool shard_place(struct context *context, struct shard *shard, uint64_t hash, const struct sight *sight,
                  struct record *fresh) {
     struct loop_counters *counters = &context->loop->counters;
     if (sight->record) {
+        struct stir *stir = stir_for(context, sight->record, fresh);
+        if (stir) atomic_fetch_add(&stir->begun, 1);
         table_replace(&shard->table, sight->slot, fresh);
+        if (stir) atomic_fetch_add(&stir->ended, 1);
         record_recount(context, sight->record, fresh);
         counter_add(&counters->replaced, 1);
     } else {
