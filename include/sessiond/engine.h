@@ -358,6 +358,7 @@ struct engine_stats {
     uint64_t acquired_total, marked_total, retired_total, lease_expired_total;
     uint64_t events_total, events_lost_total; /* written to the rings; overrun before a loop read them */
     uint64_t created_total, replaced_total, removed_total, expired_total, touched_total, revoked_total;
+    uint64_t moved_total; /* sessions that were moved in memory, so that pages became free */
     uint64_t update_retries_total; /* a rule ran again because somebody was faster */
     uint64_t wheel_fired_total;
     int64_t reaper_lag_ms; /* how late the last expiry was reaped */
@@ -455,6 +456,9 @@ struct engine_vtable {
 
     void (*stats)(struct engine *self, struct engine_stats *out);                /* any thread */
     void (*set_limits)(struct engine *self, const struct engine_limits *limits); /* any thread; holds from then on */
+    /* Tests: the next advances move every session in memory, whatever that is worth. One thread, like prepare; NULL in
+     * an engine that moves none. */
+    void (*move_all)(struct engine *self, int64_t now_ms);
     void (*check)(struct engine *self); /* tests: asserts every invariant; no other call may run */
     void (*close)(struct engine *self); /* frees all; no turn may be open. */
 };

@@ -107,7 +107,7 @@ static const struct figure figures[] = {
     FIGURE(expired_total),     FIGURE(touched_total),     FIGURE(revoked_total),  FIGURE(update_retries_total),
     FIGURE(wheel_fired_total), FIGURE(reaper_lag_ms),     FIGURE(pools),          FIGURE(pool_waiting),
     FIGURE(acquired_total),    FIGURE(marked_total),      FIGURE(retired_total),  FIGURE(lease_expired_total),
-    FIGURE(events_total),      FIGURE(events_lost_total),
+    FIGURE(events_total),      FIGURE(events_lost_total), FIGURE(moved_total),
 };
 #define FIGURE_COUNT (sizeof figures / sizeof figures[0])
 _Static_assert(sizeof(struct engine_stats) == FIGURE_COUNT * sizeof(uint64_t), "every figure of the engine is told");

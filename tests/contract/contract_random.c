@@ -565,6 +565,7 @@ void contract_random(uint64_t seed, unsigned shard_bits, unsigned steps) {
     lives_watch(&play.world);
     for (unsigned i = 0; i < steps && failures == before; i++) {
         play.world.now_ms += prng_happens(&play.prng, 1, 10) ? prng_between(&play.prng, 1, 60) : 1;
+        if (i % 8 == 0) play.world.engine->vtable->move_all(play.world.engine, play.world.now_ms);
         model_settle(&play);
         step(&play);
         lives_hear(&play.world, &play.lives);

@@ -1,7 +1,7 @@
 /* What races on the whole engine share: an engine with a loop for each thread, its clock, and the verbs as functions.
  *
  * A thread is a loop: it gives its number to each call. race_call opens a turn and leaves it open, so that what the
- * last call handed out may be looked at until the next one. */
+ * last call handed out may be looked at until the next one. All the while sessions change their places in memory. */
 #ifndef RACE_ENGINE_RACE_H
 #define RACE_ENGINE_RACE_H
 
@@ -21,6 +21,7 @@ enum { THREADS = RACE_THREADS };
 static struct engine *engine;
 static _Atomic int64_t race_clock = RACE_START;
 static bool race_is_inside[THREADS];
+static unsigned race_turns[THREADS];
 static _Atomic uint64_t race_seed = 1;
 
 static void race_random(void *context, void *out, size_t size) {
@@ -44,6 +45,9 @@ static inline void race_turn(unsigned loop) {
     if (race_is_inside[loop]) engine->vtable->leave(engine, loop);
     engine->vtable->enter(engine, loop);
     race_is_inside[loop] = true;
+    if (++race_turns[loop] % 16) return;
+    if (loop == 0) engine->vtable->move_all(engine, atomic_load(&race_clock));
+    engine->vtable->advance(engine, loop, atomic_load(&race_clock), 64);
 }
 
 static inline void race_close(void) {

@@ -110,6 +110,7 @@ int main(int argc, char **argv) {
     struct engine_stats stats;
     engine->vtable->stats(engine, &stats);
     race_close();
+    RACE_CHECK(stats.moved_total > 0, "no session was ever moved in memory");
     printf("%llu sessions destroyed against %llu writes, %llu of them refused: none came back; %llu increments, none "
            "lost; %llu revivals; %llu retries\n",
            (unsigned long long)rounds, (unsigned long long)writes, (unsigned long long)gone,

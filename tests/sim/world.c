@@ -92,6 +92,12 @@ void world_leave_all(struct world *world) {
 
 static void settle(struct world *world);
 
+/* Now and then all sessions change their places in memory, which nobody may ever see. */
+static void move_sessions(struct world *world) {
+    if (world->step % 8 == 0 && world->engine->vtable->move_all)
+        world->engine->vtable->move_all(world->engine, world->now_ms);
+}
+
 /* Works off what is due on every loop. */
 static int64_t reap_loop(struct world *world, unsigned index) {
     int64_t due;
@@ -417,6 +423,7 @@ static void free_step(struct world *world, struct peer *peer) {
     } else if (choice < 92) {
         unsigned loop = (unsigned)below(world, world->loop_count);
         world_enter(world, loop);
+        move_sessions(world);
         server_loop_advance(world->loops[loop], world->now_ms, 1 + (unsigned)below(world, 20));
         settle(world);
     } else if (choice < 94) {

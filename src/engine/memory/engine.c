@@ -277,6 +277,7 @@ static void stats_add_loop(struct loop_counters *counters, struct engine_stats *
     out->marked_total += counter_of(&counters->marked);
     out->retired_total += counter_of(&counters->retired);
     out->lease_expired_total += counter_of(&counters->lease_expired);
+    out->moved_total += counter_of(&counters->moved);
     out->events_total += counter_of(&counters->events);
     out->events_lost_total += counter_of(&counters->events_lost);
     int64_t lag_ms = atomic_load_explicit(&counters->lag_ms, memory_order_relaxed);
@@ -307,7 +308,12 @@ static void memory_set_limits(struct engine *self, const struct engine_limits *l
 }
 
 static int64_t memory_prepare(struct engine *self, int64_t now_ms) {
-    return slab_prepare(&of(self)->slab, now_ms);
+    int64_t slab_at = slab_prepare(&of(self)->slab, now_ms), compact_at = compact_prepare(of(self), now_ms);
+    return slab_at < compact_at ? slab_at : compact_at;
+}
+
+static void memory_move_all(struct engine *self, int64_t now_ms) {
+    compact_begin(of(self), now_ms, true);
 }
 
 /* ---- opening and closing */
@@ -315,7 +321,7 @@ static int64_t memory_prepare(struct engine *self, int64_t now_ms) {
 /* The reader behind the loops, which makes snapshots, retires nothing. */
 static void memory_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
     struct memory_engine *engine = context;
-    if (kind == RETIRE_RECORD)
+    if (kind == RETIRE_RECORD && !atomic_load_explicit(&engine->compaction.is_on, memory_order_relaxed))
         stock_give(&engine->loops[reader].stock, pointer, size);
     else if (kind == RETIRE_NAMESPACE)
         registry_free(&engine->registry, pointer);
@@ -385,6 +391,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .snapshot = memory_snapshot,
                                                    .stats = memory_stats,
                                                    .set_limits = memory_set_limits,
+                                                   .move_all = memory_move_all,
                                                    .check = memory_check,
                                                    .close = memory_close};
 
@@ -419,6 +426,7 @@ static bool loops_open(struct memory_engine *engine) {
         atomic_init(&loop->wake_at, INT64_MAX);
         atomic_init(&loop->floor, FLOOR_NONE);
         list_init(&loop->endings);
+        loop->compaction_place.shard = UINT32_MAX;
         stock_init(&loop->stock, &engine->slab, i);
         loop->leaving = malloc(LEAVE_MAX * sizeof(struct record *));
         if (!loop->leaving || !waiters_open(loop)) return false;

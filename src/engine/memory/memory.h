@@ -6,7 +6,9 @@
  * census.c counts for them; client.c knows clients; scan.c lists and counts; stage.c tells a journal what changes, as
  * effects (effect.h), and apply.c and recover.c make an engine of them again; end_all.c ends groups and namespaces;
  * configure.c changes policies; event.c tells who watches; pool_visit.h is the use of pools, whose files are named
- * after what they do there; reap.c works off what is due; check.c asserts that all of it is consistent.
+ * after what they do there; reap.c works off what is due; compact.c moves records together in
+ * memory; check.c asserts that all of it is consistent.
+their size, a quarter of its memory was mapped and held nothing)
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, a shard's `pools.lock`, a loop's grants_lock,
@@ -18,6 +20,7 @@
 #define ENGINE_MEMORY_MEMORY_H
 
 #include "base/buf.h"
+#include "engine/memory/compact.h"
 #include "engine/memory/event.h"
 #include "engine/memory/group.h"
 #include "engine/memory/namespace.h"
@@ -57,6 +60,7 @@ struct shard {
 struct loop_counters {
     _Atomic uint64_t acquired, marked, retired, lease_expired;
     _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired, events, events_lost;
+    _Atomic uint64_t moved;       /* records, in memory */
     _Atomic int64_t record_bytes; /* what this loop added, minus what it took away */
     _Atomic int64_t lag_ms;
 };
@@ -93,8 +97,9 @@ struct loop {
     _Atomic uint64_t swept;          /* sweep generation that is through in this loop's shards */
     uint64_t sweeping;               /* the one under way; 0: none */
     uint32_t sweep_shard;
-    uint64_t sweep_hash;     /* where it goes on in that shard */
-    bool sweep_is_inside;    /* sweep_hash holds */
+    uint64_t sweep_hash;  /* where it goes on in that shard */
+    bool sweep_is_inside; /* sweep_hash holds */
+    struct compaction_place compaction_place;
     struct record **leaving; /* LEAVE_MAX: taken out, still in their groups */
     uint32_t leaving_count;
     struct victim victims[EVICT_BATCH]; /* of the limit that is being decided */
@@ -155,8 +160,9 @@ struct memory_engine {
     _Atomic int64_t pools_due_at; /* no later than something is due in a pool */
     _Atomic uint64_t max_memory;
     _Atomic uint32_t max_namespaces;
-    struct stir *stirs;                                         /* STIR_COUNT */
-    _Atomic int64_t reaped_ms;                                  /* no deadline was marked as passed that is later */
+    struct stir *stirs;        /* STIR_COUNT */
+    _Atomic int64_t reaped_ms; /* no deadline was marked as passed that is later */
+    struct compaction compaction;
     _Atomic uint64_t sweep_wanted __attribute__((aligned(64))); /* newest generation of sweeps */
     _Atomic uint64_t last_version __attribute__((aligned(64)));
     /* A bit for each loop that watches, and that wants data; written so seldom that every writer has them at hand. */

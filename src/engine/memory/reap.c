@@ -250,6 +250,7 @@ static int64_t loop_next_due(const struct memory_engine *engine, const struct lo
         if (pools_at < next) next = pools_at;
     }
     if (atomic_load(&engine->sweep_wanted) != atomic_load(&loop->swept) || waiters_are_granted(loop)) next = INT64_MIN;
+    if (compact_is_wanted(engine, loop)) next = INT64_MIN;
     return next;
 }
 
@@ -285,5 +286,6 @@ int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms,
     waiters_deliver(&context);
     endings_work(&context);
     if (left > 0) sweep_advance(&context, &left);
+    if (left > 0) compact_advance(&context);
     return loop_sleep(engine, loop, now_ms);
 }

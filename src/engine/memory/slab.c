@@ -16,8 +16,12 @@ enum {
     CLASS_LINEAR_COUNT = SLAB_LINEAR_MAX / 8,
     ARENA_EMPTY_MAX = 1, /* empty pages that an arena keeps */
     TRIM_AFTER_MS = 250, /* what malloc holds for nobody may be wanted again at once: it is looked at twice */
-    TRIM_PART = 4        /* ... and is a part of what there was at most */
+    TRIM_PART = 4,       /* ... and is a part of what there was at most */
+    THIN_PART = 8,       /* of all mapped pages that are worth emptying when they are thin */
+    THIN_ASKS_EVERY = 64 /* thin pages: to ask for each would wake somebody a thousand times in a mass expiry */
 };
+
+#define THIN_BYTES_MIN (UINT64_C(16) << 20)
 
 #define TRIM_BYTES_MIN  (UINT64_C(1) << 20)
 #define LARGE_BYTES_MAX ((size_t)1 << 39) /* no machine has that, and the sanitizers abort on much more */
@@ -70,12 +74,21 @@ static void page_dedicate(struct slab_arena *arena, struct slab_page *page, unsi
     page->capacity = (uint16_t)(slab_page_room(page) / block_bytes);
     page->size_class = (uint8_t)size_class;
     page->arena = (uint8_t)arena_number;
+    atomic_init(&page->is_thin, false);
+    atomic_init(&page->is_leaving, false);
     SLAB_POISON(slab_page_start(page), slab_page_room(page));
     list_push(&arena->partial[size_class], page);
 }
 
+/* Answers how many pages are thin now. */
+static uint32_t page_set_thin(struct slab *slab, struct slab_page *page, bool is_thin) {
+    atomic_store_explicit(&page->is_thin, is_thin, memory_order_relaxed);
+    if (is_thin) return atomic_fetch_add_explicit(&slab->thin_pages, 1, memory_order_relaxed) + 1;
+    return atomic_fetch_sub_explicit(&slab->thin_pages, 1, memory_order_relaxed) - 1;
+}
+
 /* A block of a page that has room. */
-static void *page_pop(struct slab_arena *arena, struct slab_page *page) {
+static void *page_pop(struct slab *slab, struct slab_arena *arena, struct slab_page *page) {
     void *block = page->free;
     if (block) {
         SLAB_UNPOISON(block, page->block_bytes);
@@ -85,6 +98,8 @@ static void *page_pop(struct slab_arena *arena, struct slab_page *page) {
         SLAB_UNPOISON(block, page->block_bytes);
     }
     if (++page->used == page->capacity) list_unlink(&arena->partial[page->size_class], page);
+    if (page->used == page->capacity / 2 + 1 && atomic_load_explicit(&page->is_thin, memory_order_relaxed))
+        page_set_thin(slab, page, false);
     return block;
 }
 
@@ -118,15 +133,25 @@ static bool arena_refill(struct slab *slab, struct slab_arena *arena, unsigned a
     return true;
 }
 
-/* Puts a block back; answers a page that the arena has no use for, else NULL. */
-static struct slab_page *page_push(struct slab_arena *arena, struct slab_page *page, void *block) {
+static struct slab_page **page_list(struct slab_arena *arena, struct slab_page *page) {
+    bool is_leaving = atomic_load_explicit(&page->is_leaving, memory_order_relaxed);
+    return is_leaving ? &arena->leaving : &arena->partial[page->size_class];
+}
+
+/* Puts a block back; answers a page that the arena has no use for, else NULL. *is_worth_asking: many are thin now. */
+static struct slab_page *page_push(struct slab *slab, struct slab_arena *arena, struct slab_page *page, void *block,
+                                   bool *is_worth_asking) {
     memcpy(block, &page->free, sizeof page->free);
     SLAB_POISON(block, page->block_bytes);
     page->free = block;
     /* To the front: filling the fullest pages first lets the others run empty. */
-    if (page->used == page->capacity) list_push(&arena->partial[page->size_class], page);
-    if (--page->used) return NULL;
-    list_unlink(&arena->partial[page->size_class], page);
+    if (page->used == page->capacity && !atomic_load_explicit(&page->is_leaving, memory_order_relaxed))
+        list_push(&arena->partial[page->size_class], page);
+    if (--page->used == page->capacity / 2 && page->used)
+        *is_worth_asking = page_set_thin(slab, page, true) % THIN_ASKS_EVERY == 0;
+    if (page->used) return NULL;
+    if (atomic_load_explicit(&page->is_thin, memory_order_relaxed)) page_set_thin(slab, page, false);
+    list_unlink(page_list(arena, page), page);
     if (arena->empty_count >= ARENA_EMPTY_MAX) return page;
     list_push(&arena->empty, page);
     arena->empty_count++;
@@ -188,7 +213,7 @@ void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size) {
     if (arena->partial[size_class] || arena_refill(slab, arena, number, size_class)) {
         struct slab_page *page = arena->partial[size_class];
         arena_count(arena, page->block_bytes);
-        block = page_pop(arena, page);
+        block = page_pop(slab, arena, page);
         if (arena->partial[size_class]) page_prefetch(arena->partial[size_class]);
     }
     lock_release(&arena->lock);
@@ -206,9 +231,61 @@ void slab_free(struct slab *slab, void *block, size_t size) {
     lock_take(&arena->lock);
     assert(page->size_class == class_of(size) && page->used > 0);
     arena_count(arena, -(int64_t)page->block_bytes);
-    struct slab_page *surplus = page_push(arena, page, block);
+    bool is_worth_asking = false;
+    struct slab_page *surplus = page_push(slab, arena, page, block, &is_worth_asking);
     lock_release(&arena->lock);
     if (surplus) slab_page_give(slab, surplus);
+    if (is_worth_asking && atomic_load_explicit(&slab->is_prepared, memory_order_relaxed) && slab_is_thin(slab))
+        slab_ask(slab);
+}
+
+/* ---- pages that are to run empty */
+
+bool slab_is_thin(struct slab *slab) {
+    uint64_t thin = atomic_load_explicit(&slab->thin_pages, memory_order_relaxed);
+    uint64_t before = atomic_load_explicit(&slab->thin_before, memory_order_relaxed);
+    uint64_t mapped = atomic_load_explicit(&slab->bytes_mapped, memory_order_relaxed);
+    if (thin < before) atomic_store_explicit(&slab->thin_before, (uint32_t)(before = thin), memory_order_relaxed);
+    uint64_t bytes = (thin - before) * SLAB_PAGE_BYTES;
+    return bytes >= THIN_BYTES_MIN && bytes >= mapped / THIN_PART;
+}
+
+void slab_leaving_begin(struct slab *slab, void *block, bool in_any_case) {
+    struct slab_page *page = slab_page_of(block);
+    if (atomic_load_explicit(&page->is_leaving, memory_order_relaxed)) return;
+    if (!in_any_case && !atomic_load_explicit(&page->is_thin, memory_order_relaxed)) return;
+    struct slab_arena *arena = &slab->arenas[page->arena];
+    lock_take(&arena->lock);
+    bool is_wanted = in_any_case || atomic_load_explicit(&page->is_thin, memory_order_relaxed);
+    if (is_wanted && !atomic_load_explicit(&page->is_leaving, memory_order_relaxed)) {
+        if (page->used < page->capacity) list_unlink(&arena->partial[page->size_class], page);
+        list_push(&arena->leaving, page);
+        atomic_store_explicit(&page->is_leaving, true, memory_order_relaxed);
+    }
+    lock_release(&arena->lock);
+}
+
+bool slab_is_leaving(const void *block) {
+    return atomic_load_explicit(&slab_page_of(block)->is_leaving, memory_order_relaxed);
+}
+
+/* One page at a time, since whoever allocates waits for the lock. */
+void slab_leaving_end(struct slab *slab) {
+    for (unsigned i = 0; i < SLAB_ARENA_COUNT; i++) {
+        struct slab_arena *arena = &slab->arenas[i];
+        struct slab_page *page;
+        do {
+            lock_take(&arena->lock);
+            page = arena->leaving;
+            if (page) {
+                list_unlink(&arena->leaving, page);
+                atomic_store_explicit(&page->is_leaving, false, memory_order_relaxed);
+                if (page->used < page->capacity) list_push(&arena->partial[page->size_class], page);
+            }
+            lock_release(&arena->lock);
+        } while (page);
+    }
+    atomic_store(&slab->thin_before, atomic_load(&slab->thin_pages));
 }
 
 void slab_init(struct slab *slab) {
@@ -248,6 +325,7 @@ struct slab_stats slab_stats_get(struct slab *slab) {
 
 static void page_check(const struct slab_page *page) {
     CHECK(page->used <= page->carved && page->carved <= page->capacity);
+    CHECK(!page->is_thin || page->used <= page->capacity / 2);
     CHECK((size_t)page->capacity * page->block_bytes <= slab_page_room(page));
     unsigned free_blocks = 0;
     for (char *block = page->free; block; free_blocks++) {
@@ -261,19 +339,30 @@ static void page_check(const struct slab_page *page) {
     CHECK(free_blocks == (unsigned)page->carved - page->used);
 }
 
-static void arena_check(const struct slab_arena *arena, unsigned number) {
-    unsigned empty_count = 0;
+/* Answers how many thin pages it has. */
+static uint32_t arena_check(const struct slab_arena *arena, unsigned number) {
+    uint32_t empty_count = 0, thin_count = 0;
     for (const struct slab_page *page = arena->empty; page; page = page->next) empty_count++;
     CHECK(empty_count == arena->empty_count && empty_count <= ARENA_EMPTY_MAX);
     for (unsigned i = 0; i < SLAB_CLASS_COUNT; i++) {
         for (const struct slab_page *page = arena->partial[i]; page; page = page->next) {
             CHECK(page->size_class == i && page->arena == number && page->used < page->capacity);
+            CHECK(!page->is_leaving);
             page_check(page);
+            thin_count += page->is_thin;
         }
     }
+    for (const struct slab_page *page = arena->leaving; page; page = page->next) {
+        CHECK(page->is_leaving && page->arena == number && page->used > 0);
+        page_check(page);
+        thin_count += page->is_thin;
+    }
+    return thin_count;
 }
 
 void slab_check(struct slab *slab) {
     slab_chunks_check(slab);
-    for (unsigned i = 0; i < SLAB_ARENA_COUNT; i++) arena_check(&slab->arenas[i], i);
+    uint32_t thin_count = 0;
+    for (unsigned i = 0; i < SLAB_ARENA_COUNT; i++) thin_count += arena_check(&slab->arenas[i], i);
+    CHECK(thin_count == atomic_load(&slab->thin_pages));
 }

@@ -21,6 +21,7 @@
 #define ENGINE_MEMORY_SLAB_H
 
 #include "base/lock.h"
+#include <stdbool.h>
 #include <stddef.h>
 
 #define SLAB_ARENA_COUNT 16
@@ -36,6 +37,7 @@ struct slab_arena {
     struct lock lock;
     uint32_t empty_count;                        /* pages in `empty` */
     struct slab_page *empty;                     /* without any block and without a class, kept for the next need */
+    struct slab_page *leaving;                   /* with blocks, and out of use until slab_leaving_end */
     _Atomic uint64_t bytes_used;                 /* of this arena's classes; written under the lock */
     struct slab_page *partial[SLAB_CLASS_COUNT]; /* pages with room, by class; full ones are in no list */
 } __attribute__((aligned(128)));
@@ -53,6 +55,8 @@ struct slab {
     uint32_t fresh_pages;          /* of those: touched beforehand, and never taken */
     _Atomic uint64_t bytes_large;  /* in malloc's blocks */
     _Atomic uint64_t large_peak;   /* the most of it since malloc last gave back what it could */
+    _Atomic uint32_t thin_pages;   /* that had more, and hold no more than half of what they could */
+    _Atomic uint32_t thin_before;  /* of them: those that running empty was tried for already */
     _Atomic uint64_t bytes_mapped; /* pages given out, free ones still backed, and the spare chunk */
     const struct env *env;         /* asked to have slab_prepare called; NULL: nobody is */
     _Atomic bool is_prepared;      /* slab_prepare was called: somebody does so when asked */
@@ -85,6 +89,21 @@ void *slab_alloc(struct slab *slab, unsigned arena_hint, size_t size);
 
 /* Frees a block of slab_alloc with the size it was asked with. NULL is nothing. */
 void slab_free(struct slab *slab, void *block, size_t size);
+
+/* ---- pages that are to run empty: blocks that are alone in theirs keep much memory for little. Whoever knows who
+ * points to a block can move it; records are moved by compact.c. Any thread; sizes up to SLAB_BLOCK_MAX only. */
+
+/* Whether so many pages are thin that moving what they hold is worth it. */
+bool slab_is_thin(struct slab *slab);
+
+/* Takes the block's page out of use if it is thin, or in any case: from now on no block is taken from it. */
+void slab_leaving_begin(struct slab *slab, void *block, bool in_any_case);
+
+/* Whether the block lies in a page that is to run empty. */
+bool slab_is_leaving(const void *block);
+
+/* Pages that were to run empty and did not are in use again. */
+void slab_leaving_end(struct slab *slab);
 
 /* What a block of that size counts for in bytes_used: the size of its class. Pure. */
 size_t slab_size_slow(size_t size);

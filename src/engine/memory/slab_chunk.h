@@ -24,9 +24,10 @@
 #endif
 
 /* A page's description, at the head of its chunk. Fields but `arena` belong to the arena's lock while the page has
- * blocks, and to nobody while it changes hands; `arena` is constant while it has blocks. */
+ * blocks, and to nobody while it changes hands; `arena` is constant while it has blocks. What is atomic may be read
+ * without the lock by whoever has a block in the page. */
 struct slab_page {
-    struct slab_page *next, *previous; /* in the arena's partial or empty list */
+    struct slab_page *next, *previous; /* in the arena's partial, empty or leaving list */
     void *free;                        /* blocks that came back, linked through their first word */
     uint32_t block_bytes;
     uint16_t used;     /* blocks out */
@@ -34,6 +35,8 @@ struct slab_page {
     uint16_t capacity; /* blocks that fit */
     uint8_t size_class;
     uint8_t arena;
+    _Atomic bool is_thin;    /* it had more, and holds no more than half of what it could */
+    _Atomic bool is_leaving; /* it is to run empty: no block is taken from it */
 } __attribute__((aligned(64)));
 
 /* The head of a chunk; it lies in the chunk's first page, which is that much shorter. */

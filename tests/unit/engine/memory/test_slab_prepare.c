@@ -224,3 +224,60 @@ Test(slab_prepare, asks_nobody_for_a_part_that_is_small) {
     for (int i = 0; i < LARGE_COUNT - LARGE_COUNT / 5; i++) slab_free(&slab, blocks[i], LARGE);
     cr_assert_eq(asked, 1);
 }
+
+/* ---- pages that are to run empty */
+
+enum { SMALL = 376, PER_PAGE = 65536 / SMALL };
+
+static void *small_take(void) {
+    return slab_alloc(&slab, 0, SMALL);
+}
+
+static bool are_in_one_page(const void *a, const void *b) {
+    return ((uintptr_t)a ^ (uintptr_t)b) < SLAB_PAGE_BYTES;
+}
+
+/* A page that was full and has one block left, behind the first one of the chunk. */
+static void *thin_page_make(void) {
+    while (block_count < 3 * PER_PAGE) blocks[block_count++] = small_take();
+    void *kept = blocks[2 * PER_PAGE];
+    for (int i = 0; i < block_count; i++)
+        if (blocks[i] != kept && are_in_one_page(blocks[i], kept)) slab_free(&slab, blocks[i], SMALL);
+    return kept;
+}
+
+Test(slab_prepare, takes_no_block_from_a_page_that_is_to_run_empty) {
+    void *kept = thin_page_make();
+    cr_assert_eq(slab.thin_pages, 1);
+    slab_leaving_begin(&slab, kept, false);
+    cr_assert(slab_is_leaving(kept));
+    slab_check(&slab);
+    for (int i = 0; i < 2 * PER_PAGE; i++) cr_assert(!are_in_one_page(small_take(), kept));
+    slab_leaving_end(&slab);
+    cr_assert(!slab_is_leaving(kept));
+    cr_assert(are_in_one_page(small_take(), kept), "it is in use again");
+}
+
+Test(slab_prepare, has_a_page_that_ran_empty_for_any_size) {
+    void *kept = thin_page_make();
+    slab_leaving_begin(&slab, kept, false);
+    slab_free(&slab, kept, SMALL);
+    cr_assert_eq(slab.thin_pages, 0);
+    slab_check(&slab);
+    cr_assert(are_in_one_page(slab_alloc(&slab, 0, 1000), kept));
+    slab_leaving_end(&slab);
+}
+
+Test(slab_prepare, leaves_a_page_in_use_that_is_not_thin_unless_it_is_told_to) {
+    thin_page_make();
+    void *full = blocks[0];
+    slab_leaving_begin(&slab, full, false);
+    cr_assert(!slab_is_leaving(full));
+    slab_leaving_begin(&slab, full, true);
+    cr_assert(slab_is_leaving(full));
+    slab_free(&slab, full, SMALL);
+    cr_assert(!are_in_one_page(small_take(), full));
+    slab_check(&slab);
+    slab_leaving_end(&slab);
+    slab_check(&slab);
+}
