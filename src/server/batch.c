@@ -271,10 +271,13 @@ static bool request_begin(struct batch *batch, struct request *request) {
     if (request->error.code != ERROR_NONE) request->is_secret = true; /* nobody looked what it holds */
     if (request->error.code == ERROR_NONE) step = op_defs[request->op].begin(request);
     assert((step == STEP_ERROR) == (request->error.code != ERROR_NONE));
-    if (step == STEP_SUBMIT)
-        batch->verb_count++;
-    else
+    if (step != STEP_SUBMIT) {
         request->verb = NULL;
+        return step == STEP_SAVE;
+    }
+    batch->verb_count++;
+    struct engine *engine = request->engine;
+    if (engine->vtable->expect) engine->vtable->expect(engine, request->conn->loop->index, request->verb);
     return step == STEP_SAVE;
 }
 

@@ -87,8 +87,11 @@ struct kept_namespace {
     char name[LIMIT_MAX_NAMESPACE];
 };
 
+#define READ_PREFETCH_MAX 512 /* bytes of a record that are asked for at most */
+
 struct loop {
     unsigned index;
+    uint32_t read_bytes; /* of a record that is read, on the average of late, up to READ_PREFETCH_MAX */
     struct kept_namespace kept;
     struct stock stock;              /* of blocks of records */
     struct scratch scratch;          /* of the verb's rule */

@@ -90,6 +90,13 @@ static void session_touch(struct context *context, struct namespace *namespace, 
                           sight->view.last_active_at < context->now_ms);
 }
 
+/* How much is asked for of the next records: an eighth of the way towards this one. */
+static inline void read_note_size(struct loop *loop, const struct session *session) {
+    size_t bytes = sizeof(struct record) + session->id.size + session->data.size;
+    if (bytes > READ_PREFETCH_MAX) bytes = READ_PREFETCH_MAX;
+    loop->read_bytes = (uint32_t)((loop->read_bytes * 7 + bytes + 7) / 8);
+}
+
 void verb_get(struct context *context, struct verb *verb, struct namespace *namespace, uint64_t hash) {
     uint64_t depends_on = 0;
     if (!namespace) {
@@ -100,6 +107,7 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
         bool include_dead = verb->get.include_dead;
         bool is_found = session_read(context, namespace, hash, verb->id, include_dead, &verb->session, &depends_on);
         verb_answer(verb, is_found, depends_on);
+        if (is_found) read_note_size(context->loop, &verb->session);
         if (is_found && verb->session.pool.data) verb_add_usage(context, verb, namespace, hash);
         return;
     }
@@ -108,6 +116,7 @@ void verb_get(struct context *context, struct verb *verb, struct namespace *name
     session_touch(context, namespace, hash, verb->id, &sight);
     bool is_found = sight.presence == PRESENCE_ALIVE || (include_dead && sight.presence == PRESENCE_DEAD);
     if (is_found) verb->session = sight.view;
+    if (is_found) read_note_size(context->loop, &verb->session);
     /* An alias may be read, not written: its target is not touched through it. */
     if (sight.record && sight.judged == JUDGED_ALIAS)
         is_found = alias_view(context, namespace, sight.record, &verb->session, &depends_on);
