@@ -11,7 +11,7 @@ import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client, ConflictError, connect, encode, GoneError, METHODS, SessiondError } from "sessiond";
 import { Fake, messages } from "./support/fake.js";
-import { open, Sessiond } from "./support/sessiond.js";
+import { open, patient, Sessiond } from "./support/sessiond.js";
 
 const operations = readFileSync(new URL("../dist/esm/generated/operations.js", import.meta.url), "utf8");
 
@@ -118,7 +118,7 @@ test("answers find their calls in whatever order they come", async () => {
   await client.pool.configure("order", { max_pool_size: 1, max_concurrent: 1 });
   const held = await client.pool.acquire("order");
   const order = [];
-  const waiting = client.pool.acquire("order", { wait_ms: 5000 }).then(() => order.push("acquire"));
+  const waiting = client.pool.acquire("order", { wait_ms: 20_000 }).then(() => order.push("acquire"));
   await client.server.ping().then(() => order.push("ping"));
   await client.pool.release(held.id, { use: held.use });
   await waiting;
@@ -136,10 +136,7 @@ test("the calls of one turn are one write", async () => {
     socket.on("error", () => {});
   });
   await new Promise((resolve) => proxy.listen(0, "127.0.0.1", resolve));
-  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`, {
-    timeoutMs: 20_000,
-    connectTimeoutMs: 10_000,
-  });
+  const counted = await connect(`sessiond://127.0.0.1:${proxy.address().port}/web`, patient);
   sizes.length = 0;
   await Promise.all(
     Array.from({ length: 100 }, (_, i) =>
@@ -157,7 +154,7 @@ test("notifications are executed and answer nothing", async () => {
   client.notify("session.patch", [null, "quiet"], { set: { b: 2 } });
   assert.deepEqual((await client.session.get("quiet")).data, { a: 1, b: 2 });
   assert.throws(() => client.oneWay.session.set("quiet", () => 1), { code: "ARGUMENT" });
-  const short = new Client(server.url());
+  const short = new Client({ url: server.url(), ...patient });
   short.oneWay.session.set("last words", { said: true });
   await short.close();
   assert.deepEqual((await client.session.get("last words")).data, { said: true });
@@ -276,7 +273,7 @@ test("diagnostics tell of connections and calls, and of no arguments", async () 
 
 test("it emits connect and disconnect", async () => {
   const told = [];
-  const other = new Client(server.url());
+  const other = new Client({ url: server.url(), ...patient });
   other.on("connect", ({ endpoint }) => told.push(`connect ${endpoint}`));
   other.on("disconnect", ({ error }) => told.push(`disconnect ${error}`));
   assert.equal(other.isConnected, false);
@@ -288,7 +285,7 @@ test("it emits connect and disconnect", async () => {
 });
 
 test("close waits for what was called, and then takes nothing more", async () => {
-  const other = new Client(server.url());
+  const other = new Client({ url: server.url(), ...patient });
   const call = other.session.get("none");
   await other.close();
   assert.equal(await call, null);
@@ -296,7 +293,7 @@ test("close waits for what was called, and then takes nothing more", async () =>
   assert.throws(() => other.oneWay.session.touch("none"), { code: "CLOSED" });
   await assert.rejects(other.watch(), { code: "CLOSED" });
   await other.close();
-  const third = new Client(server.url());
+  const third = new Client({ url: server.url(), ...patient });
   const lost = third.session.set("x", 1);
   third.destroy();
   await assert.rejects(lost, { code: "CLOSED" });
@@ -312,7 +309,7 @@ test("close waits for notifications that find no server no longer than a call wo
 test("a Unix socket is as good", async () => {
   const folder = mkdtempSync(path.join(tmpdir(), "sessiond-node-"));
   const local = await Sessiond.start({ options: [`--unix-socket=${folder}/s`] });
-  const unix = await connect(`sessiond+unix://${folder}/s?namespace=web`, { timeoutMs: 20_000 });
+  const unix = await connect(`sessiond+unix://${folder}/s?namespace=web`, patient);
   assert.equal((await unix.session.create({ id: "u" })).id, "u");
   await unix.close();
   await local.end();
@@ -324,10 +321,10 @@ test("an idle client does not keep the process alive, a waiting call does; requi
     spawnSync(process.execPath, ["--input-type=commonjs", "-e", code], {
       cwd: fileURLToPath(new URL("..", import.meta.url)),
       encoding: "utf8",
-      timeout: 20_000,
+      timeout: 60_000,
     });
   const idle = run(
-    `const { connect } = require("sessiond"); connect("${server.url()}").then((c) => c.session.get("a")).then((r) => console.log("answered", r))`,
+    `const { connect } = require("sessiond"); connect({ url: "${server.url()}", timeoutMs: 20000, connectTimeoutMs: 10000 }).then((c) => c.session.get("a")).then((r) => console.log("answered", r))`,
   );
   assert.deepEqual([idle.status, idle.stdout, idle.stderr], [0, "answered null\n", ""]);
   const waiting = run(
@@ -352,7 +349,7 @@ test("every operation of the schema is a method that sends what its vector says,
       );
     }),
   );
-  const other = new Client({ url: fake.url, timeoutMs: 20_000, connectTimeoutMs: 10_000 });
+  const other = new Client({ url: fake.url, ...patient });
   try {
     for (vector of vectors) {
       const { method, params, result } = vector;

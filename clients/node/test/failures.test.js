@@ -4,11 +4,11 @@ import { createServer as createHttpServer } from "node:http";
 import { test } from "node:test";
 import { Client, connect, encode, SessiondError } from "sessiond";
 import { Fake, hello, messages } from "./support/fake.js";
-import { Sessiond } from "./support/sessiond.js";
+import { patient, Sessiond, unlessLate } from "./support/sessiond.js";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A port on which nobody listens. */
+/** A port on which nobody listens, and nobody else is going to. */
 async function freePort() {
   const fake = await Fake.start(() => {});
   await fake.stop();
@@ -20,7 +20,7 @@ const isLine = (data) => data.includes("\n") && !data.subarray(0, data.indexOf("
 
 /** A client of a fake, which may answer no ping. */
 function open(url, options = {}) {
-  return new Client({ url, reconnectMinMs: 1, timeoutMs: 20_000, connectTimeoutMs: 10_000, ...options });
+  return new Client({ url, reconnectMinMs: 1, ...patient, ...options });
 }
 
 /** Settles a promise into what came of it. */
@@ -33,12 +33,14 @@ const outcome = (promise) =>
 test("a server killed and started again under load: each call is a success or says clearly what became of it", async () => {
   let server = await Sessiond.start();
   const { port } = server;
-  const client = await connect({ url: server.url(), timeoutMs: 20_000 });
+  const client = await connect({ url: server.url(), ...patient });
   const outcomes = [];
   const calls = [];
   let isOver = false;
   const load = (async () => {
     for (let i = 0; !isOver; i++) {
+      // Only so many wait for a server, however long it takes to start again.
+      while (!isOver && calls.length - outcomes.length > 500) await sleep(2);
       const options = i % 4 === 3 ? { opId: false } : {};
       const made = [
         client.session.set(`k${i}`, { i }, {}, options),
@@ -158,7 +160,7 @@ test("a late answer is nobody's, and the connection goes on", async () => {
   );
   const client = open(fake.url);
   await client.server.ping();
-  await assert.rejects(client.session.get("a", {}, { timeoutMs: 200 }), { code: "TIMEOUT" });
+  while (!late) await assert.rejects(client.session.get("a", {}, { timeoutMs: 200 }), { code: "TIMEOUT" });
   late(null, { id: "a" });
   assert.deepEqual(await client.server.ping(), { now: 5 });
   assert.equal(fake.count, 1);
@@ -167,18 +169,22 @@ test("a late answer is nobody's, and the connection goes on", async () => {
 });
 
 test("a connection from which nothing comes any more is given up for a new one", async () => {
+  let silent; // the connection that was greeted in time, and answers nothing more
   const fake = await Fake.start((socket, count) =>
-    messages(socket, ({ method, reply }) => (count > 1 || method === "server.info") && reply(null, { now: count })),
+    messages(socket, ({ method, reply }) => {
+      if (method === "server.info") silent = count;
+      if (method === "server.info" || count > silent) reply(null, { now: count });
+    }),
   );
   const client = open(fake.url, { connectTimeoutMs: 300 });
   await client.server.info();
   await assert.rejects(client.server.ping({ timeoutMs: 400 }), { code: "TIMEOUT" });
-  assert.ok((await client.server.ping()).now > 1);
+  assert.ok((await client.server.ping()).now > silent);
   client.destroy();
   await fake.stop();
 });
 
-test("a server that is stopped for a while lets calls time out, and serves again when it goes on", async () => {
+const isStopped = async () => {
   const server = await Sessiond.start();
   const client = new Client({ url: server.url(), timeoutMs: 20_000, connectTimeoutMs: 100 });
   await client.session.set("a", { n: 1 });
@@ -193,9 +199,12 @@ test("a server that is stopped for a while lets calls time out, and serves again
   assert.deepEqual((await client.session.get("a")).data, { n: 1 });
   await client.close();
   await server.end();
-});
+};
 
-test("without a server calls wait, a bounded number of them, and say why they failed", async () => {
+test("a server that is stopped for a while lets calls time out, and serves again when it goes on", () =>
+  unlessLate(50, isStopped));
+
+const findsNobody = async () => {
   const client = new Client({ url: `sessiond://127.0.0.1:${await freePort()}/web`, timeoutMs: 200, maxOffline: 3 });
   const waiting = [client.session.get("a"), client.session.touch("a"), client.session.get("b")].map(outcome);
   await assert.rejects(client.session.get("c"), {
@@ -216,7 +225,10 @@ test("without a server calls wait, a bounded number of them, and say why they fa
   // Those whose time was over take no room.
   await assert.rejects(client.session.get("d", {}, { timeoutMs: 20 }), { code: "CONNECTION" });
   client.destroy();
-});
+};
+
+test("without a server calls wait, a bounded number of them, and say why they failed", () =>
+  unlessLate(100, findsNobody));
 
 test("what waits is bounded in number and bytes with a connection, too", async () => {
   const fake = await Fake.start((socket) => messages(socket, () => {}));
@@ -238,7 +250,7 @@ test("what waits is bounded in number and bytes with a connection, too", async (
 
 test("calls made before the server is there are executed in their order when it comes", async () => {
   const port = await freePort();
-  const client = new Client({ url: `sessiond://127.0.0.1:${port}/web`, timeoutMs: 10_000 });
+  const client = new Client({ url: `sessiond://127.0.0.1:${port}/web`, ...patient });
   const calls = [
     client.session.set("a", { n: 1 }),
     client.session.patch("a", { incr: { n: 1 } }),
@@ -255,7 +267,7 @@ test("calls made before the server is there are executed in their order when it 
   await server.end();
 });
 
-test("several hosts are tried in turn, and when one dies the next one serves", async () => {
+const takesTurns = async () => {
   const silent = await Fake.start(() => {});
   const [one, two] = [await Sessiond.start(), await Sessiond.start()];
   const url = `sessiond://127.0.0.1:${await freePort()},127.0.0.1:${silent.port},127.0.0.1:${one.port},127.0.0.1:${two.port}/web`;
@@ -268,7 +280,9 @@ test("several hosts are tried in turn, and when one dies the next one serves", a
   assert.deepEqual(endpoints, [`127.0.0.1:${one.port}`, `127.0.0.1:${two.port}`]);
   await client.close();
   await Promise.all([two.end(), silent.stop()]);
-});
+};
+
+test("several hosts are tried in turn, and when one dies the next one serves", () => unlessLate(250, takesTurns));
 
 for (const [name, onConnection, code, sentence] of [
   [
@@ -342,23 +356,23 @@ for (const [name, onConnection, code, sentence] of [
     /does not speak sessiond's protocol/,
   ],
 ])
-  test(`a server that is not sessiond is named: ${name}`, async () => {
+  test(`a server that is not sessiond is named: ${name}`, () => unlessLate(50, async () => {
     const fake = await Fake.start(onConnection);
     // What is of no use to be tried again is not: it fails long before the timeout, which would be a CONNECTION error.
     const patience =
-      code === "PROTOCOL" ? { timeoutMs: 20_000, connectTimeoutMs: 10_000 } : { timeoutMs: 600, connectTimeoutMs: 100 };
+      code === "PROTOCOL" ? patient : { timeoutMs: 600, connectTimeoutMs: 100 };
     const { error } = await outcome(connect({ url: fake.url, ...patience }));
     assert.ok(error, "it was taken for a sessiond");
     assert.equal(error.code, code, error.message);
     assert.match(error.message, sentence);
     assert.ok(error.message.includes(`127.0.0.1:${fake.port}`));
     await fake.stop();
-  });
+  }));
 
 test("a server that is not sessiond is named: HTTP", async () => {
   const http = createHttpServer();
   await new Promise((resolve) => http.listen(0, "127.0.0.1", resolve));
-  await assert.rejects(connect(`sessiond://127.0.0.1:${http.address().port}`), {
+  await assert.rejects(connect({ url: `sessiond://127.0.0.1:${http.address().port}`, ...patient }), {
     code: "PROTOCOL",
     message: /speaks HTTP, not sessiond's protocol/,
   });
@@ -382,7 +396,7 @@ test("a server that is full for now is tried again", async () => {
 
 test("an answer that is too long fails its call alone", async () => {
   const server = await Sessiond.start();
-  const client = await connect({ url: server.url(), maxReplyBytes: 100_000, timeoutMs: 20_000 });
+  const client = await connect({ url: server.url(), maxReplyBytes: 100_000, ...patient });
   await client.session.set("large", "x".repeat(500_000));
   const [before, large, behind] = await Promise.all([
     client.session.get("none"),

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { Client, connect, encode } from "sessiond";
 import { Fake, messages } from "./support/fake.js";
-import { open, Sessiond } from "./support/sessiond.js";
+import { open, patient, Sessiond } from "./support/sessiond.js";
 
 let server, client;
 before(async () => {
@@ -127,7 +127,7 @@ test("a watch that the server does not take again throws the reason", async () =
       count === 1 ? reply(null, { watch: 1 }) : reply({ code: "LIMIT", message: "No more." }, null),
     ),
   );
-  const other = new Client({ url: fake.url, reconnectMinMs: 1 });
+  const other = new Client({ url: fake.url, reconnectMinMs: 1, ...patient });
   const watch = await other.watch();
   const next = watch.next();
   for (const socket of fake.sockets) socket.destroy();
@@ -145,7 +145,7 @@ test("an event behind the answer in one packet is not lost, and one of nobody's 
       socket.write(Buffer.concat([encode([1, msgid, null, { watch: 3 }]), event(9, 1), event(3, 1), event(3, 2)])),
     ),
   );
-  const other = new Client(fake.url);
+  const other = new Client({ url: fake.url, ...patient });
   const watch = await other.watch();
   assert.deepEqual(
     (await take(watch, 2)).map(({ id }) => id),

@@ -2,12 +2,14 @@
 
 import os
 import pathlib
+import random
 import re
 import socket
 import subprocess
 import sys
 import tempfile
 import threading
+import time
 import unittest
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -19,7 +21,8 @@ HANG_S = 60  # a call that takes so long hangs, on however slow a machine
 
 
 class Server:
-    """A sessiond on a port of its own, which keeps its sessions in a folder over kill() and start()."""
+    """A sessiond on a port of its own, which keeps its sessions in a folder over kill() and start(). The port is below
+    those that the system hands out by itself: nobody else is given it while the server is down."""
 
     def __init__(self, *options):
         self.folder = tempfile.TemporaryDirectory(prefix="sessiond_python_")
@@ -28,17 +31,28 @@ class Server:
         self.start()
 
     def start(self):
+        """Where somebody else listens already, at another port, or if it was known, when that one has ended."""
+        is_chosen = self.port != 0
+        for _ in range(20):
+            if not is_chosen:
+                self.port = random.randrange(10_000, 30_000)
+            if self._is_ready():
+                return
+            time.sleep(0.1)
+        raise AssertionError("the server ended before it was ready")
+
+    def _is_ready(self):
         command = [os.environ["SESSIOND"], "--port", str(self.port), "--data-dir", self.folder.name + "/data",
                    "--unix-socket", self.socket_path, "--segment-size", "1M", *self.options]
         if os.path.exists(self.socket_path):
             os.unlink(self.socket_path)
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         for line in self.process.stdout:
-            ready = re.search(r"event=ready.* tcp=127\.0\.0\.1:(\d+)", line)
-            if ready:
-                self.port = int(ready[1])
-                return
-        raise AssertionError("the server ended before it was ready")
+            if re.search(r"event=ready", line):
+                return True
+        self.process.wait()
+        self.process.stdout.close()
+        return False
 
     def url(self, namespace="web"):
         return f"sessiond://127.0.0.1:{self.port}/{namespace}"
@@ -50,7 +64,7 @@ class Server:
 
     def stop(self):
         self.process.terminate()
-        code = self.process.wait(20)
+        code = self.process.wait(HANG_S)
         self.process.stdout.close()
         self.folder.cleanup()
         assert code == 0, f"the server ended with {code}"

@@ -94,7 +94,7 @@ class Calls(support.ServerCase, unittest.IsolatedAsyncioTestCase):
 class Loops(support.ServerCase):
     def test_one_client_in_two_loops(self):
         warnings.simplefilter("ignore", ResourceWarning)  # of the first loop, which ended over the connection
-        client = aio.Client(self.url())
+        client = aio.Client(self.url(), timeout_s=support.HANG_S)
         for _ in range(2):
             self.assertIn("now", asyncio.run(client.server_ping()))
         asyncio.run(client.close())

@@ -141,12 +141,12 @@ class Calls(support.ServerCase):
             freed.join()
 
     def test_a_unix_socket(self):
-        with sessiond.Client(f"sessiond+unix://{self.server.socket_path}?namespace=unix") as client:
+        with sessiond.Client(f"sessiond+unix://{self.server.socket_path}?namespace=unix", timeout_s=support.HANG_S) as client:
             client.session_create(id="s")
             self.assertEqual(self.client.session_get("s", namespace="unix")["id"], "s")
 
     def test_the_second_host_where_the_first_is_not_there(self):
-        with sessiond.Client(f"sessiond://127.0.0.1:1,127.0.0.1:{self.server.port}/web") as client:
+        with sessiond.Client(f"sessiond://127.0.0.1:1,127.0.0.1:{self.server.port}/web", timeout_s=support.HANG_S) as client:
             self.assertIn("now", client.server_ping())
 
     def test_a_lost_answer_is_asked_for_again_and_not_executed_twice(self):
@@ -162,7 +162,7 @@ class Calls(support.ServerCase):
         self.client.session_create(id="s", data={"n": 0})
         proxy = support.LossyProxy(self.server.port, b"session.patch")
         self.addCleanup(proxy.close)
-        with sessiond.Client(proxy.url(), repeat_writes=False) as client:
+        with sessiond.Client(proxy.url(), repeat_writes=False, timeout_s=support.HANG_S) as client:
             with self.assertRaises(sessiond.ConnectionFailed) as caught:
                 client.session_patch("s", incr={"n": 1}, namespace=self.id().rpartition(".")[2][:60])
         self.assertTrue(caught.exception.may_be_executed)

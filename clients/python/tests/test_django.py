@@ -280,6 +280,7 @@ class Kill(DjangoCase):
                 answer = browser.get("/count")
                 outcome["wrong"] += [answer.status_code] if answer.status_code != 200 else []
                 acknowledged = max(acknowledged, int(answer.content))
+                outcome["acknowledged"].add(threading.get_ident())
             except (sessiond.ConnectionFailed, sessiond.TimedOut, sessiond.Busy) as error:
                 outcome["errors"].append(str(error))
             except Exception as error:
@@ -287,7 +288,7 @@ class Kill(DjangoCase):
         outcome["counts"].append((browser.cookies["sessionid"].value, acknowledged))
 
     def test_requests_while_the_server_is_killed(self):
-        is_over, outcome = threading.Event(), {"wrong": [], "errors": [], "counts": []}
+        is_over, outcome = threading.Event(), {"wrong": [], "errors": [], "counts": [], "acknowledged": set()}
         with override_settings(SESSIOND_TIMEOUT_S=0.5):
             self.addCleanup(client().close)
             threads = [threading.Thread(target=self.count, args=(is_over, outcome), daemon=True) for _ in range(3)]
@@ -299,6 +300,9 @@ class Kill(DjangoCase):
                 time.sleep(down_s)
                 self.server.start()
             time.sleep(0.2)
+            ends = time.monotonic() + support.HANG_S
+            while len(outcome["acknowledged"]) < len(threads) and time.monotonic() < ends:
+                time.sleep(0.01)
             is_over.set()
             for thread in threads:
                 thread.join(support.HANG_S)

@@ -60,7 +60,8 @@ class Crawl(support.ServerCase):
         self.addCleanup(self.client.close)
 
     def crawl(self, names, site=None, meanwhile=lambda: None, **settings):
-        settings = {"SESSIOND_URL": self.url(), "SESSIOND_POOL": "p", "SESSIOND_CREATE": "auto", **settings}
+        settings = {"SESSIOND_URL": self.url(), "SESSIOND_POOL": "p", "SESSIOND_CREATE": "auto",
+                    "SESSIOND_TIMEOUT_S": support.HANG_S / 2, **settings}
         runs = [subprocess.Popen([sys.executable, str(support.HERE / "scrapy_crawl.py"), name, site or f"http://127.0.0.1:{self.site.server_port}",
                                   str(PAGES), json.dumps(settings)], stdout=subprocess.PIPE, text=True) for name in names]
         out = []

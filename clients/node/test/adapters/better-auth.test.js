@@ -12,11 +12,10 @@ import { betterAuth } from "better-auth";
 import { memoryAdapter } from "better-auth/adapters/memory";
 import { connect, SessiondError } from "sessiond";
 import { sessiondStorage } from "sessiond/better-auth";
-import { Sessiond } from "../support/sessiond.js";
+import { patient, Sessiond } from "../support/sessiond.js";
 import { assertCompiles } from "../support/types.js";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-const patient = { timeoutMs: 20_000, connectTimeoutMs: 10_000 };
 const origin = "http://localhost:3000";
 
 let server;
@@ -160,7 +159,7 @@ test("verifications are kept: a password is reset once by what was sent", async 
   const laptop = browser(auth);
   await laptop.send("POST", "/sign-up/email", { name: "Ann", ...ann });
   await laptop.send("POST", "/request-password-reset", { email: ann.email });
-  for (let i = 0; sent.length === 0 && i < 1000; i++) await sleep(5);
+  for (let i = 0; sent.length === 0 && i < 6000; i++) await sleep(5);
   const change = { token: sent[0], newPassword: "another horse battery" };
   assert.equal((await laptop.send("POST", "/reset-password", change)).status, 200);
   assert.equal((await laptop.send("POST", "/reset-password", change)).status, 400);
@@ -209,14 +208,14 @@ test("a counter lasts as long as it was begun with, and a key as long as it was 
   assert.equal(begun.expires_at - begun.created_at, 30_000);
 
   await storage.set("key", "a", 10);
-  await storage.set("key", "b", 1.5);
+  await storage.set("key", "b", 61.5);
   const key = await client.session.get("key");
-  assert.equal(key.expires_at - key.last_active_at, 1500);
+  assert.equal(key.expires_at - key.last_active_at, 61_500);
   await storage.set("key", "c");
   assert.equal((await client.session.get("key")).expires_at, 0);
-  await storage.set("window", "7", 5);
+  await storage.set("window", "7", 65);
   const set = await client.session.get("window");
-  assert.equal(set.expires_at - set.last_active_at, 5000);
+  assert.equal(set.expires_at - set.last_active_at, 65_000);
 
   await storage.set("short", "gone", 0.005);
   await storage.increment("brief", 0.005);
@@ -337,11 +336,11 @@ test("no server, and a server that is none of ours, are told to whoever signs in
   }).listen(0, "127.0.0.1");
   await once(liar, "listening");
   const { port } = liar.address();
-  const lied = sessiondStorage({ url: `sessiond://127.0.0.1:${port}`, timeoutMs: 2000 });
+  const lied = sessiondStorage({ url: `sessiond://127.0.0.1:${port}`, ...patient });
   await assert.rejects(lied.get("key"), { code: "PROTOCOL" });
   liar.close();
   await once(liar, "close");
-  const alone = sessiondStorage({ url: `sessiond://127.0.0.1:${port}`, timeoutMs: 300 });
+  const alone = sessiondStorage({ url: "sessiond://127.0.0.1:1", timeoutMs: 300 });
   await assert.rejects(alone.get("key"), (error) => ["CONNECTION", "TIMEOUT"].includes(error.code));
   const { auth } = application(alone);
   const answer = await browser(auth).send("POST", "/sign-up/email", { name: "Ann", ...ann });
@@ -381,6 +380,7 @@ test("a server that is killed and started again: each call succeeds or says what
   const workers = Array.from({ length: 8 }, (_, worker) => load(worker));
   for (let round = 0; round < 3; round++) {
     await sleep(150);
+    while (kept.size < 25 * (round + 1)) await sleep(5); // the disk may be slow
     await own.end("SIGKILL");
     own = await Sessiond.start({ port, options });
     assert.equal((await laptop.send("GET", "/get-session")).body.user.email, ann.email);

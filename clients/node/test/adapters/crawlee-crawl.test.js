@@ -80,7 +80,7 @@ async function crawl(options) {
       stdio: ["ignore", "pipe", "inherit"],
       env: { ...process.env, CRAWLEE_STORAGE_DIR: folder, CRAWL: JSON.stringify({ ...options, number }) },
     });
-    const patience = setTimeout(() => process_.kill("SIGKILL"), 90_000);
+    const patience = setTimeout(() => process_.kill("SIGKILL"), 240_000);
     let text = "";
     for await (const piece of process_.stdout) text += piece;
     clearTimeout(patience);

@@ -12,7 +12,7 @@ import { installSessiondPool, sessiondCrawler, SessiondSessionPool } from "sessi
 import { CookieJar } from "tough-cookie";
 import { Fake } from "../support/fake.js";
 import { runReadmeExample } from "../support/readme.js";
-import { open, Sessiond } from "../support/sessiond.js";
+import { open, patient, Sessiond } from "../support/sessiond.js";
 
 const folder = mkdtempSync(path.join(tmpdir(), "crawlee-failures-"));
 let folders = 0;
@@ -74,7 +74,7 @@ test("where nothing listens, or no sessiond does, the crawl ends with an error t
     ["sessiond://127.0.0.1:1", "CONNECTION", /ECONNREFUSED/],
     [fake.url, "PROTOCOL", /sessiond/],
   ]) {
-    const Crawler = sessiondCrawler(BasicCrawler, { url });
+    const Crawler = sessiondCrawler(BasicCrawler, { url, ...(code === "PROTOCOL" ? patient : {}) });
     const crawler = new Crawler({ requestHandler: () => {} }, new Configuration({ persistStorage: false }));
     await assert.rejects(
       crawler.run(["http://a.example"]),
@@ -104,7 +104,7 @@ test("without the class for cookie jars there are sessions, and an error that na
   const after = ending(t);
   const server = await Sessiond.start();
   after(() => server.end());
-  const pool = await SessiondSessionPool.open({ url: server.url("crawlee") });
+  const pool = await SessiondSessionPool.open({ url: server.url("crawlee"), ...patient });
   after(() => pool.teardown());
   const session = await pool.getSession();
   session.markGood();
@@ -116,7 +116,7 @@ test("what cannot be sent stays here, with one warning that names it; the rest g
   const server = await Sessiond.start();
   after(() => server.end());
   const { warnings, log } = listener();
-  const pool = await SessiondSessionPool.open({ url: server.url("crawlee"), CookieJar, log });
+  const pool = await SessiondSessionPool.open({ url: server.url("crawlee"), ...patient, CookieJar, log });
   after(() => pool.teardown());
   const session = await pool.getSession();
   session.userData.page = () => {};
@@ -145,7 +145,7 @@ test("a server that is killed and comes back: all that was marked meanwhile is t
   after(() => server.end());
   const { port } = server;
   const { warnings, log } = listener();
-  const pool = await SessiondSessionPool.open({ url: server.url("crawlee"), CookieJar, log, maxPoolSize: 2 });
+  const pool = await SessiondSessionPool.open({ url: server.url("crawlee"), ...patient, CookieJar, log, maxPoolSize: 2 });
   after(() => pool.teardown());
   const [good, bad] = [await pool.getSession(), await pool.getSession()];
   assert.notEqual(good.id, bad.id);
@@ -180,7 +180,7 @@ test("a server that keeps nothing is told the limits and the given sessions agai
   const { port } = server;
   const url = server.url("crawlee");
   const open_ = async (options) => {
-    const pool = await SessiondSessionPool.open({ url, CookieJar, ...options });
+    const pool = await SessiondSessionPool.open({ url, ...patient, CookieJar, ...options });
     after(() => pool.teardown());
     return pool;
   };

@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import path from "node:path";
 import { after, before, test } from "node:test";
 import * as api from "sessiond/dot-do";
-import { open, Sessiond } from "../support/sessiond.js";
+import { open, patient, Sessiond } from "../support/sessiond.js";
 import { runReadmeExample } from "../support/readme.js";
 
 const { createSession, destroySession, generateSecureToken, hashToken, refreshSession, validateSession } = api;
@@ -251,7 +251,7 @@ test("a session bound to a user agent is valid for that one only, whichever mana
 });
 
 test("a user's sessions are listed and ended in all processes", async () => {
-  const other = new SessionManager({ store: { url: server.url("dot") } });
+  const other = new SessionManager({ store: { url: server.url("dot"), ...patient } });
   const sessions = [];
   for (let i = 0; i < 3; i++) {
     sessions.push(await (i % 2 ? other : manager).create({ userId: "bob", metadata: { i } }));
@@ -424,12 +424,11 @@ test("without a sessiond each call says so", async () => {
   const stranger = createServer((socket) => socket.resume().end("HTTP/1.1 400 Bad Request\r\n\r\n"));
   await new Promise((resolve) => stranger.listen(0, "127.0.0.1", resolve));
   const { port } = stranger.address();
-  const url = `sessiond://127.0.0.1:${port}/dot`;
-  const wrong = new SessionManager({ store: { url } });
+  const wrong = new SessionManager({ store: { url: `sessiond://127.0.0.1:${port}/dot`, ...patient } });
   await assert.rejects(wrong.validate("a.b"), { code: "PROTOCOL" });
   await wrong.close();
   await new Promise((resolve) => stranger.close(resolve));
-  const alone = new SessionManager({ store: { url } });
+  const alone = new SessionManager({ store: { url: "sessiond://127.0.0.1:1/dot" } });
   const message = /127\.0\.0\.1:\d+ cannot be reached: connect ECONNREFUSED/;
   await Promise.all(
     [alone.create({ userId: "a" }), alone.validate("a.b"), alone.refresh("a.b"), alone.listForUser("a")].map((call) =>
@@ -462,6 +461,7 @@ test("a server that is killed and started again loses no session that was answer
   const workers = ["a", "b", "c", "d"].map(worker);
   for (let round = 0; round < 2; round++) {
     await sleep(200);
+    while (made.length < 10 * (round + 1)) await sleep(5); // the disk may be slow
     await killed.end("SIGKILL");
     await sleep(50);
     killed = await Sessiond.start({ port, options });

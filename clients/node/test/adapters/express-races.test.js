@@ -12,7 +12,7 @@ after(() => server.end());
 let count = 0;
 const stores = {
   MemoryStore: () => new session.MemoryStore(),
-  SessiondStore: () => new SessiondStore({ url: server.url(`race-${++count}`), timeoutMs: 20_000 }),
+  SessiondStore: () => new SessiondStore({ url: server.url(`race-${++count}`), timeoutMs: 20_000, connectTimeoutMs: 10_000 }),
 };
 
 /** The routes of a shop that is slow at the gate. */

@@ -524,7 +524,7 @@ test("the types of express-session and of @fastify/session take the store", () =
 test("an idle store keeps no process alive", async () => {
   const program = `
     import { koaStore, SessiondStore } from "sessiond/express";
-    const store = new SessiondStore({ url: process.env.SESSIOND_URL, timeoutMs: 20_000 });
+    const store = new SessiondStore({ url: process.env.SESSIOND_URL, timeoutMs: 20_000, connectTimeoutMs: 10_000 });
     await store.set("a", { n: 1 });
     console.log((await store.get("a")).n);`;
   const run = spawn(process.execPath, ["--input-type=module", "--eval", program], {
@@ -532,7 +532,7 @@ test("an idle store keeps no process alive", async () => {
     env: { ...process.env, SESSIOND_URL: server.url("idle") },
     stdio: ["ignore", "pipe", "inherit"],
   });
-  const killed = setTimeout(() => run.kill("SIGKILL"), 30_000);
+  const killed = setTimeout(() => run.kill("SIGKILL"), 60_000);
   const [printed] = await once(run.stdout, "data");
   const [code, signal] = await once(run, "exit");
   clearTimeout(killed);

@@ -2,6 +2,7 @@
 import { createServer } from "node:net";
 import { decode, encode, METHODS } from "sessiond";
 import { Scan } from "../../dist/esm/msgpack-read.js";
+import { drawPort } from "./port.js";
 
 const NAMES = new Map(Object.values(METHODS).map(({ number, name }) => [number, name]));
 
@@ -28,7 +29,11 @@ export class Fake {
       socket.on("close", () => fake.sockets.delete(socket));
       onConnection(socket, ++fake.count);
     });
-    await new Promise((resolve) => fake.server.listen(0, "127.0.0.1", resolve));
+    for (let isListening = false; !isListening; )
+      isListening = await new Promise((resolve) => {
+        fake.server.once("error", () => resolve(false));
+        fake.server.listen(drawPort(), "127.0.0.1", () => resolve(true));
+      });
     fake.port = fake.server.address().port;
     fake.url = `sessiond://127.0.0.1:${fake.port}/web`;
     return fake;
