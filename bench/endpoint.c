@@ -9,7 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { ASK_TIMEOUT_S = 5, ASK_CHUNK_BYTES = 16384 };
+enum { ASK_TIMEOUT_S = 10, ASK_CHUNK_BYTES = 16384 };
 
 static bool parse_path(struct endpoint *endpoint, const char *path) {
     struct sockaddr_un local = {.sun_family = AF_UNIX};

@@ -39,16 +39,25 @@ bool program_exists(const char *path) {
     return false;
 }
 
-/* The port is free now; that somebody else takes it before the server does would show as a refused start. */
-static int free_port(void) {
-    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof address;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), port = 0;
-    if (fd < 0) return 0;
-    if (bind(fd, (struct sockaddr *)&address, size) == 0 && getsockname(fd, (struct sockaddr *)&address, &size) == 0)
-        port = ntohs(address.sin_port);
-    close(fd);
-    return port;
+static bool port_is_free(uint16_t port) {
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons(port)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool is_free = fd >= 0 && bind(fd, (struct sockaddr *)&address, sizeof address) == 0;
+    if (fd >= 0) close(fd);
+    return is_free;
+}
+
+/* A port that is free now, and below those that the system hands out by itself: nobody who asks for any port is given
+ * it before the server takes it. 0: none was found. */
+static uint16_t free_port(void) {
+    for (int tries = 0; tries < 1000; tries++) {
+        uint16_t chance;
+        if (getentropy(&chance, sizeof chance) != 0) return 0;
+        uint16_t port = (uint16_t)(10000 + chance % 20000);
+        if (port_is_free(port)) return port;
+    }
+    return 0;
 }
 
 static void become(const struct server_recipe *recipe, char *const *arguments, int said_fd, int core, int parent) {

@@ -4,6 +4,7 @@ Argument: the folder of the scripts."""
 
 import hashlib
 import pathlib
+import random
 import shutil
 import socket
 import subprocess
@@ -21,18 +22,26 @@ class Refused(Exception):
 
 class Redis:
     def __init__(self):
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = self.free_port()
         self.process = subprocess.Popen([REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "",
                                          "--appendonly", "no"], stdout=subprocess.DEVNULL)
-        for _ in range(2000):
+        for _ in range(6000):
             try:
-                self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+                self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
                 break
             except ConnectionRefusedError:
                 time.sleep(0.01)
         self.file = self.socket.makefile("rwb")
+
+    def free_port(self):
+        """Below those that the system hands out by itself: nobody else is given it before the server takes it."""
+        while True:
+            with socket.socket() as free:
+                try:
+                    free.bind(("127.0.0.1", random.randrange(10_000, 30_000)))
+                    return free.getsockname()[1]
+                except OSError:
+                    pass  # somebody listens there
 
     def close(self):
         self.file.close()

@@ -22,7 +22,7 @@ enum {
     SEGMENT_BYTES = 32 * 1024,
     VERSIONS_MAX = 1 << 24,
     EFFECT_BYTES = 24,
-    PATIENCE_S = 10 /* a loop that is not woken for so long never is */
+    PATIENCE_S = 60 /* a loop that is not woken for so long never is */
 };
 
 /* ---------------------------------------------------------------- the disk */
