@@ -3,6 +3,7 @@
 Argument: the program sessiond-bench."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -10,18 +11,27 @@ import unittest
 
 BENCH = sys.argv.pop(1)
 SHORT = ["--quiet", "--sessions", "3000", "--rounds", "1", "--rate", "1000", "--duration", "0.5", "--warmup", "0"]
+# In memory where that can be: a disk that others keep busy makes a server refuse writes, as it should.
+MEMORY = "/dev/shm"
+HAS_MEMORY = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 2 << 30
+PLACE = MEMORY if HAS_MEMORY else "."
 CASES = ["quiet", "expiry", "growth", "flood_gets", "flood_sets", "flood_lists", "flood_big"]
 
 
 class Tail(unittest.TestCase):
     def measure(self, *arguments):
-        with tempfile.TemporaryDirectory(dir=".") as scratch:
-            path = os.path.join(scratch, "out.json")
-            command = [BENCH, "tail", *SHORT, "--json", path, "--scratch", scratch, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            self.assertEqual(done.returncode, 0, done.stderr)
-            with open(path) as file:
-                return json.load(file), done.stdout
+        """A machine that stands still for a second has a server that keeps sessions refuse writes: then it is run again."""
+        for _ in range(5):
+            with tempfile.TemporaryDirectory(dir=PLACE) as scratch:
+                path = os.path.join(scratch, "out.json")
+                command = [BENCH, "tail", *SHORT, "--json", path, "--scratch", scratch, *arguments]
+                done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=300)
+                if done.returncode != 0 and "BUSY" in done.stderr:
+                    continue
+                self.assertEqual(done.returncode, 0, done.stderr)
+                with open(path) as file:
+                    return json.load(file), done.stdout
+        self.fail(done.stderr)
 
     def check(self, found, text, names):
         self.assertEqual(list(found["cases"]), names)
