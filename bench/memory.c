@@ -40,6 +40,8 @@ struct memory_run {
     struct histogram *loop, *cpu, *latency; /* of the batches from empty to full: the loop's time, all CPU time, all */
     uint64_t longest_at;                    /* sessions before the batch that cost the loop most */
     uint64_t long_pauses;
+    struct histogram *rest; /* the loop's time of as many batches that only set again what is there */
+    uint64_t rest_long_pauses;
     int64_t ends_first_ms, back_ms; /* back_ms: after the last end; -1: not within --observe seconds */
     char problem[PROBLEM_BYTES];
 };
@@ -141,14 +143,20 @@ static bool churn(struct memory_run *run, struct random *random) {
     return stream_play(&run->stream, run->problem);
 }
 
-/* Gives every session a moment of one second that is after all were told. */
+/* Gives every session a moment of one second that is after all were told. Nothing grows, so what these batches cost
+ * shows what a long one is on this machine. */
 static bool doom(struct memory_run *run, int64_t patience_ms) {
     run->ends_first_ms = wall_ms() + patience_ms;
-    for (uint64_t index = 0; index < run->session_count; index++) {
-        add_set(run, index, REQUEST_LOAD);
-        if (run->stream.added == BATCH && !stream_play(&run->stream, run->problem)) return false;
+    uint64_t before_ns = process_first_thread_cpu_ns(run->target.pid);
+    for (uint64_t index = 0; index < run->session_count;) {
+        while (index < run->session_count && run->stream.added < BATCH) add_set(run, index++, REQUEST_LOAD);
+        if (!stream_play(&run->stream, run->problem)) return false;
+        uint64_t now_ns = process_first_thread_cpu_ns(run->target.pid);
+        histogram_record(run->rest, now_ns - before_ns);
+        run->rest_long_pauses += now_ns - before_ns > LONG_PAUSE_NS;
+        before_ns = now_ns;
     }
-    return stream_play(&run->stream, run->problem);
+    return true;
 }
 
 static bool watch_end(struct memory_run *run) {
@@ -223,6 +231,8 @@ static void write_text(const struct memory_run *run, FILE *out) {
     fprintf(out, "%llu of %llu batches cost the loop over 1 ms; the longest one came after %llu sessions\n",
             (unsigned long long)run->long_pauses, (unsigned long long)run->cpu->total,
             (unsigned long long)run->longest_at);
+    fprintf(out, "of as many that only set again what was there: %llu, the longest %.1f us\n",
+            (unsigned long long)run->rest_long_pauses, (double)run->rest->max_ns / 1e3);
 }
 
 static void json_stages(struct json *json, const struct memory_run *run) {
@@ -267,6 +277,8 @@ static void write_json(const void *context, FILE *out) {
     json_count(&json, "batches", run->cpu->total);
     json_count(&json, "batches_over_1_ms", run->long_pauses);
     json_count(&json, "longest_after_sessions", run->longest_at);
+    json_count(&json, "rest_batches_over_1_ms", run->rest_long_pauses);
+    json_pauses(&json, "rest_batch_loop_cpu", run->rest);
     json_pauses(&json, "batch_loop_cpu", run->loop);
     json_pauses(&json, "batch_cpu", run->cpu);
     json_pauses(&json, "batch_latency", run->latency);
@@ -286,10 +298,12 @@ static bool prepare(struct memory_run *run) {
         if (!templates_make(&run->templates[i], run->target.driver, &setup)) return false;
     }
     run->size_of = calloc(run->session_count, 1);
+    run->rest = calloc(1, sizeof *run->rest);
     run->loop = calloc(1, sizeof *run->loop);
     run->cpu = calloc(1, sizeof *run->cpu);
     run->latency = calloc(1, sizeof *run->latency);
-    if (!run->size_of || !run->loop || !run->cpu || !run->latency) return false;
+    if (!run->size_of || !run->rest || !run->loop || !run->cpu || !run->latency) return false;
+    histogram_init(run->rest);
     histogram_init(run->loop);
     histogram_init(run->cpu);
     histogram_init(run->latency);
@@ -300,6 +314,7 @@ static void release(struct memory_run *run) {
     stream_close(&run->stream);
     for (unsigned i = 0; i < SIZES; i++) templates_fini(&run->templates[i]);
     free(run->size_of);
+    free(run->rest);
     free(run->loop);
     free(run->cpu);
     free(run->latency);

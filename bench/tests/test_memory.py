@@ -46,7 +46,8 @@ class Memory(unittest.TestCase):
         self.assertEqual(len(sizes), ROUNDS + 1, "each round changes sizes")
         self.assertEqual(found["batches"], (SESSIONS + found["batch"] - 1) // found["batch"])
         self.assertLess(found["longest_after_sessions"], SESSIONS)
-        for batches in (found["batch_loop_cpu"], found["batch_cpu"], found["batch_latency"]):
+        for name in ("rest_batch_loop_cpu", "batch_loop_cpu", "batch_cpu", "batch_latency"):
+            batches = found[name]
             self.assertGreater(batches["p50_us"], 0)
             self.assertLessEqual(batches["p50_us"], batches["p99.9_us"])
             self.assertLessEqual(batches["p99.9_us"], batches["longest_us"] * 1.001)

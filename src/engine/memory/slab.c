@@ -310,8 +310,8 @@ void slab_ask(struct slab *slab) {
 int64_t slab_prepare(struct slab *slab, int64_t now_ms) {
     atomic_store(&slab->is_prepared, true);
     atomic_store(&slab->is_asked, false); /* first: what is lacking from now on asks again */
-    slab_chunks_prepare(slab);
-    return large_trim(slab, now_ms);
+    int64_t chunks_at = slab_chunks_prepare(slab, now_ms), large_at = large_trim(slab, now_ms);
+    return chunks_at < large_at ? chunks_at : large_at;
 }
 
 struct slab_stats slab_stats_get(struct slab *slab) {

@@ -49,6 +49,9 @@ struct slab {
     struct slab_chunk *open_chunks;   /* those with a free page */
     struct slab_chunk *coarse_chunks; /* full ones that are still to ask for huge pages */
     struct slab_chunk *spare;         /* none of `chunks`: touched beforehand; NULL: there is none ready */
+    bool wants_spare;                 /* one is to be made ready */
+    bool grows_slowly;                /* the last one was not needed in time */
+    int64_t spare_until;              /* when it goes back unused */
     uint32_t chunk_count;
     uint32_t free_pages;           /* over all chunks */
     uint32_t dirty_pages;          /* of them: still backed by memory */

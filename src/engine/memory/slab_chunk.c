@@ -15,6 +15,8 @@
 enum {
     DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory */
     KEPT_PAGES = SLAB_CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
+    SPARE_IDLE_MS = 2000,          /* a spare chunk that nobody has needed for so long goes back */
+    SPARE_LATE_PAGES = 4,          /* ... and the next is made ready when so few pages are free, if it grows slowly */
     HUGE_CHUNKS_MIN = 8,           /* from then on chunks ask for huge pages; before, a small server stays small */
     SYSTEM_PAGE_BYTES = 4096
 };
@@ -139,16 +141,18 @@ static struct slab_page *free_page_take(struct slab *slab) {
     return &chunk->pages[number];
 }
 
-/* Whether there is to be a spare chunk. */
+/* Whether a spare chunk will soon be needed. */
 static bool spare_is_wanted(const struct slab *slab) {
-    return slab->chunk_count >= HUGE_CHUNKS_MIN && slab->free_pages < SLAB_CHUNK_PAGES;
+    uint32_t pages = slab->grows_slowly ? SPARE_LATE_PAGES : SLAB_CHUNK_PAGES;
+    return slab->chunk_count >= HUGE_CHUNKS_MIN && slab->free_pages < pages;
 }
 
 /* Under the lock: whether somebody is to prepare something. Whoever asks does so once it is released. */
-static bool needs_preparing(struct slab *slab) {
-    bool is_wanted = spare_is_wanted(slab), is_too_many = slab->spare && slab->chunk_count < HUGE_CHUNKS_MIN;
+static bool needs_preparing(struct slab *slab, bool is_growing) {
+    bool is_too_many = slab->spare && slab->chunk_count < HUGE_CHUNKS_MIN;
+    if (is_growing && !slab->spare && spare_is_wanted(slab)) slab->wants_spare = true;
     return atomic_load_explicit(&slab->is_prepared, memory_order_relaxed) &&
-           (is_too_many || (is_wanted && !slab->spare) || slab->coarse_chunks);
+           (is_too_many || slab->wants_spare || slab->coarse_chunks);
 }
 
 struct slab_page *slab_page_take(struct slab *slab) {
@@ -156,11 +160,12 @@ struct slab_page *slab_page_take(struct slab *slab) {
     if (!slab->open_chunks && slab->spare) {
         chunk_add(slab, slab->spare);
         slab->spare = NULL;
+        slab->grows_slowly = false;
     }
     struct slab_page *page = free_page_take(slab);
     bool may_be_huge = slab->chunk_count >= HUGE_CHUNKS_MIN,
          is_huge = may_be_huge && !atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
-    bool asks = needs_preparing(slab);
+    bool asks = needs_preparing(slab, true);
     lock_release(&slab->lock);
     if (asks) slab_ask(slab);
     if (page) return page;
@@ -210,7 +215,7 @@ void slab_page_give(struct slab *slab, struct slab_page *page) {
     }
     struct slab_chunk *surplus = free_page_add(slab, page, is_dirty);
     mapped_count(slab);
-    bool asks = needs_preparing(slab);
+    bool asks = needs_preparing(slab, false);
     lock_release(&slab->lock);
     if (surplus) munmap(surplus, SLAB_CHUNK_BYTES);
     if (asks) slab_ask(slab);
@@ -238,34 +243,49 @@ static bool coarse_chunk_advise(struct slab *slab) {
     return true;
 }
 
-/* One step towards the one spare chunk, or none, that there is to be. False: nothing is to be done, or can be. */
-static bool spare_prepare(struct slab *slab) {
+/* Gives the spare chunk up that a server has become too small for, or that nobody has needed. */
+static void spare_drop(struct slab *slab, int64_t now_ms) {
     struct slab_chunk *surplus = NULL;
     lock_take(&slab->lock);
-    bool is_wanted = !slab->spare && spare_is_wanted(slab);
-    if (slab->spare && slab->chunk_count < HUGE_CHUNKS_MIN) {
+    bool is_idle = now_ms >= slab->spare_until;
+    if (slab->spare && (is_idle || slab->chunk_count < HUGE_CHUNKS_MIN)) {
         surplus = slab->spare;
         slab->spare = NULL;
+        slab->grows_slowly = true;
         mapped_count(slab);
     }
     lock_release(&slab->lock);
     if (surplus) munmap(surplus, SLAB_CHUNK_BYTES);
-    if (!is_wanted) return surplus != NULL;
+}
+
+/* Makes the spare chunk ready that was asked for, or that will be. False: nothing is to be done, or can be. */
+static bool spare_prepare(struct slab *slab, int64_t now_ms) {
+    lock_take(&slab->lock);
+    bool is_wanted = slab->wants_spare && !slab->spare && spare_is_wanted(slab);
+    slab->wants_spare = false;
+    lock_release(&slab->lock);
+    if (!is_wanted) return false;
     struct slab_chunk *chunk = chunk_make(true, true);
     if (!chunk) return false;
     chunk_touch(chunk);
     lock_take(&slab->lock);
     slab->spare = chunk;
+    slab->spare_until = now_ms + SPARE_IDLE_MS;
     mapped_count(slab);
     lock_release(&slab->lock);
     return true;
 }
 
-void slab_chunks_prepare(struct slab *slab) {
-    while (spare_prepare(slab)) {
+int64_t slab_chunks_prepare(struct slab *slab, int64_t now_ms) {
+    spare_drop(slab, now_ms);
+    while (spare_prepare(slab, now_ms)) {
     }
     while (coarse_chunk_advise(slab)) {
     }
+    lock_take(&slab->lock);
+    int64_t next_ms = slab->spare ? slab->spare_until : INT64_MAX;
+    lock_release(&slab->lock);
+    return next_ms;
 }
 
 /* ---- the end, and checking */

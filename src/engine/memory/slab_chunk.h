@@ -87,8 +87,8 @@ struct slab_page *slab_page_take(struct slab *slab);
 /* Gives an empty page back that is in no list. */
 void slab_page_give(struct slab *slab, struct slab_page *page);
 
-/* Makes or gives up chunks until as many are ready as slab_prepare is to have ready. */
-void slab_chunks_prepare(struct slab *slab);
+/* Makes the spare chunk ready, or gives it up. Answers when to be called again; INT64_MAX: not unasked. */
+int64_t slab_chunks_prepare(struct slab *slab, int64_t now_ms);
 
 /* Gives all chunks back; nobody else inside. */
 void slab_chunks_fini(struct slab *slab);

@@ -74,7 +74,7 @@ Test(slab_prepare, has_a_chunk_with_memory_behind_it_before_it_is_needed) {
     grow_to(MANY);
     cr_assert_eq(asked, 1, "asked once until somebody came: %u", asked);
     uint64_t before = mapped_bytes();
-    cr_assert_eq(slab_prepare(&slab, 0), INT64_MAX);
+    slab_prepare(&slab, 0);
     cr_assert_not_null(slab.spare);
     cr_assert_eq(mapped_bytes(), before + SLAB_CHUNK_BYTES, "what is kept ready is told");
     cr_assert_eq(resident_pages(slab.spare), SLAB_CHUNK_BYTES / 4096);
@@ -112,6 +112,27 @@ Test(slab_prepare, gives_the_spare_chunk_up_when_the_server_has_become_small) {
     slab_prepare(&slab, 0);
     cr_assert_null(slab.spare);
     cr_assert_eq(mapped_bytes(), before - SLAB_CHUNK_BYTES);
+}
+
+Test(slab_prepare, gives_the_spare_chunk_up_that_was_not_needed_for_two_seconds) {
+    slab_prepare(&slab, 0);
+    grow_to(MANY);
+    uint64_t before = mapped_bytes();
+    cr_assert_eq(slab_prepare(&slab, 100000), 102000);
+    cr_assert_eq(slab_prepare(&slab, 101999), 102000);
+    cr_assert_not_null(slab.spare);
+    cr_assert_eq(slab_prepare(&slab, 102000), INT64_MAX);
+    cr_assert_null(slab.spare);
+    cr_assert_eq(mapped_bytes(), before);
+    grow_to(block_count + 16); /* a page: none is made for each */
+    slab_prepare(&slab, 103000);
+    cr_assert_null(slab.spare);
+    while (slab.free_pages >= 4) grow_to(block_count + 1);
+    slab_prepare(&slab, 104000);
+    cr_assert_not_null(slab.spare, "before the last page has gone there is one again");
+    while (slab.spare) grow_to(block_count + 1);
+    slab_prepare(&slab, 105000);
+    cr_assert_not_null(slab.spare, "it was needed, so the next one is ready at once");
 }
 
 Test(slab_prepare, keeps_pages_for_a_load_that_breathes_beside_a_chunk_that_was_made_ready) {
