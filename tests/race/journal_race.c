@@ -21,6 +21,7 @@ static struct sample {
     size_t size;
 } samples[SAMPLES_MAX];
 static size_t sample_count;
+static _Atomic unsigned asked;
 
 static void race_append(struct journal *self, unsigned loop_index, struct bytes effects) {
     (void)self, (void)loop_index;
@@ -121,10 +122,15 @@ static void ask(void) {
     struct sample sample = {engine->vtable->appended(engine), 0};
     sample.size = kept_size();
     if (sample_count < SAMPLES_MAX) samples[sample_count++] = sample;
+    atomic_fetch_add(&asked, 1);
     struct buf preamble = BUF_EMPTY;
     if (sample_count % 16 == 0) engine->vtable->preamble(engine, &preamble);
     buf_fini(&preamble);
     nanosleep(&(struct timespec){0, 50000}, NULL); /* over the whole run */
+}
+
+static bool is_enough(void) {
+    return atomic_load(&asked) > 10;
 }
 
 static void *journal_thread(void *number) {
@@ -202,6 +208,7 @@ static void race_and_recover(double seconds) {
     engine = open_with(&journal);
     engine->vtable->preamble(engine, &kept);
     size_t from = kept.size;
+    race_is_enough = is_enough;
     race_scenario(seconds, journal_thread);
     for (unsigned i = 0; i < THREADS; i++) race_advance(i);
     for (unsigned i = 0; i < THREADS; i++) race_turn(i); /* ends the turns: all is appended */
@@ -222,6 +229,7 @@ static void race_and_recover(double seconds) {
     buf_fini(&kept);
     buf_fini(&snapshot);
     sample_count = snapshot_count = 0;
+    atomic_store(&asked, 0);
 }
 
 int main(int argc, char **argv) {

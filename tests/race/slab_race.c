@@ -75,7 +75,12 @@ static void *run(void *number) {
     return NULL;
 }
 
+static bool is_enough(void) {
+    return atomic_load(&prepared) > 0;
+}
+
 int main(int argc, char **argv) {
+    race_is_enough = is_enough;
     slab_init(&slab);
     slab_prepare_by(&slab, &env);
     race_run(argc, argv, run, WORKERS + 1);
