@@ -203,7 +203,8 @@ struct verb {
             /* Of a group: by created_at, and within one millisecond by when they began (see session.birth). Else the
              * newest first. A whole namespace has no order. */
             bool is_oldest_first;
-            scan_each each; /* NULL: only count */
+            bool skips_total; /* of a group: the total is not wanted, so nothing is looked at for it */
+            scan_each each;   /* NULL: only count */
             void *context;
         } scan;
         struct {
@@ -359,7 +360,7 @@ struct engine_stats {
     uint64_t acquired_total, marked_total, retired_total, lease_expired_total;
     uint64_t events_total, events_lost_total; /* written to the rings; overrun before a loop read them */
     uint64_t created_total, replaced_total, removed_total, expired_total, touched_total, revoked_total;
-    uint64_t moved_total; /* sessions that were moved in memory, so that pages became free */
+    uint64_t moved_total;          /* sessions that were moved in memory, so that pages became free */
     uint64_t update_retries_total; /* a rule ran again because somebody was faster */
     uint64_t wheel_fired_total;
     int64_t reaper_lag_ms; /* how late the last expiry was reaped */

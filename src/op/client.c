@@ -92,6 +92,7 @@ static void ask_sessions(struct request *request, struct bytes client) {
     verb->scan.statuses = is_list ? STATUSES_OF_CLIENT : STATUSES_LIVING;
     verb->scan.limit = is_list ? (uint32_t)LIMIT_MAX_LIST : 1;
     verb->scan.is_oldest_first = true;
+    verb->scan.skips_total = true;
     verb->scan.each = client_each;
     verb->scan.context = request;
     if (is_list) write_heads(request, client);

@@ -28,6 +28,7 @@ static void list_ask(struct request *request) {
     verb->scan.statuses = STATUSES_KNOWN;
     verb->scan.limit = (uint32_t)(args->given & POOL_STATE_LIMIT ? args->limit : (uint64_t)LIMIT_MAX_LIST);
     verb->scan.is_oldest_first = true;
+    verb->scan.skips_total = true;
     verb->scan.each = request_stream_record;
     verb->scan.context = request;
 }

@@ -75,6 +75,22 @@ static void lists_the_next_page_of_a_group_without_looking_at_the_others(struct 
     CHECK(pages == 100 && handed == 1000);
 }
 
+static void looks_at_no_more_than_it_lists_where_no_total_is_wanted(struct world *world) {
+    unsigned handed = 0;
+    fill(world, 1000, true);
+    struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+    verb.scan.group = GROUP_USER;
+    verb.scan.group_name = BYTES_LITERAL("ann");
+    verb.scan.statuses = LIVING;
+    verb.scan.limit = 10;
+    verb.scan.skips_total = true;
+    verb.scan.each = count_each;
+    verb.scan.context = &handed;
+    contract_submit(world, &verb);
+    CHECK(handed == 10 && verb.scan_result.cursor_size > 0 && !verb.scan_result.is_total_known);
+    CHECK(verb.scan_result.work <= 11);
+}
+
 static bool list_is(struct world *world, const char *expected) {
     char ids[LIST_MAX] = "";
     contract_list(world, "web", GROUP_USER, "ann", LIVING, 2, true, &listed);
@@ -332,6 +348,8 @@ const struct contract_test scan_tests[] = {
     {"lists a group page by page, in order", lists_a_group_page_by_page_in_order},
     {"lists the next page of a group without looking at the others",
      lists_the_next_page_of_a_group_without_looking_at_the_others},
+    {"looks at no more than it lists where no total is wanted",
+     looks_at_no_more_than_it_lists_where_no_total_is_wanted},
     {"keeps the order in which sessions of one millisecond began",
      keeps_the_order_in_which_sessions_of_one_millisecond_began},
     {"keeps the order of a loop whose clock is behind", keeps_the_order_of_a_loop_whose_clock_is_behind},

@@ -172,7 +172,8 @@ static void group_scan_run(struct group_scan *group) {
     bool has_last = group->has_after;
     for (;;) {
         uint32_t count = group_scan_copy(group, has_last ? &last : NULL, entries, &size);
-        if (!has_last && size <= GROUP_COUNT_MAX) group->counts_all = group->has_total = true;
+        bool counts = !group->scan->verb->scan.skips_total && size <= GROUP_COUNT_MAX;
+        if (!has_last && counts) group->counts_all = group->has_total = true;
         for (uint32_t i = 0; i < count; i++) {
             /* Equal entries are one session on its way out of the group and in again. */
             if (!has_last || !group_entry_equal(last, entries[i])) group_scan_entry(group, entries[i]);
