@@ -415,12 +415,12 @@ static void shard_open(struct memory_engine *engine, uint32_t index, int64_t now
     table_init(&shard->table, &(struct table_options){.root = &engine->roots[index],
                                                       .shard = index,
                                                       .shard_bits = engine->shard_bits,
-                                                      .arena = index,
+                                                      .arena = index % engine->loop_count,
                                                       .retire_kind = RETIRE_BLOCK,
                                                       .wheel = &shard->wheel,
                                                       .slab = &engine->slab,
                                                       .reclaim = &engine->reclaim});
-    tombstone_init(&shard->tombstones, &engine->slab, index);
+    tombstone_init(&shard->tombstones, &engine->slab, index % engine->loop_count);
     atomic_init(&engine->due[index], INT64_MAX);
     atomic_init(&shard->pools.due_at, INT64_MAX);
 }
