@@ -246,7 +246,7 @@ bool peer_is_slow(struct peer *peer, int64_t now_ms) {
 }
 
 bool peer_is_owed(const struct peer *peer) {
-    return peer->is_flying || (peer->conn && !peer->is_lingering && conn_is_owed(peer->conn));
+    return peer->is_flying || peer->is_posted || (peer->conn && !peer->is_lingering && conn_is_owed(peer->conn));
 }
 
 bool peer_is_watching(const struct peer *peer) {

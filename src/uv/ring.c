@@ -47,6 +47,12 @@ static void close_buffers(struct ring *ring) {
     if (ring->buffer_table) munmap(ring->buffer_table, RING_BUFFERS_TABLE_SPAN);
 }
 
+static const char *advice_on(int status) {
+    if (status == -EPERM || status == -EACCES) return "kernel.io_uring_disabled or a filter of system calls forbids it";
+    if (status == -EINVAL || status == -ENOSYS) return "it takes Linux 6.1";
+    return "there is not enough memory, or not enough files may be open";
+}
+
 struct ring *ring_open(char *error, size_t error_size) {
     /* Completions are worked off only while the loop waits for them, by the one thread that hands over requests: then
      * none interrupts it. The thread is the one that enables the ring. */
@@ -73,7 +79,7 @@ struct ring *ring_open(char *error, size_t error_size) {
         if (status < 0) ring_close(ring);
     }
     if (status == 0) return ring;
-    snprintf(error, error_size, "the system opens none: %s", strerror(-status));
+    snprintf(error, error_size, "the system opens none (%s): %s", strerror(-status), advice_on(status));
     return NULL;
 }
 

@@ -19,9 +19,11 @@
 #define RING_BUFFERS_TABLE_SPAN (RING_BUFFERS * sizeof(struct io_uring_buf))
 #define RING_POSTED_BYTES_MAX   (16 * 1024) /* output that is written before the round goes on */
 
-/* Posts that are handed over at once. Together with what else one round completes, which the buffers bound, fewer than
- * RING_COMPLETIONS: the failure of a post is always seen. */
-#define RING_POSTS_MAX 1024
+/* Peers of which one flush makes requests, while no more completions than that wait. Each has three at most that
+ * complete at once, receives fill each buffer once, and what stands in the ring already are RING_ENTRIES at most:
+ * altogether that is less than RING_COMPLETIONS, so the failure of a post is seen as soon as it was handed over. */
+#define RING_FLUSH_MAX             512
+#define RING_FLUSH_COMPLETIONS_MAX 1024
 
 /* What a completion is of; stands in the low bits of its user_data, above which is the peer. */
 enum ring_kind { RING_IGNORED, RING_POLL, RING_SIGNAL, RING_RECEIVE, RING_POST, RING_FLIGHT };
@@ -53,8 +55,8 @@ struct io_uring_sqe *ring_request(struct ring *ring, enum ring_kind kind, struct
 void ring_prepare_receive(struct io_uring_sqe *sqe, int fd);
 /* Sends without waiting: is over when it was handed over, and tells only of what did not go out whole. */
 void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes);
-/* Cancels all requests of a socket; each of them still completes. */
-void ring_prepare_end(struct io_uring_sqe *sqe, int fd);
+/* Cancels the request that is under way of this kind and peer; it still completes. */
+void ring_cancel(struct ring *ring, enum ring_kind kind, struct peer *peer);
 
 /* ---- ring.c */
 /* NULL: `error` says why there is none; the ring belongs to the thread that runs it later. */

@@ -52,16 +52,15 @@ static void arm(struct peer *peer) {
 
 /* Its last completion still comes, and with it, or before, what was received until now. */
 static void disarm(struct peer *peer) {
-    struct io_uring_sqe *sqe = ring_request(ring_of(peer), RING_IGNORED, NULL);
-    io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)peer | RING_RECEIVE, 0);
-    sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
+    if (!peer->ring.is_armed || peer->ring.is_cancelling) return;
+    ring_cancel(ring_of(peer), RING_RECEIVE, peer);
     peer->ring.is_cancelling = true;
 }
 
 static void settle_reading(struct peer *peer) {
     bool shall_read = peer->is_reading && !peer->has_ended;
     if (shall_read && !peer->ring.is_armed) arm(peer);
-    if (!shall_read && peer->ring.is_armed && !peer->ring.is_cancelling) disarm(peer);
+    if (!shall_read) disarm(peer);
 }
 
 void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe) {
@@ -90,11 +89,10 @@ static void send_post(struct peer *peer) {
 
 void ring_settle_posts(struct shell_loop *loop) {
     struct list *posted = &loop->ring->posted;
-    bool is_known = !io_uring_cq_has_overflow(&loop->ring->uring); /* else tidings of a failure may be among the rest */
     loop->ring->posted_bytes = 0;
     while (!list_is_empty(posted)) {
         struct peer *peer = LIST_ENTRY(posted->next, struct peer, ring.link);
-        int result = is_known ? peer->ring.post_result : -EOVERFLOW;
+        int result = peer->ring.post_result;
         list_remove(&peer->ring.link);
         peer_took(peer, result == ALL_TAKEN ? (ssize_t)conn_output(peer->conn).size : result);
         if (peer->is_closed) let_go(peer);
@@ -150,7 +148,8 @@ static int ring_shut_down(struct peer *peer) {
 static void end_requests(struct peer *peer) {
     if (peer->ring.is_ending) return;
     peer->ring.is_ending = true;
-    ring_prepare_end(ring_request(ring_of(peer), RING_IGNORED, NULL), peer->fd);
+    disarm(peer);
+    if (peer->ring.is_sending) ring_cancel(ring_of(peer), RING_FLIGHT, peer);
     shutdown(peer->fd, SHUT_RDWR); /* ends also what cannot be cancelled just now */
 }
 
@@ -164,18 +163,22 @@ void ring_bury(struct shell_loop *loop) {
     }
 }
 
+static void flush_peer(struct peer *peer) {
+    if (!peer->is_closed) settle_reading(peer);
+    if (peer->is_posted)
+        send_post(peer);
+    else if (peer->is_closed)
+        end_requests(peer);
+}
+
 void ring_flush(struct shell_loop *loop) {
     struct ring *ring = loop->ring;
-    for (unsigned posts = 0; !list_is_empty(&ring->touched) && posts < RING_POSTS_MAX;) {
+    struct io_uring *uring = &ring->uring;
+    if (io_uring_cq_has_overflow(uring) || io_uring_cq_ready(uring) > RING_FLUSH_COMPLETIONS_MAX) return;
+    for (unsigned i = 0; i < RING_FLUSH_MAX && !list_is_empty(&ring->touched); i++) {
         struct peer *peer = LIST_ENTRY(ring->touched.next, struct peer, ring.link);
         list_remove(&peer->ring.link);
-        if (!peer->is_closed) settle_reading(peer);
-        if (peer->is_posted) {
-            send_post(peer);
-            posts++;
-        } else if (peer->is_closed) {
-            end_requests(peer);
-        }
+        flush_peer(peer);
     }
 }
 

@@ -21,7 +21,9 @@ void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes) {
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }
 
-void ring_prepare_end(struct io_uring_sqe *sqe, int fd) {
-    io_uring_prep_cancel_fd(sqe, fd, IORING_ASYNC_CANCEL_ALL);
+/* By its user_data, which the kernel looks up; by the socket it would go through all connections. */
+void ring_cancel(struct ring *ring, enum ring_kind kind, struct peer *peer) {
+    struct io_uring_sqe *sqe = ring_request(ring, RING_IGNORED, NULL);
+    io_uring_prep_cancel64(sqe, (uint64_t)(uintptr_t)peer | kind, 0);
     sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;
 }

@@ -48,7 +48,11 @@ static bool rings_open(struct shell *shell, char *error, size_t error_size) {
 bool transport_open(struct shell *shell, char *error, size_t error_size) {
     char reason[STORAGE_ERROR_MAX / 2];
     shell->transport = &transport_libuv;
-    if (shell->options->transport != CHOICE_IO_URING || rings_open(shell, reason, sizeof reason)) return true;
+    if (shell->options->transport == CHOICE_LIBUV || rings_open(shell, reason, sizeof reason)) return true;
+    if (shell->options->transport == CHOICE_AUTO) {
+        log_event(LOG_INFO, "transport_libuv", LOG_TEXT("why", reason));
+        return true;
+    }
     snprintf(error, error_size, "transport io_uring cannot be had: %s; give transport libuv, or auto", reason);
     return false;
 }

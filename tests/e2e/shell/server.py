@@ -14,7 +14,6 @@ import unittest
 import msgpack
 
 BINARY = None  # set by main
-SKIPPED = 77  # exit status of what could not be tried here
 PATIENCE = 60  # seconds until something that must happen counts as not happening; a busy machine takes its time
 
 
@@ -255,19 +254,7 @@ class ServerTest(unittest.TestCase):
         self.assertIn("event=stopped", server.log())
 
 
-def leave_if_lacking(transport):
-    """Ends this test as skipped where neither the machine nor the build has the transport that it shall use."""
-    tried = Server(f"--transport={transport}")
-    lacking = "" if tried.ready else tried.log()
-    tried.kill()
-    if "cannot be had" in lacking:
-        print("skipped:", lacking.strip())
-        sys.exit(SKIPPED)
-
-
 def main():
     global BINARY
     BINARY = os.path.abspath(sys.argv.pop(1))
-    if "SESSIOND_TRANSPORT" in os.environ:
-        leave_if_lacking(os.environ["SESSIOND_TRANSPORT"])
     unittest.main(module="__main__", verbosity=2)

@@ -47,6 +47,7 @@ class Transport(ServerTest):
         self.assertEqual(self.used_by("--transport=libuv")[0], "libuv")
         if not self.has_io_uring():
             self.skipTest("there is no io_uring here")
+        self.assertEqual(self.used_by("--transport=auto")[0], "io_uring")
         for threads in (1, 3):
             self.assertEqual(self.used_by("--transport=io_uring", f"--threads={threads}")[0], "io_uring")
 
@@ -60,6 +61,7 @@ class Transport(ServerTest):
     def test_auto_goes_on_without_io_uring_where_the_system_refuses_it(self):
         used, log = self.used_by("--transport=auto", before=refuse_io_uring)
         self.assertEqual(used, "libuv")
+        self.assertIn("event=transport_libuv", log)
 
     def test_is_for_unix_sockets_too(self):
         directory = tempfile.TemporaryDirectory()
