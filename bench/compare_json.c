@@ -75,8 +75,11 @@ static void json_server(struct json *json, const struct comparison *comparison, 
 }
 
 static void json_contenders(struct json *json, const struct comparison *comparison) {
-    static const char *const roles[] = {
-        [ROLE_SESSIOND] = "sessiond", [ROLE_TWO_LOOPS] = "two_loops", [ROLE_PEER] = "peer", [ROLE_CEILING] = "ceiling"};
+    static const char *const roles[] = {[ROLE_SESSIOND] = "sessiond",
+                                        [ROLE_TWO_LOOPS] = "two_loops",
+                                        [ROLE_LIBUV] = "libuv",
+                                        [ROLE_PEER] = "peer",
+                                        [ROLE_CEILING] = "ceiling"};
     json_object(json, "servers");
     for (unsigned i = 0; i < comparison->contender_count; i++) {
         const struct contender *contender = &comparison->contenders[i];

@@ -16,11 +16,8 @@ static const char *const goal_style = "<style>.chart .goal{stroke:#d0208a;stroke
 static const char *colour_of(const struct comparison *comparison, unsigned contender) {
     static const struct {
         const char *name, *colour;
-    } colours[] = {{"sessiond", "#1668b8"},
-                   {"sessiond-2", "#7fb0dc"},
-                   {"redis", "#c0492b"},
-                   {"memcached", "#1a8a5a"},
-                   {"ceiling", "#9a9a9a"}};
+    } colours[] = {{"sessiond", "#1668b8"}, {"sessiond-2", "#7fb0dc"}, {"sessiond-libuv", "#4f93c8"},
+                   {"redis", "#c0492b"},    {"memcached", "#1a8a5a"},  {"ceiling", "#9a9a9a"}};
     static const char *const more[] = {"#8a5fb0", "#b08a1a", "#b03a7a", "#2a9aa0"};
     for (unsigned i = 0; i < sizeof colours / sizeof *colours; i++)
         if (strcmp(colours[i].name, comparison->contenders[contender].server) == 0) return colours[i].colour;

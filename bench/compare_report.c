@@ -3,16 +3,16 @@
 
 #include "goals.h"
 
-/* sessiond's line tells its ratios to the others, that of two loops the one to one loop; where sessiond is not among
- * them, every line tells all. */
+/* sessiond's line tells its ratios to the others, those of two loops and of libuv's transport the one to sessiond;
+ * where sessiond is not among them, every line tells all. */
 static bool is_told(const struct comparison *comparison, unsigned contender, unsigned other) {
     enum role role = comparison->contenders[contender].role, against = comparison->contenders[other].role;
     bool has_sessiond = false;
     for (unsigned i = 0; i < comparison->contender_count; i++)
         has_sessiond |= comparison->contenders[i].role == ROLE_SESSIOND;
     if (!are_compared(comparison, contender, other)) return false;
-    if (role == ROLE_TWO_LOOPS && has_sessiond) return against == ROLE_SESSIOND;
-    return !has_sessiond || (role == ROLE_SESSIOND && against != ROLE_TWO_LOOPS);
+    if ((role == ROLE_TWO_LOOPS || role == ROLE_LIBUV) && has_sessiond) return against == ROLE_SESSIOND;
+    return !has_sessiond || (role == ROLE_SESSIOND && against != ROLE_TWO_LOOPS && against != ROLE_LIBUV);
 }
 
 static void text_ratios(const struct comparison *comparison, const struct cell *cell, unsigned contender, FILE *out) {
@@ -152,6 +152,7 @@ static void text_noise(const struct comparison *comparison, FILE *out) {
 static void text_contender(const struct comparison *comparison, const struct contender *contender, FILE *out) {
     const char *more = "";
     if (contender->role == ROLE_CEILING) more = "answers as many bytes as sessiond, and reads none";
+    if (contender->role == ROLE_LIBUV) more = ", transport libuv";
     if (contender->role == ROLE_TWO_LOOPS)
         more = comparison->has_second_core ? ", two loops on two cores" : ", two loops on the core of one";
     fprintf(out, "%-17s %s%s\n", contender->name, contender->process.version, more);

@@ -56,8 +56,11 @@ static bool start_named(struct comparison *comparison, const char *name, enum le
     struct server_recipe recipe;
     next_contender(comparison);
     if (comparison->contender_count == CONTENDERS_MAX || !recipe_find(&recipe, name, level, comparison->options)) {
-        fprintf(stderr,
-                "sessiond-bench: --servers takes sessiond, sessiond-2, redis, memcached and ceiling, not '%s'\n", name);
+        fprintf(
+            stderr,
+            "sessiond-bench: --servers takes sessiond, sessiond-2, sessiond-libuv, redis, memcached and ceiling, not "
+            "'%s'\n",
+            name);
         return false;
     }
     if (recipe.role != ROLE_CEILING) return start_contender(comparison, &recipe);

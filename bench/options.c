@@ -96,7 +96,8 @@ static const struct option_row rows[] = {
      "compare: workload:depth, workload:depth:connections or workload:depth:connections:durability, with commas; "
      "workload@N for a pool of N sessions; goals and table (the default) are lists of such cells"},
     {"servers", OPTION_TEXT, PLACE(servers), 0, 0, "LIST",
-     "compare: which of sessiond,sessiond-2,redis,memcached,ceiling; sessiond-2 has two loops (default all)"},
+     "compare: which of sessiond,sessiond-2,sessiond-libuv,redis,memcached,ceiling; sessiond-2 has two loops, "
+     "sessiond-libuv does without io_uring (default all but that)"},
     {"durability", OPTION_TEXT, PLACE(durability), 0, 0, "LIST",
      "none, everysec or always, of servers that are started (default none); compare takes several, with commas, and "
      "starts each server once for each"},

@@ -71,6 +71,13 @@ static void add_two_loops(struct server_recipe *recipe, bool compacts) {
     add_loops(recipe, "2", compacts);
 }
 
+/* What sessiond would be without io_uring. */
+static void add_libuv(struct server_recipe *recipe, bool compacts) {
+    add_loops(recipe, "1", compacts);
+    recipe_add(recipe, "--transport");
+    recipe_add(recipe, "libuv");
+}
+
 static void add_redis(struct server_recipe *recipe, bool compacts) {
     recipe_add_all(recipe, redis_parts);
     recipe_add_all(recipe, recipe->level == LEVEL_NONE ? redis_lost : redis_kept);
@@ -113,6 +120,7 @@ bool recipe_find(struct server_recipe *recipe, const char *name, enum level leve
         void (*add)(struct server_recipe *recipe, bool compacts);
     } servers[] = {{"sessiond", "sessiond", sessiond, ROLE_SESSIOND, true, false, add_sessiond},
                    {"sessiond-2", "sessiond", sessiond, ROLE_TWO_LOOPS, true, true, add_two_loops},
+                   {"sessiond-libuv", "sessiond", sessiond, ROLE_LIBUV, true, false, add_libuv},
                    {"redis", "redis", options->redis, ROLE_PEER, false, false, add_redis},
                    {"memcached", "memcached", options->memcached, ROLE_PEER, false, false, add_memcached},
                    {"ceiling", "echo", ceiling, ROLE_CEILING, true, false, add_ceiling}};

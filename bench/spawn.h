@@ -27,7 +27,7 @@ struct server_process {
 };
 
 /* What a server is in a comparison. */
-enum role { ROLE_SESSIOND, ROLE_TWO_LOOPS, ROLE_PEER, ROLE_CEILING };
+enum role { ROLE_SESSIOND, ROLE_TWO_LOOPS, ROLE_LIBUV, ROLE_PEER, ROLE_CEILING };
 
 struct server_recipe {
     const char *name;    /* of the server */

@@ -276,8 +276,8 @@ static enum conn_state peer_alternate(struct peer *peer, enum conn_state state, 
 
 void peer_pump(struct peer *peer, enum conn_state state, int64_t now_ms) {
     if (peer->is_closed || peer->is_lingering) return;
-    state = peer_alternate(peer, state, now_ms);
     peer->settled = state;
+    state = peer_alternate(peer, state, now_ms);
     if (peer->is_closed || peer->is_posted) return; /* peer_took goes on */
     if ((int64_t)conn_output_pending(peer->conn) > limit_of(&peer->loop->shell->limits.max_output)) {
         peer_cut(peer, CUT_OUTPUT);

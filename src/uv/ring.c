@@ -11,41 +11,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 /* ---------------------------------------------------------------- opening and closing */
-
-static void *map_pages(size_t size) {
-    void *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return pages == MAP_FAILED ? NULL : pages;
-}
-
-static void give_buffer(struct ring *ring, unsigned number, unsigned offset) {
-    io_uring_buf_ring_add(ring->buffer_table, ring->buffers + (size_t)number * RING_BUFFER_BYTES, RING_BUFFER_BYTES,
-                          (unsigned short)number, RING_BUFFERS - 1, (int)offset);
-}
-
-/* Buffers that the kernel fills in the order in which it gets them; pages that it never filled take no memory. */
-static int open_buffers(struct ring *ring) {
-    struct io_uring_buf_reg registration = {.ring_entries = RING_BUFFERS, .bgid = RING_BUFFER_GROUP};
-    ring->buffers = map_pages(RING_BUFFERS_SPAN);
-    ring->buffer_table = map_pages(RING_BUFFERS_TABLE_SPAN);
-    if (!ring->buffers || !ring->buffer_table) return -ENOMEM;
-    registration.ring_addr = (uint64_t)(uintptr_t)ring->buffer_table;
-    int status = io_uring_register_buf_ring(&ring->uring, &registration, 0);
-    if (status < 0) return status;
-    io_uring_buf_ring_init(ring->buffer_table);
-    for (unsigned i = 0; i < RING_BUFFERS; i++) give_buffer(ring, i, i);
-    io_uring_buf_ring_advance(ring->buffer_table, RING_BUFFERS);
-    return 0;
-}
-
-static void close_buffers(struct ring *ring) {
-    if (ring->buffers) munmap(ring->buffers, RING_BUFFERS_SPAN);
-    if (ring->buffer_table) munmap(ring->buffer_table, RING_BUFFERS_TABLE_SPAN);
-}
 
 static const char *advice_on(int status) {
     if (status == -EPERM || status == -EACCES) return "kernel.io_uring_disabled or a filter of system calls forbids it";
@@ -73,7 +42,7 @@ struct ring *ring_open(char *error, size_t error_size) {
     if (status < 0) {
         free(ring);
     } else {
-        status = open_buffers(ring);
+        status = ring_buffers_open(ring);
         if (status == 0) ring->signal_fd = eventfd(0, EFD_CLOEXEC);
         if (status == 0 && ring->signal_fd < 0) status = -errno;
         if (status < 0) ring_close(ring);
@@ -84,8 +53,8 @@ struct ring *ring_open(char *error, size_t error_size) {
 }
 
 void ring_close(struct ring *ring) {
-    io_uring_queue_exit(&ring->uring); /* first: the kernel knows where the buffers are */
-    close_buffers(ring);
+    io_uring_queue_exit(&ring->uring);
+    ring_buffers_close(ring);
     if (ring->signal_fd >= 0) close(ring->signal_fd);
     free(ring);
 }
@@ -140,10 +109,10 @@ static void settle_posts(struct shell_loop *loop) {
     ring_settle_posts(loop);
 }
 
-/* Writes now what waits for the end of the round. Inside a turn, or where one may begin. */
+/* Writes now what would wait for the end of the round. Inside a turn, or where one may begin. */
 static void write_out(struct shell_loop *loop) {
     ring_bury(loop);
-    ring_flush(loop);
+    ring_flush(loop, false);
     hand_over(&loop->ring->uring);
     settle_posts(loop);
 }
@@ -188,11 +157,7 @@ static void take_completion(struct shell_loop *loop, const struct io_uring_cqe *
         atomic_store(&ring->is_signalled, false); /* first: who signals from now on writes again */
         loop_take_signal(loop);
         break;
-    case RING_RECEIVE:
-        ring_take_receive(loop, cqe);
-        if (cqe->flags & IORING_CQE_F_BUFFER)
-            give_buffer(ring, cqe->flags >> IORING_CQE_BUFFER_SHIFT, ring->given_back++);
-        break;
+    case RING_RECEIVE: ring_take_receive(loop, cqe); break;
     case RING_FLIGHT: ring_take_flight(loop, cqe); break;
     case RING_POST:
     case RING_IGNORED: break;
@@ -208,14 +173,14 @@ static void take_completions(struct shell_loop *loop) {
         io_uring_cqe_seen(&ring->uring, cqe);
         if (ring->posted_bytes >= RING_POSTED_BYTES_MAX) write_out(loop);
     }
-    io_uring_buf_ring_advance(ring->buffer_table, (int)ring->given_back);
-    ring->given_back = 0;
+    ring_buffers_return(ring);
 }
 
 void ring_run(struct shell_loop *loop) {
     struct ring *ring = loop->ring;
     ring_enable(ring);
     io_uring_register_ring_fd(&ring->uring); /* spares looking it up; without it all works as well */
+    uv_prepare_stop(&loop->prepare);         /* the ring settles; else what is due would have two slices in a round */
     ring->is_uv_ready = true;
     await_signal(ring);
     for (;;) {
@@ -224,7 +189,7 @@ void ring_run(struct shell_loop *loop) {
         ring_bury(loop);
         loop_settle(loop);
         ring->may_wait = true;
-        ring_flush(loop);
+        ring_flush(loop, true);
         enter(loop);
         take_completions(loop);
     }

@@ -12,11 +12,12 @@
 
 #define RING_ENTRIES            512  /* requests that are handed over at once */
 #define RING_COMPLETIONS        4096 /* that may wait to be looked at; the kernel keeps what is beyond */
-#define RING_BUFFERS            64 /* a power of two; what is received before it is fed, of all connections together */
+#define RING_BUFFERS            64   /* what is received before it is fed, of all light connections together */
 #define RING_BUFFER_BYTES       (16 * 1024)
-#define RING_BUFFER_GROUP       0
-#define RING_BUFFERS_SPAN       (RING_BUFFERS * RING_BUFFER_BYTES)
-#define RING_BUFFERS_TABLE_SPAN (RING_BUFFERS * sizeof(struct io_uring_buf))
+#define RING_HEAVY_BUFFERS      16 /* and of all heavy ones, each of which has one at a time */
+#define RING_HEAVY_BUFFER_BYTES READ_BUFFER_BYTES
+#define RING_HEAVY_FILLS        4  /* so many full buffers in a row are as much as libuv's transport feeds in a turn */
+#define RING_HEAVY_RECEIVES     16 /* how soon who sent much counts as light again */
 #define RING_POSTED_BYTES_MAX   (16 * 1024) /* output that is written before the round goes on */
 
 /* Peers of which one flush makes requests, while no more completions than that wait. Each has three at most that
@@ -29,21 +30,31 @@
 enum ring_kind { RING_IGNORED, RING_POLL, RING_SIGNAL, RING_RECEIVE, RING_POST, RING_FLIGHT };
 #define RING_KIND_MASK 7u
 
+/* Buffers that the kernel fills in the order in which it gets them; pages that it never filled take no memory. */
+struct ring_buffers {
+    unsigned short group;
+    unsigned count; /* a power of two */
+    size_t size;
+    uint8_t *memory; /* count times size */
+    struct io_uring_buf_ring *table;
+    unsigned given_back; /* of what was fed, and not handed to the kernel yet */
+};
+
+enum { RING_LIGHT, RING_HEAVY, RING_GROUPS };
+
 struct ring {
     struct io_uring uring;
+    struct ring_buffers buffers[RING_GROUPS];
     int signal_fd;             /* an eventfd of which the ring reads */
     _Atomic bool is_signalled; /* any thread: somebody wrote to it, and nobody has looked yet */
     uint64_t signal_count;     /* what was read of it */
-    struct io_uring_buf_ring *buffer_table;
-    uint8_t *buffers;
-    unsigned given_back; /* buffers of this round that the kernel may have again after it */
-    size_t posted_bytes; /* about what waits to be written */
-    struct list touched; /* peers with something to do when the round ends */
-    struct list ended;   /* peers that are closed, with nothing under way */
-    struct list posted;  /* peers whose output is being written in this round */
-    bool may_wait;       /* no post of this round has something to go on with */
-    bool is_polling;     /* a poll of libuv's descriptor is under way */
-    bool is_uv_ready;    /* it said that libuv has something to do */
+    size_t posted_bytes;       /* about what waits to be written */
+    struct list touched;       /* peers with something to do when the round ends */
+    struct list ended;         /* peers that are closed, with nothing under way */
+    struct list posted;        /* peers whose output is being written in this round */
+    bool may_wait;             /* no post of this round has something to go on with */
+    bool is_polling;           /* a poll of libuv's descriptor is under way */
+    bool is_uv_ready;          /* it said that libuv has something to do */
 };
 
 extern const struct transport transport_ring;
@@ -51,12 +62,24 @@ extern const struct transport transport_ring;
 /* ---- ring_request.c */
 /* A free request; hands over what stands in the ring if it is full. */
 struct io_uring_sqe *ring_request(struct ring *ring, enum ring_kind kind, struct peer *peer);
-/* Receives into the ring's buffers, until it is cancelled, the input ends, or there is no buffer. */
-void ring_prepare_receive(struct io_uring_sqe *sqe, int fd);
+/* Receives into light buffers until it is cancelled, the input ends, or there is no buffer; or into one heavy buffer.
+ */
+void ring_prepare_receive(struct io_uring_sqe *sqe, int fd, bool is_endless);
 /* Sends without waiting: is over when it was handed over, and tells only of what did not go out whole. */
 void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes);
 /* Cancels the request that is under way of this kind and peer; it still completes. */
 void ring_cancel(struct ring *ring, enum ring_kind kind, struct peer *peer);
+
+/* ---- ring_buffers.c */
+/* A negative error: there are none, and ring_buffers_close is to be called all the same. */
+int ring_buffers_open(struct ring *ring);
+/* After the ring itself: the kernel knows where they are. */
+void ring_buffers_close(struct ring *ring);
+/* The buffer of a receive that completed; NULL: it has none. */
+uint8_t *ring_buffer_of(const struct ring_buffers *buffers, const struct io_uring_cqe *cqe);
+/* It was fed: the kernel may have it again, after ring_buffers_return. */
+void ring_buffer_give(struct ring_buffers *buffers, const struct io_uring_cqe *cqe);
+void ring_buffers_return(struct ring *ring);
 
 /* ---- ring.c */
 /* NULL: `error` says why there is none; the ring belongs to the thread that runs it later. */
@@ -74,8 +97,9 @@ bool ring_probe(char *error, size_t error_size);
 
 /* ---- ring_peer.c */
 /* Makes requests of what is to be done for the peers that were touched: writes, receives, ends. Calls nothing of them.
- */
-void ring_flush(struct shell_loop *loop);
+ * Who goes on with requests once its output is written waits for the round's end: else one connection had a turn of its
+ * own between any two others. */
+void ring_flush(struct shell_loop *loop, bool is_round_end);
 /* Closes and frees the peers that ended, inside a turn. Peers are freed here alone. */
 void ring_bury(struct shell_loop *loop);
 /* After the requests were handed over: what was posted has been tried. */

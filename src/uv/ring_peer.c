@@ -45,9 +45,21 @@ static void ring_read(struct peer *peer, bool shall_read) {
     touch(peer);
 }
 
+/* An endless receive takes up to 32 buffers before the next connection's has its turn. Who sends so much receives one
+ * large buffer in a round. */
 static void arm(struct peer *peer) {
-    ring_prepare_receive(ring_request(ring_of(peer), RING_RECEIVE, peer), peer->fd);
+    peer->ring.is_endless = peer->ring.heavy_left == 0;
+    ring_prepare_receive(ring_request(ring_of(peer), RING_RECEIVE, peer), peer->fd, peer->ring.is_endless);
     peer->ring.is_armed = true;
+}
+
+static void weigh(struct ring_link *link, size_t size) {
+    bool is_full = size >= RING_BUFFER_BYTES;
+    link->fill_count = is_full ? link->fill_count + 1 : 0;
+    if (link->fill_count >= RING_HEAVY_FILLS || (is_full && link->heavy_left > 0))
+        link->heavy_left = RING_HEAVY_RECEIVES;
+    else if (link->heavy_left > 0)
+        link->heavy_left--;
 }
 
 /* Its last completion still comes, and with it, or before, what was received until now. */
@@ -59,23 +71,29 @@ static void disarm(struct peer *peer) {
 
 static void settle_reading(struct peer *peer) {
     bool shall_read = peer->is_reading && !peer->has_ended;
-    if (shall_read && !peer->ring.is_armed) arm(peer);
-    if (!shall_read) disarm(peer);
+    bool has_wrong_kind = peer->ring.is_endless && peer->ring.heavy_left > 0;
+    if (shall_read && !peer->ring.is_armed)
+        arm(peer);
+    else if (!shall_read || has_wrong_kind)
+        disarm(peer);
 }
 
 void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe) {
     struct peer *peer = ring_peer_of(cqe);
+    struct ring_buffers *buffers = &loop->ring->buffers[peer->ring.is_endless ? RING_LIGHT : RING_HEAVY];
     if (!(cqe->flags & IORING_CQE_F_MORE)) {
         peer->ring.is_armed = peer->ring.is_cancelling = false;
         touch(peer);
         if (peer->is_closed) let_go(peer);
     }
     if (cqe->res > 0) {
-        size_t number = cqe->flags >> IORING_CQE_BUFFER_SHIFT;
-        peer_received(peer, loop->ring->buffers + number * RING_BUFFER_BYTES, (size_t)cqe->res);
+        weigh(&peer->ring, (size_t)cqe->res);
+        if (peer->ring.heavy_left > 0 && peer->ring.is_endless) touch(peer);
+        peer_received(peer, ring_buffer_of(buffers, cqe), (size_t)cqe->res);
     } else if (cqe->res != -ENOBUFS && cqe->res != -ECANCELED && !peer->is_closed) {
         peer_input_ended(peer, cqe->res);
     }
+    ring_buffer_give(buffers, cqe);
 }
 
 /* ---------------------------------------------------------------- writing */
@@ -100,7 +118,7 @@ void ring_settle_posts(struct shell_loop *loop) {
 }
 
 static void ring_post(struct peer *peer) {
-    ring_of(peer)->posted_bytes += conn_output(peer->conn).size;
+    if (peer_is_settled(peer)) ring_of(peer)->posted_bytes += conn_output(peer->conn).size;
     touch(peer);
 }
 
@@ -171,14 +189,24 @@ static void flush_peer(struct peer *peer) {
         end_requests(peer);
 }
 
-void ring_flush(struct shell_loop *loop) {
+void ring_flush(struct shell_loop *loop, bool is_round_end) {
     struct ring *ring = loop->ring;
+    struct list later;
     struct io_uring *uring = &ring->uring;
     if (io_uring_cq_has_overflow(uring) || io_uring_cq_ready(uring) > RING_FLUSH_COMPLETIONS_MAX) return;
+    list_init(&later);
     for (unsigned i = 0; i < RING_FLUSH_MAX && !list_is_empty(&ring->touched); i++) {
         struct peer *peer = LIST_ENTRY(ring->touched.next, struct peer, ring.link);
         list_remove(&peer->ring.link);
-        flush_peer(peer);
+        if (is_round_end || !peer->is_posted || peer_is_settled(peer))
+            flush_peer(peer);
+        else
+            list_append(&later, &peer->ring.link);
+    }
+    while (!list_is_empty(&later)) {
+        struct list *link = later.next;
+        list_remove(link);
+        list_append(&ring->touched, link);
     }
 }
 

@@ -11,7 +11,7 @@
 
 #define PROBE_TIMEOUT_S   2
 #define PROBE_BYTES_SMALL 5
-#define PROBE_BYTES_LARGE RING_BUFFERS_SPAN /* more than a socket of a pair takes at once */
+#define PROBE_BYTES_LARGE (RING_BUFFERS * RING_BUFFER_BYTES) /* more than a socket of a pair takes at once */
 
 struct probe {
     struct ring *ring;
@@ -39,7 +39,7 @@ static void post(struct probe *probe, int fd, const void *data, size_t size) {
 static bool receives(struct probe *probe) {
     int result;
     unsigned flags;
-    ring_prepare_receive(ring_request(probe->ring, RING_RECEIVE, NULL), probe->fds[0]);
+    ring_prepare_receive(ring_request(probe->ring, RING_RECEIVE, NULL), probe->fds[0], true);
     for (int i = 0; i < 2; i++) {
         post(probe, probe->fds[1], "probe", PROBE_BYTES_SMALL);
         if (!next_is(probe->ring, RING_RECEIVE, &result, &flags) || result != PROBE_BYTES_SMALL) return false;
@@ -52,9 +52,9 @@ static bool receives(struct probe *probe) {
 static bool tells_of_short_sends(struct probe *probe) {
     int result;
     unsigned flags;
-    post(probe, probe->fds[0], probe->ring->buffers, PROBE_BYTES_LARGE);
+    post(probe, probe->fds[0], probe->ring->buffers[RING_LIGHT].memory, PROBE_BYTES_LARGE);
     if (!next_is(probe->ring, RING_POST, &result, &flags) || result <= 0 || result >= PROBE_BYTES_LARGE) return false;
-    post(probe, probe->fds[0], probe->ring->buffers, PROBE_BYTES_LARGE);
+    post(probe, probe->fds[0], probe->ring->buffers[RING_LIGHT].memory, PROBE_BYTES_LARGE);
     return next_is(probe->ring, RING_POST, &result, &flags) && result == -EAGAIN;
 }
 

@@ -10,10 +10,13 @@ struct io_uring_sqe *ring_request(struct ring *ring, enum ring_kind kind, struct
     return sqe;
 }
 
-void ring_prepare_receive(struct io_uring_sqe *sqe, int fd) {
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+void ring_prepare_receive(struct io_uring_sqe *sqe, int fd, bool is_endless) {
+    if (is_endless)
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv(sqe, fd, NULL, RING_HEAVY_BUFFER_BYTES, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
-    sqe->buf_group = RING_BUFFER_GROUP;
+    sqe->buf_group = is_endless ? RING_LIGHT : RING_HEAVY;
 }
 
 void ring_prepare_post(struct io_uring_sqe *sqe, int fd, struct bytes bytes) {
