@@ -18,6 +18,18 @@ def fill_with_unread_answers(client):
     return UNREAD
 
 
+def wait_until_stuck(process):
+    """Until the reader's requests wait for its reading, and not only for the next round of the loop."""
+    executed = []
+
+    def is_stuck():
+        stats = process.stats()
+        executed.append(stats["requests_total"] - len(executed))  # those that asked are no progress
+        return stats["pauses_total"] > 0 and len(executed) >= 20 and len(set(executed[-20:])) == 1
+
+    wait_for(is_stuck, "output above the mark that goes no further")
+
+
 class Drain(ServerTest):
     def test_closes_idle_connections_and_ends_with_0(self):
         for threads in (1, 3):
@@ -34,7 +46,7 @@ class Drain(ServerTest):
         process = self.serve("--threads=2", "--drain-timeout-ms=600000", "--slow-reader-timeout-ms=600000")
         reader = self.client(process)
         asked = fill_with_unread_answers(reader)
-        wait_for(lambda: process.stats()["pauses_total"] > 0, "output above the mark")
+        wait_until_stuck(process)
         process.signal(signal.SIGTERM)
         process.wait_for_log("event=draining")
         answers = []
@@ -89,7 +101,7 @@ class Drain(ServerTest):
         process = self.serve("--drain-timeout-ms=300", "--slow-reader-timeout-ms=600000")
         reader = self.client(process)
         fill_with_unread_answers(reader)
-        wait_for(lambda: process.stats()["pauses_total"] > 0, "output above the mark")
+        wait_until_stuck(process)
         began = time.monotonic()
         self.assert_ends_well(process)
         self.assertIn("why=drain_timeout", process.log())
@@ -99,7 +111,7 @@ class Drain(ServerTest):
         process = self.serve("--threads=1", "--drain-timeout-ms=600000", "--slow-reader-timeout-ms=600000")
         reader = self.client(process)
         fill_with_unread_answers(reader)
-        wait_for(lambda: process.stats()["pauses_total"] > 0, "output above the mark")
+        wait_until_stuck(process)
         process.signal(signal.SIGINT)
         process.wait_for_log("event=draining")
         self.assertIsNone(process.process.poll())
