@@ -81,7 +81,8 @@ static void verb_expect(struct memory_engine *engine, struct loop *loop, struct 
     if (!namespace) return;
     uint64_t hash = id_hash(engine, namespace, verb->id);
     verb->private[PRIVATE_HASH] = hash;
-    table_prefetch_in(shard_root(engine, hash), engine->shard_bits, hash);
+    const struct table_bucket *bucket = table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash);
+    __builtin_prefetch(bucket);
     if (verb->kind == VERB_GET && !verb->get.is_touch) return;
     struct shard *shard = shard_of(engine, hash);
     __builtin_prefetch(&shard->lock, 1);

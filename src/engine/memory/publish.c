@@ -5,14 +5,17 @@
  * record is due; and the engine's note of when the shard is due is no later than the earliest armed bucket. */
 #include "engine/memory/stage.h"
 
+/* Added to at once, not read first: of two loops that write, each would fetch the counter from the other twice. Only
+ * the first version of a millisecond has to be raised to it; the one that was added is nobody's then. */
 uint64_t version_take(struct context *context) {
     struct memory_engine *engine = context->engine;
     if (engine->journal) stage_floor(context);
-    uint64_t floor = version_of_moment(context->now_ms), last = atomic_load(&engine->last_version), next;
-    do {
+    uint64_t floor = version_of_moment(context->now_ms), next = atomic_fetch_add(&engine->last_version, 1) + 1;
+    if (next >= floor) return next;
+    for (uint64_t last = next;;) {
         next = last + 1 > floor ? last + 1 : floor;
-    } while (!atomic_compare_exchange_weak(&engine->last_version, &last, next));
-    return next;
+        if (atomic_compare_exchange_weak(&engine->last_version, &last, next)) return next;
+    }
 }
 
 void version_pass(struct memory_engine *engine, uint64_t version) {

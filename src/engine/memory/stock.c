@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #define LIMIT_FALL_PART 8 /* of a lane's limit that goes with each turn in which less is taken */
+#define LIMIT_TURNS     8 /* what so many turns took may come back at once, where loops wait for one another */
 
 void stock_init(struct stock *stock, struct slab *slab, unsigned arena) {
     *stock = (struct stock){.slab = slab, .arena = arena};
@@ -76,7 +77,8 @@ void stock_settle(struct stock *stock) {
     for (uint32_t left = stock->active; left; left &= left - 1) {
         struct stock_lane *lane = &stock->lanes[__builtin_ctz(left)];
         uint32_t fallen = lane->limit - (lane->limit + LIMIT_FALL_PART - 1) / LIMIT_FALL_PART;
-        lane->limit = lane->taken > fallen ? lane->taken : fallen;
+        uint32_t wanted = lane->taken * LIMIT_TURNS;
+        lane->limit = wanted > fallen ? wanted : fallen;
         if (lane->limit > STOCK_LANE_MAX) lane->limit = STOCK_LANE_MAX;
         lane->taken = 0;
         lane_shrink(stock, lane);

@@ -6,8 +6,8 @@
  * stand in an array, so that a block is given and taken without a look at it, and the processor can be asked for the
  * next ones in time.
  *
- * What lies here keeps a slab's page from going back to the system, so no more lies here than the loop took in one of
- * its last turns, and a loop that takes none any more soon has nothing: a mass expiry goes to the slab.
+ * What lies here keeps a slab's page from going back to the system, so no more lies here than a few of the loop's last
+ * turns took, and a loop that takes none any more soon has nothing: a mass expiry goes to the slab.
  *
  * Always true: a lane's blocks are of one size; a block of a stock is in use for the slab, and poisoned for
  * AddressSanitizer. Everything but stock_bytes runs on the loop's thread. All zero with stock_init is empty. */
@@ -46,7 +46,7 @@ void stock_fini(struct stock *stock);
 void *stock_take(struct stock *stock, size_t size);
 void stock_give(struct stock *stock, void *block, size_t size);
 
-/* A turn has ended: what is more than the last ones took goes back to the slab. */
+/* A turn has ended: what is more than the last ones took, by and by, goes back to the slab. */
 void stock_settle(struct stock *stock);
 
 /* What lies here, which counts as free; any thread. */

@@ -141,14 +141,15 @@ static inline void *table_slot_record(uint64_t slot) {
 
 /* ---- finding: lock-free, inside a turn, or under the shard's lock */
 
-/* Asks the processor for the bucket of a hash, in the table of that root. */
-static inline void table_prefetch_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
+/* Where the bucket of a hash stands in the table of that root, for whoever only asks the processor for it. */
+static inline const struct table_bucket *table_bucket_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
     uint32_t number = table_bucket_of_tag(table_tag_of(hash, shard_bits), table_root_count(root));
-    __builtin_prefetch(&table_root_array(root)->buckets[number]);
+    return &table_root_array(root)->buckets[number];
 }
 
+/* Asks the processor for the bucket of a hash. */
 static inline void table_prefetch(const struct table *table, uint64_t hash) {
-    table_prefetch_in(table_root(table), table->shard_bits, hash);
+    __builtin_prefetch(table_bucket_in(table_root(table), table->shard_bits, hash));
 }
 
 /* The records that may have one hash, one after the other:
