@@ -112,7 +112,7 @@ static bool shard_compact(struct context *context, struct shard *shard, unsigned
     uint32_t number = place->is_inside ? table_bucket_of(&shard->table, place->hash) : 0;
     uint32_t end = bucket_count - number < REAP_BATCH ? bucket_count : number + REAP_BATCH;
     for (uint32_t i = number; i < end && i < number + PREFETCH_BUCKETS; i++) bucket_prefetch(shard, i);
-    for (; number<end && * budget> 0; number++) {
+    for (; *budget > 0 && number < end; number++) {
         if (number + PREFETCH_BUCKETS < end) bucket_prefetch(shard, number + PREFETCH_BUCKETS);
         struct table_walk walk = table_walk_at(&shard->table, number);
         --*budget;

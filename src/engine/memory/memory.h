@@ -6,9 +6,8 @@
  * census.c counts for them; client.c knows clients; scan.c lists and counts; stage.c tells a journal what changes, as
  * effects (effect.h), and apply.c and recover.c make an engine of them again; end_all.c ends groups and namespaces;
  * configure.c changes policies; event.c tells who watches; pool_visit.h is the use of pools, whose files are named
- * after what they do there; reap.c works off what is due; compact.c moves records together in
- * memory; check.c asserts that all of it is consistent.
-their size, a quarter of its memory was mapped and held nothing)
+ * after what they do there; reap.c works off what is due; compact.c moves records together in memory; check.c asserts
+ * that all of it is consistent.
  *
  * Locks, never two at once but for MOVE's two shards (the lower index first): a shard's `lock` (its table, tombstones,
  * wheel and the word `active` of its records), a shard's `groups.lock`, a shard's `pools.lock`, a loop's grants_lock,
