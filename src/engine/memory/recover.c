@@ -14,17 +14,30 @@ static bool refuse(const char **why, const char *what) {
 
 /* ---- namespaces */
 
-/* Of two that have one name the older was dropped, though that was not told any more. What has no name was never told
- * as safe, whatever was written into it. */
+/* Of two that have one name the older was dropped, though that was not told any more: also where the newer was dropped
+ * since then, so that one takes its place in the registry, too, until all were seen. What has no name was never told as
+ * safe, whatever was written into it. */
 static bool add_one(struct registry *registry, struct namespace *namespace) {
-    struct namespace *other = registry_find(registry, namespace_name(namespace));
-    if (!namespace->name_size || (other && other->made > namespace->made)) namespace->is_dropped = true;
-    if (namespace->is_dropped) return true;
+    struct namespace *other = namespace->name_size ? registry_find(registry, namespace_name(namespace)) : NULL;
+    if (!namespace->name_size || (other && other->made > namespace->made)) {
+        namespace->is_dropped = true;
+        return true;
+    }
     if (other) {
         registry_unlink(registry, other);
         registry_forget(registry, other);
     }
     return registry_add_named(registry, namespace);
+}
+
+/* One that was dropped leaves the place that it kept from older ones. */
+static void take_dropped(struct registry *registry, struct namespace *namespace) {
+    if (!namespace->is_dropped) return;
+    if (namespace->name_size && registry_find(registry, namespace_name(namespace)) == namespace) {
+        registry_unlink(registry, namespace);
+        registry_forget(registry, namespace);
+    }
+    atomic_store(&namespace->epoch, EPOCH_DROPPED);
 }
 
 static bool namespaces_add(struct recovery *recovery, int64_t now_ms) {
@@ -36,8 +49,9 @@ static bool namespaces_add(struct recovery *recovery, int64_t now_ms) {
         namespace->purge_at = now_ms + namespace->purge_interval_ms;
         is_done = is_done && add_one(registry, namespace);
         if (!is_done) namespace->is_dropped = true; /* it is in no list, and all of it goes */
-        if (namespace->is_dropped) atomic_store(&namespace->epoch, EPOCH_DROPPED);
     }
+    for (uint32_t i = 0; i < recovery->namespace_capacity; i++)
+        if (recovery->namespaces[i]) take_dropped(registry, recovery->namespaces[i]->namespace);
     recovery->are_added = true;
     registry_refresh(registry);
     return is_done;
