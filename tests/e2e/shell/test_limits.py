@@ -1,5 +1,6 @@
 """Connections at their limits: too many, silent, idle, slow, and what each costs."""
 
+import multiprocessing
 import resource
 import select
 import signal
@@ -225,6 +226,21 @@ class SlowReaders(ServerTest):
         self.assertIn("why=max_output", process.log())
 
 
+def flood_for_ever(process):
+    """Sends as fast as it can, and reads what comes."""
+    with process.client() as greedy:
+        burst = b"".join(greedy.request("session.set", "web", f"s{i}", "x" * 100) for i in range(500))
+        greedy.socket.setblocking(False)
+        to_send = b""
+        while True:
+            readable, writable, _ = select.select([greedy.socket], [greedy.socket], [])
+            if readable:
+                greedy.socket.recv(1 << 20)
+            if writable:
+                to_send = to_send or burst
+                to_send = to_send[greedy.socket.send(to_send):]
+
+
 class HalfClose(ServerTest):
     def test_who_sends_no_more_still_gets_every_answer(self):
         process = self.serve()
@@ -262,6 +278,33 @@ class Fairness(ServerTest):
             healthy.call("server.ping")
             worst, calls = max(worst, process.cpu_seconds() - began), calls + 1
         self.assertEqual(calls, 200)
+        return worst
+
+    def test_floods_that_never_pause_do_not_hold_up_another(self):
+        for flood_count in (1, 4):
+            passes = any(self.worst_beside_floods(flood_count) < 0.3 for _ in range(3))
+            self.assertTrue(passes, f"{flood_count} floods")
+
+    def worst_beside_floods(self, flood_count):
+        """As above, but of processes of their own, which do not wait for this one's answers."""
+        process = self.serve("--threads=1")
+        healthy, worst = self.client(process), 0
+        healthy.call("server.ping")
+        floods = [multiprocessing.get_context("fork").Process(target=flood_for_ever, args=(process,), daemon=True)
+                  for _ in range(flood_count)]
+        for one in floods:
+            one.start()
+        try:
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                began = process.cpu_seconds()
+                healthy.call("server.ping")
+                worst = max(worst, process.cpu_seconds() - began)
+            self.assertGreater(healthy.call("server.stats")["replaced_total"], 0)
+        finally:
+            for one in floods:
+                one.kill()
+                one.join()
         return worst
 
 
