@@ -40,6 +40,8 @@ static void *round_thread(void *number) {
     return NULL;
 }
 
+static bool note_done(void *context, unsigned loop, struct verb *verb);
+
 static void play(const struct scenario *each) {
     struct policy policy = POLICY_DEFAULTS;
     pthread_t threads[THREADS];
@@ -47,6 +49,7 @@ static void play(const struct scenario *each) {
     memset(tallies, 0, sizeof(tallies));
     if (each->set_up) each->set_up(&policy);
     race_open(&policy);
+    engine->vtable->set_done(engine, note_done, NULL);
     pthread_barrier_init(&barrier, NULL, THREADS);
     for (uintptr_t i = 0; i < THREADS; i++)
         RACE_CHECK(pthread_create(&threads[i], NULL, round_thread, (void *)i) == 0, "no thread");
@@ -66,13 +69,29 @@ static const char *id_of(char *id, char kind, uint64_t round) {
     return id;
 }
 
+/* A group of more members than a slice, most of them dead and not worked off yet, is ended in advances. */
+static struct verb late[THREADS];
+static bool is_done[THREADS];
+
+static bool note_done(void *context, unsigned loop, struct verb *verb) {
+    (void)context;
+    late[loop] = *verb;
+    is_done[loop] = true;
+    return true;
+}
+
 static struct verb end_group(unsigned loop, enum group_kind group, enum end_kind end) {
     struct verb verb = race_verb(VERB_END_ALL, NULL);
+    enum submit_state state;
     verb.end_all.end = end;
     verb.end_all.group = group;
     verb.end_all.group_name = ann;
-    race_call(loop, &verb);
-    return verb;
+    race_turn(loop);
+    is_done[loop] = false;
+    engine->vtable->submit(engine, loop, &verb, &state, 1, atomic_load(&race_clock));
+    if (state == SUBMIT_DONE) return verb;
+    while (!is_done[loop]) race_advance(loop);
+    return late[loop];
 }
 
 static uint64_t count_living(enum group_kind group) {

@@ -62,7 +62,7 @@ static bool census_entry(struct context *context, const struct group_key *key, s
         note_unknown(census, entry);
         return false;
     case FOUND_UNKNOWN:
-        census->living++;
+        census->living++, census->under_way++;
         note_unknown(census, entry);
         return false;
     case FOUND_ALIVE: break;
@@ -93,7 +93,7 @@ static void census_from(struct context *context, struct group *group, const stru
             if (!group_entry_is_dead(entry)) {
                 /* A second entry for one id is that of a write under way: it counts, whatever the record is now. */
                 if (is_copy)
-                    census->living++, note_unknown(census, entry);
+                    census->living++, census->under_way++, note_unknown(census, entry);
                 else if (census_entry(context, key, entry, census))
                     group_mark_dead(group, (struct group_position){i, j});
             }
@@ -221,7 +221,7 @@ static bool census_from_known(struct context *context, struct group *group, cons
 }
 
 static void census_begin(struct context *context, struct census *census) {
-    census->living = census->due_count = census->victim_count = census->victim_max = 0;
+    census->living = census->under_way = census->due_count = census->victim_count = census->victim_max = 0;
     census->due = NULL;
     census->victims = context->loop->victims;
     census->until_ms = census->idle_from = INT64_MAX;

@@ -22,6 +22,7 @@ struct census {
     bool wants_victims; /* somebody is to be ended; set before */
     bool prefers_idle;  /* the longest idle first, else the oldest; set before */
     uint32_t living;    /* entries that count: alive, or not published yet */
+    uint32_t under_way; /* of those the ones that are not published yet, or just leaving: a moment tells */
     uint32_t due_count; /* of those whose deadline has passed but that are not marked yet */
     struct record *due; /* one of them */
     uint64_t due_hash;

@@ -8,6 +8,7 @@
 #include "engine/memory/census.h"
 
 #define REAP_FOR_LIMIT  100000 /* records */
+#define ENTER_TRIES_MAX 1000   /* of who would be refused for entries that may be gone in a moment */
 #define EVICT_TRIES_MAX 100000 /* each ends or settles one session of the group, or waits */
 #define ALLOWANCE_MAX   (INT64_C(1) << 20)
 #define ALLOWANCE_SHARE 8
@@ -182,7 +183,7 @@ static bool group_make_room(struct context *context, const struct needs *needs, 
         settle_death(context, census->due_hash, census->due);
         return true;
     }
-    if (limit->is_strict) return false;
+    if (limit->is_strict && (census->under_way == 0 || tries >= ENTER_TRIES_MAX)) return false;
     if (census->victim_count > 0)
         end_victims(context, needs, key, census, limit);
     else if (tries < LOCK_SPINS_MAX) /* all are under way: wait until they can be ended */
