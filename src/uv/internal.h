@@ -39,6 +39,8 @@
 #define ACCEPTS_PER_TURN      64
 #define LISTENERS_MAX         2                /* TCP and Unix */
 #define SPARE_FILES           (64 + INBOX_MAX) /* descriptors beside those of connections and loops */
+#define FILES_PER_LOOP        8                /* more than a loop has of its own, with a ring or without */
+#define FILES_MIN             32               /* more than a server has beside its loops before anybody connects */
 
 struct shell_loop;
 
@@ -233,6 +235,8 @@ void listener_take(struct shell_loop *loop, struct inbox_item item);
 /* ---- limits.c */
 /* Puts the options' values where loops, server and engine read them. */
 void limits_apply(struct shell *shell);
+/* Whether so few files may be open that the loops may lack some; then `why` says so, and what to do. */
+bool limits_are_narrow(const struct shell *shell, char *why, size_t size);
 
 /* ---- info.c */
 uint32_t info_write(void *shell, void *out);

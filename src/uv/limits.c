@@ -1,6 +1,8 @@
 /* The options that may change while the server runs, put where they are looked at. On the main thread. */
 #include "uv/internal.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/resource.h>
 
 /* Has the system allow `wanted` descriptors, or as many as it will; answers how many. */
@@ -18,7 +20,7 @@ static int64_t allow_files(int64_t wanted) {
 /* max_connections, or what the system's limit of descriptors leaves of it. */
 static int64_t connections_allowed(const struct shell *shell) {
     int64_t wanted = shell->options->max_connections;
-    int64_t others = SPARE_FILES + 8 * (int64_t)shell->loop_count;
+    int64_t others = SPARE_FILES + FILES_PER_LOOP * (int64_t)shell->loop_count;
     int64_t files = allow_files(wanted + others);
     if (files >= wanted + others) return wanted;
     int64_t allowed = files > 2 * others ? files - others : files / 2 + 1;
@@ -26,6 +28,16 @@ static int64_t connections_allowed(const struct shell *shell) {
     log_event(LOG_WARN, "max_connections_lowered", LOG_INT("asked", wanted), LOG_INT("allowed", allowed),
               LOG_TEXT("why", "the system's limit of open files is lower; raise it (ulimit -n)"));
     return allowed;
+}
+
+bool limits_are_narrow(const struct shell *shell, char *why, size_t size) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0) return false;
+    if (limit.rlim_cur >= FILES_MIN + FILES_PER_LOOP * (rlim_t)shell->loop_count) return false;
+    snprintf(why, size,
+             "only %" PRIu64 " files may be open, for %u threads: raise that limit (ulimit -n), or give fewer threads",
+             (uint64_t)limit.rlim_cur, shell->loop_count);
+    return true;
 }
 
 void limits_apply(struct shell *shell) {

@@ -19,7 +19,8 @@
 static const char *advice_on(int status) {
     if (status == -EPERM || status == -EACCES) return "kernel.io_uring_disabled or a filter of system calls forbids it";
     if (status == -EINVAL || status == -ENOSYS) return "it takes Linux 6.1";
-    return "there is not enough memory, or not enough files may be open";
+    if (status == -EMFILE) return "raise the limit of open files (ulimit -n), or give fewer threads";
+    return "there is not enough memory";
 }
 
 struct ring *ring_open(char *error, size_t error_size) {

@@ -265,6 +265,13 @@ static bool server_start(struct shell *shell) {
     return shell->server != NULL;
 }
 
+/* Once the limits were applied, which may raise that of files, a narrow one is named beside whatever failed. */
+static void tell_failure(const struct shell *shell, const char *error) {
+    char why[STORAGE_ERROR_MAX];
+    bool is_narrow = shell->server && limits_are_narrow(shell, why, sizeof why);
+    fprintf(stderr, "sessiond: %s%s%s\n", error, is_narrow ? "; " : "", is_narrow ? why : "");
+}
+
 int shell_serve(struct shell *shell, struct engine *engine) {
     static const char lacking[] = "there is not enough memory, or not enough files may be open";
     char error[STORAGE_ERROR_MAX];
@@ -287,7 +294,7 @@ int shell_serve(struct shell *shell, struct engine *engine) {
     loops_run(shell);
     status = 0;
 failed:
-    if (status != 0) fprintf(stderr, "sessiond: %s\n", error);
+    if (status != 0) tell_failure(shell, error);
     listener_close_all(shell);
     signals_end_at_once();
     if (!storage_end(&shell->storage)) status = 1;

@@ -48,8 +48,12 @@ static bool rings_open(struct shell *shell, char *error, size_t error_size) {
 bool transport_open(struct shell *shell, char *error, size_t error_size) {
     char reason[STORAGE_ERROR_MAX / 2];
     shell->transport = &transport_libuv;
-    if (shell->options->transport == CHOICE_LIBUV || rings_open(shell, reason, sizeof reason)) return true;
-    if (shell->options->transport == CHOICE_AUTO) {
+    bool is_auto = shell->options->transport == CHOICE_AUTO;
+    if (shell->options->transport == CHOICE_LIBUV) return true;
+    /* Rings would take the files that the loops, the listeners and the connections still need. */
+    bool may_open = !is_auto || !limits_are_narrow(shell, reason, sizeof reason);
+    if (may_open && rings_open(shell, reason, sizeof reason)) return true;
+    if (is_auto) {
         log_event(LOG_INFO, "transport_libuv", LOG_TEXT("why", reason));
         return true;
     }

@@ -3,6 +3,7 @@
 import ctypes
 import errno
 import os
+import resource
 import struct
 import subprocess
 import tempfile
@@ -62,6 +63,23 @@ class Transport(ServerTest):
         used, log = self.used_by("--transport=auto", before=refuse_io_uring)
         self.assertEqual(used, "libuv")
         self.assertIn("event=transport_libuv", log)
+
+    def test_few_files_are_left_to_the_loops_and_a_lack_of_them_is_named(self):
+        named = "files may be open, for 4 threads: raise that limit (ulimit -n), or give fewer threads"
+        for transport, files in (("auto", 14), ("auto", 24), ("auto", 30), ("auto", 48), ("io_uring", 24)):
+            tried = server.Server(f"--transport={transport}", "--threads=4", files=files)
+            self.addCleanup(self.assert_healthy_end, tried)
+            if not tried.ready:
+                self.assertEqual(tried.wait(), 1, tried.log())
+                self.assertIn(f"; only {files} {named}", tried.log())
+            elif resource.prlimit(tried.process.pid, resource.RLIMIT_NOFILE)[0] == files:
+                # Else it was privileged, and raised the limit.
+                self.assertEqual(transport, "auto")
+                self.assertIn(f'event=transport_libuv why="only {files} {named}"', tried.log())
+                if files > 40:
+                    self.assert_serves(tried)
+            else:
+                self.assert_serves(tried)
 
     def test_is_for_unix_sockets_too(self):
         directory = tempfile.TemporaryDirectory()
