@@ -18,8 +18,8 @@ struct process_sample {
 /* Fills the sample; false if there is no such process or it is not ours to look at. */
 bool process_sample_take(struct process_sample *sample, int pid);
 
-/* Nanoseconds of CPU time that the process has used up to this moment, a tick that runs included; 0 if there is none.
- */
+/* Nanoseconds of CPU time that the process has used, but for what a thread that is on a processor has done since its
+ * last tick or switch, which is when the kernel adds it; 0 if there is none. */
 uint64_t process_cpu_ns(int pid);
 
 /* The same of its first thread alone, as of when that last paused or the scheduler last looked at it: what it has done
