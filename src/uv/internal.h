@@ -65,13 +65,14 @@ struct uv_link {
 
 /* What the ring keeps of a connection; see ring_peer.c. */
 struct ring_link {
-    struct list link;    /* in the ring's touched or posted */
-    struct bytes rest;   /* of the flight: what is still to be sent */
-    int post_result;     /* of the post: bytes or a negative error */
-    unsigned fill_count; /* receives in a row that filled their buffer */
-    unsigned heavy_left; /* while it sends much: shorter receives until it counts as light again */
-    bool is_armed;       /* a receive is under way: its last completion has not come */
-    bool is_endless;     /* that goes on by itself */
+    struct list link;         /* in the ring's touched or posted */
+    struct list starved_link; /* in the ring's starved */
+    struct bytes rest;        /* of the flight: what is still to be sent */
+    int post_result;          /* of the post: bytes or a negative error */
+    unsigned fill_count;      /* receives in a row that filled their buffer */
+    unsigned heavy_left;      /* while it sends much: shorter receives until it counts as light again */
+    bool is_armed;            /* a receive is under way: its last completion has not come */
+    bool is_endless;          /* that goes on by itself */
     bool is_cancelling;
     bool is_sending; /* a send of the flight is under way */
     bool is_ending;  /* all of it has been told to end */

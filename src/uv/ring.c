@@ -36,6 +36,7 @@ struct ring *ring_open(char *error, size_t error_size) {
         return NULL;
     }
     list_init(&ring->touched);
+    list_init(&ring->starved);
     list_init(&ring->ended);
     list_init(&ring->posted);
     ring->signal_fd = -1;
@@ -136,7 +137,8 @@ static void enter(struct shell_loop *loop) {
     struct ring *ring = loop->ring;
     struct io_uring *uring = &ring->uring;
     struct io_uring_cqe *first;
-    bool may_wait = ring->may_wait && list_is_empty(&ring->touched) && list_is_empty(&ring->ended);
+    bool may_wait =
+        ring->may_wait && list_is_empty(&ring->touched) && list_is_empty(&ring->starved) && list_is_empty(&ring->ended);
     int timeout_ms = may_wait ? uv_backend_timeout(&loop->uv) : 0;
     struct __kernel_timespec timeout = {.tv_sec = timeout_ms / 1000, .tv_nsec = timeout_ms % 1000 * 1000000L};
     int status = timeout_ms == 0

@@ -50,6 +50,7 @@ struct ring {
     uint64_t signal_count;     /* what was read of it */
     size_t posted_bytes;       /* about what waits to be written */
     struct list touched;       /* peers with something to do when the round ends */
+    struct list starved;       /* peers that shall receive, and for whom no buffer was left */
     struct list ended;         /* peers that are closed, with nothing under way */
     struct list posted;        /* peers whose output is being written in this round */
     bool may_wait;             /* no post of this round has something to go on with */
