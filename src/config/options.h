@@ -1,7 +1,7 @@
 /* The server's options: one table (options.def), four places to set them.
  *
- * Flags win over the environment, that over the file, that over the default. Used by one thread, at start and at
- * SIGHUP; a loaded `struct options` is then read by anybody. */
+ * Flags win over the environment, that over the file, that over the default. Read by one thread at a time, at start and
+ * at SIGHUP; a loaded `struct options` is then read by anybody. */
 #ifndef CONFIG_OPTIONS_H
 #define CONFIG_OPTIONS_H
 

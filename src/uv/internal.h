@@ -151,8 +151,9 @@ struct listener {
 struct shell {
     struct options *options;
     struct lock options_lock; /* over their reading for server.info and their changing at SIGHUP */
-    shell_reload reload;
-    void *reload_context;
+    shell_read_options read_options;
+    void *read_options_context;
+    bool is_reloading, wants_reload; /* main thread */
     struct clock clock;
     struct env env;
     struct engine *engine;
@@ -225,6 +226,10 @@ void peer_closed(struct peer *peer);
 /* ---- key_save.c */
 /* See keyring_save; `context` is the shell. */
 bool key_save_begin(void *context, struct keyring_ticket ticket, struct bytes namespace, struct bytes secrets);
+
+/* ---- reload.c */
+/* Has all that SIGHUP stands for read again, beside the loops; the log says what came of it. Main thread. */
+void reload_begin(struct shell *shell);
 
 /* ---- listener.c */
 bool listener_open_all(struct shell *shell, char *error, size_t error_size);

@@ -27,7 +27,8 @@ bool key_file_open(struct key_file *file, const struct options *options, const s
                    void *save_context, char error[KEY_FILE_ERROR_MAX]);
 void key_file_close(struct key_file *file);
 
-/* Puts into force what stands in the file now. False: `error` says why what was in force stays so. Main thread. */
+/* Puts into force what stands in the file now. False: `error` says why what was in force stays so.
+ * Blocks; any thread. */
 bool key_file_reload(struct key_file *file, char error[KEY_FILE_ERROR_MAX]);
 
 /* Gives the file of these options a new token key; the one that was current still verifies. False: `error` says why

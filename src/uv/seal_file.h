@@ -1,4 +1,4 @@
-/* The file of encryption keys: where it stands, and whether it is fit to be read. Main thread. */
+/* The file of encryption keys: where it stands, and whether it is fit to be read. Any thread. */
 #ifndef UV_SEAL_FILE_H
 #define UV_SEAL_FILE_H
 

@@ -2,8 +2,8 @@
  *
  * Serving begins when every loop exists and the sockets listen; it ends with SIGTERM or SIGINT: listeners close, new
  * requests are answered BUSY, each loop ends once its connections owe nothing or drain_timeout_ms is over. A second
- * signal ends the process at once. SIGHUP reads the options again. All on the main thread, but for env's functions,
- * which any loop calls. */
+ * signal ends the process at once. SIGHUP has files read again (reload.c). All on the main thread, but for env's
+ * functions, which any loop calls. */
 #include "uv/internal.h"
 
 #include <inttypes.h>
@@ -52,7 +52,7 @@ static unsigned loop_count_of(const struct options *options) {
     return processors < LOOP_COUNT_DEFAULT_MAX ? processors : LOOP_COUNT_DEFAULT_MAX;
 }
 
-struct shell *shell_open(struct options *options, shell_reload reload, void *reload_context) {
+struct shell *shell_open(struct options *options, shell_read_options read_options, void *read_options_context) {
     char error[STORAGE_ERROR_MAX];
     struct shell *shell = sodium_init() < 0 ? NULL : calloc(1, sizeof *shell);
     if (!shell) {
@@ -60,8 +60,8 @@ struct shell *shell_open(struct options *options, shell_reload reload, void *rel
         return NULL;
     }
     shell->options = options;
-    shell->reload = reload;
-    shell->reload_context = reload_context;
+    shell->read_options = read_options;
+    shell->read_options_context = read_options_context;
     shell->loop_count = loop_count_of(options);
     shell->signal_fd = -1;
     shell->env = (struct env){.context = shell, .random = env_random, .wake = env_wake, .prepare = env_prepare};
@@ -109,45 +109,11 @@ static void shell_drain(struct shell *shell, int signal_number) {
     for (unsigned i = 0; i < shell->loop_count; i++) shell->transport->signal(shell->loops[i]);
 }
 
-static void log_change(void *context, const struct option_row *row, const char *from, const char *to, bool is_applied) {
-    (void)context;
-    log_event(is_applied ? LOG_INFO : LOG_WARN, is_applied ? "option_changed" : "option_needs_restart",
-              LOG_TEXT("option", row->name), LOG_TEXT("from", from), LOG_TEXT("to", to));
-}
-
-static void shell_reload_options(struct shell *shell) {
-    struct options next;
-    char error[OPTIONS_ERROR_MAX];
-    if (!shell->reload(shell->reload_context, &next, error)) {
-        log_event(LOG_ERROR, "reload_refused", LOG_TEXT("why", error));
-        return;
-    }
-    log_event(LOG_INFO, "reloading", LOG_TEXT("config", next.config));
-    lock_take(&shell->options_lock);
-    struct options before = *shell->options; /* borrows its texts; none of them is reloadable */
-    options_apply(shell->options, &next, NULL, NULL);
-    lock_release(&shell->options_lock);
-    options_apply(&before, &next, log_change, NULL);
-    options_fini(&next);
-    limits_apply(shell);
-}
-
-static void shell_reload_keys(struct shell *shell) {
-    char error[KEY_FILE_ERROR_MAX];
-    if (key_file_reload(&shell->keys, error))
-        log_event(LOG_INFO, "keys_read", LOG_TEXT("key_file", shell->keys.path));
-    else
-        log_event(LOG_ERROR, "keys_refused", LOG_TEXT("why", error));
-}
-
 static void take_signal(struct shell *shell, int number) {
-    if (number == SIGHUP) {
-        shell_reload_options(shell);
-        if (*shell->keys.path) shell_reload_keys(shell);
-        storage_reload(&shell->storage);
-    } else {
+    if (number == SIGHUP)
+        reload_begin(shell);
+    else
         shell_drain(shell, number);
-    }
 }
 
 static void on_signals(uv_poll_t *handle, int status, int events) {

@@ -11,13 +11,14 @@
 
 struct shell;
 
-/* What SIGHUP asks for: the options as they stand now in all places. False: they are refused, and `error` says why. */
-typedef bool (*shell_reload)(void *context, struct options *next, char error[OPTIONS_ERROR_MAX]);
+/* Reads the options as they stand now in all places, which SIGHUP asks for. False: they are refused, and `error` says
+ * why. Blocks; one call at a time, on any thread. */
+typedef bool (*shell_read_options)(void *context, struct options *next, char error[OPTIONS_ERROR_MAX]);
 
 /* Takes over the log and the signals of the process, and learns how many loops there are. `options` lives as long as
  * the shell, which changes its reloadable values at SIGHUP. With durability the data directory is taken then. NULL: it
  * could not begin, and has said why on stderr. */
-struct shell *shell_open(struct options *options, shell_reload reload, void *reload_context);
+struct shell *shell_open(struct options *options, shell_read_options read_options, void *read_options_context);
 unsigned shell_loop_count(const struct shell *shell);
 const struct env *shell_env(const struct shell *shell); /* lives as long as the shell */
 int64_t shell_now_ms(const struct shell *shell);

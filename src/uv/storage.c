@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "sessiond/server.h"
-#include "uv/seal_file.h"
 
 #include <sched.h>
 #include <sodium.h>
@@ -300,31 +299,34 @@ static bool keys_open(const struct seal_keys *keys, const struct seal_keys *in_f
     return false;
 }
 
-void storage_reload(struct storage *storage) {
-    struct seal_keys keys = {0};
-    char error[SEAL_FILE_ERROR_MAX];
+static void refuse_keys(const char *why) {
+    log_event(LOG_ERROR, "encryption_key_refused", LOG_TEXT("why", why));
+}
+
+void storage_keys_read(const struct storage *storage, struct storage_keys *out) {
+    memset(out, 0, sizeof *out);
+    if (storage->log) out->found = seal_file_read(storage->options, &out->keys, out->error);
+}
+
+void storage_keys_apply(struct storage *storage, const struct storage_keys *read) {
     if (!storage->log) return;
-    enum seal_file found = seal_file_read(storage->options, &keys, error);
-    bool is_same = storage->is_sealed == (found == SEAL_FILE_READ) &&
-                   (!storage->is_sealed || memcmp(&keys, &storage->keys, sizeof keys) == 0);
-    if (found == SEAL_FILE_REFUSED) {
-        log_event(LOG_ERROR, "encryption_key_refused", LOG_TEXT("why", error));
-    } else if (found == SEAL_FILE_NONE && storage->is_sealed) {
+    bool is_same = storage->is_sealed == (read->found == SEAL_FILE_READ) &&
+                   (!storage->is_sealed || memcmp(&read->keys, &storage->keys, sizeof read->keys) == 0);
+    if (read->found == SEAL_FILE_REFUSED) {
+        refuse_keys(read->error);
+    } else if (read->found == SEAL_FILE_NONE && storage->is_sealed) {
         /* What was to be encrypted is not to become readable because a file went away. */
-        log_event(LOG_ERROR, "encryption_key_refused",
-                  LOG_TEXT("why", "the credential is gone; what was read of it at the start goes on to be used"));
-    } else if (storage->is_sealed && !keys_open(&keys, &storage->keys)) {
+        refuse_keys("the credential is gone; what was read of it at the start goes on to be used");
+    } else if (storage->is_sealed && !keys_open(&read->keys, &storage->keys)) {
         /* With it gone, the next start could not read what is there. */
-        log_event(LOG_ERROR, "encryption_key_refused",
-                  LOG_TEXT("why", "the key in force is missing in the file; keep it there, behind the new one, until a "
-                                  "snapshot has been made with the new one"));
+        refuse_keys("the key in force is missing in the file; keep it there, behind the new one, until a snapshot has "
+                    "been made with the new one");
     } else if (!is_same) {
-        storage->keys = keys;
-        storage->is_sealed = found == SEAL_FILE_READ;
+        storage->keys = read->keys;
+        storage->is_sealed = read->found == SEAL_FILE_READ;
         log_rotate(storage->log, storage->is_sealed ? &storage->keys : NULL);
-        log_event(LOG_INFO, "encryption_key_read", LOG_INT("keys", keys.count));
+        log_event(LOG_INFO, "encryption_key_read", LOG_INT("keys", read->keys.count));
     }
-    sodium_memzero(&keys, sizeof keys);
 }
 
 void storage_snapshot(struct storage *storage, struct snapshot_answer *answer) {

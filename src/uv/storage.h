@@ -12,6 +12,7 @@
 #include "log/recovery.h"
 #include "uv/clock.h"
 #include "uv/disk.h"
+#include "uv/seal_file.h"
 
 #include <stdatomic.h>
 #include <uv.h>
@@ -61,8 +62,16 @@ bool storage_begin(struct storage *storage); /* false: a thread cannot be made *
 bool storage_end(struct storage *storage);
 void storage_close(struct storage *storage);
 
-/* Reads the file of encryption keys again; new files are sealed with what it holds then. */
-void storage_reload(struct storage *storage);
+/* What the file of encryption keys holds now; secret. */
+struct storage_keys {
+    enum seal_file found;
+    struct seal_keys keys;           /* with SEAL_FILE_READ */
+    char error[SEAL_FILE_ERROR_MAX]; /* with SEAL_FILE_REFUSED */
+};
+/* Reads the file of encryption keys. Blocks; any thread, while the options' texts stay. */
+void storage_keys_read(const struct storage *storage, struct storage_keys *out);
+/* Seals new files with what was read, or says in the log why not. */
+void storage_keys_apply(struct storage *storage, const struct storage_keys *read);
 
 /* ---- any thread */
 

@@ -135,3 +135,12 @@ int openat(int fd, const char *name, int flags, ...) {
     int what = fault_of("openat", name);
     return what ? fail(what) : (int)syscall(SYS_openat, fd, name, flags, mode);
 }
+
+int open(const char *name, int flags, ...) {
+    va_list more;
+    va_start(more, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(more, mode_t) : 0;
+    va_end(more);
+    int what = fault_of("open", name);
+    return what ? fail(what) : (int)syscall(SYS_openat, AT_FDCWD, name, flags, mode);
+}

@@ -1,5 +1,6 @@
 """One fault of the disk after the other, and what a server makes of it: it fails, waits, goes on, and what it says."""
 
+import fcntl
 import hashlib
 import os
 import resource
@@ -320,6 +321,107 @@ class Slow(FaultTest):
         self.assertGreater(refused, 0)
         self.kill(process)
         self.assert_comes_back(names, "everysec")
+
+
+class Reload(FaultTest):
+    """A file that SIGHUP reads and that hangs: everybody is served meanwhile, and what holds is what held before."""
+
+    def setUp(self):
+        super().setUp()
+        self.config, self.sealing = self.data.with_name("config"), self.data.with_name("sealing")
+        self.config.write_text("max_connections = 50\n")
+        self.seal("00" * 32)
+
+    def seal(self, *keys):
+        self.sealing.touch(mode=0o600)
+        self.sealing.write_text("".join(key + "\n" for key in keys))
+
+    def serve_all(self):
+        process, client = self.kept("everysec", "--threads=1", f"--config={self.config}",
+                                    f"--encryption-key-file={self.sealing}")
+        self.settle(client, "safe")
+        return process, client
+
+    def hang_in_config(self):
+        """Opening a pipe without a writer does not come back."""
+        self.config.unlink()
+        os.mkfifo(self.config)
+
+    def answer_in_config(self, text):
+        with open(self.config, "w") as writer:  # comes back when the server opens it, too
+            path = self.config.with_name("next")
+            path.write_text(text)
+            path.rename(self.config)
+            writer.write(text)
+
+    def ask(self, process, client):
+        """Has it read its files again, and sees it serve beside that."""
+        process.signal(signal.SIGHUP)
+        for _ in range(100):
+            self.assertEqual(client.call("session.get", "web", "safe")["id"], "safe")
+            time.sleep(0.001)
+
+    def test_of_options_waits_alone(self):
+        process, client = self.serve_all()
+        self.hang_in_config()
+        self.ask(process, client)
+        self.assertEqual(client.call("server.info")["max_connections"], 50)
+        self.answer_in_config("max_connections = 60\n")
+        process.wait_for_log("option=max_connections from=50 to=60")
+        wait_for(lambda: client.call("server.info")["max_connections"] == 60, "it holds")
+        self.assert_ends_well(process)
+
+    def test_is_made_once_more_for_whoever_asked_meanwhile(self):
+        process, client = self.serve_all()
+        self.hang_in_config()
+        self.ask(process, client)
+        self.ask(process, client)
+        with open(self.config, "w") as writer:  # what the first one reads, and what stands there for the second
+            path = self.config.with_name("next")
+            path.write_text("max_connections = 70\n")
+            path.rename(self.config)
+            writer.write("max_connections = 60\n")
+        process.wait_for_log("option=max_connections from=50 to=60")
+        process.wait_for_log("option=max_connections from=60 to=70")
+        self.assert_ends_well(process)
+
+    def test_of_tokens_keys_waits_alone(self):
+        process, client = self.serve_all()
+        with open(self.data / "keys.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as somebody has it who rotates keys on a disk that hangs
+            self.ask(process, client)
+            self.assertNotIn("event=keys_read", process.log())
+        process.wait_for_log("event=keys_read")
+        self.assert_ends_well(process)
+
+    def test_of_encryption_keys_waits_alone(self):
+        process, client = self.serve_all()
+        self.seal("11" * 32, "00" * 32)
+        self.faults.set(("open", self.sealing.name, HANG))
+        self.ask(process, client)
+        self.assertNotIn("event=encryption_key_read", process.log())
+        self.faults.clear()
+        process.wait_for_log("event=encryption_key_read keys=2")
+        self.assert_ends_well(process)
+
+    def end_meanwhile(self):
+        process, client = self.serve_all()
+        self.hang_in_config()
+        self.ask(process, client)
+        process.signal(signal.SIGTERM)
+        process.wait_for_log("event=stopped")  # all is safe; only the process is left
+        return process
+
+    def test_is_waited_for_by_an_end_in_order_and_comes_to_nothing(self):
+        process = self.end_meanwhile()
+        self.answer_in_config("max_connections = 60\n")
+        self.assertEqual(process.wait(), 0, process.log())
+        self.assertNotIn("event=reloading", process.log())
+
+    def test_is_left_by_a_second_signal(self):
+        process = self.end_meanwhile()
+        process.signal(signal.SIGTERM)
+        self.assertEqual(process.wait(), 1, process.log())
 
 
 class Snapshots(FaultTest):
