@@ -12,7 +12,13 @@ static void sum(const _Atomic uint64_t *from, uint64_t *into, size_t count) {
 }
 
 void metrics_sum(const struct metrics *metrics, struct metric_sums *sums) {
-    sum(metrics->values, sums->values, METRIC_COUNT);
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        uint64_t value = atomic_load_explicit(&metrics->values[i], memory_order_relaxed);
+        if (metric_infos[i].kind != METRIC_KIND_WORST)
+            sums->values[i] += value;
+        else if (sums->values[i] < value)
+            sums->values[i] = value;
+    }
     sum(metrics->requests, sums->requests, OP_COUNT);
     sum(metrics->errors, sums->errors, ERROR_END);
 }

@@ -17,7 +17,7 @@ enum metric {
     METRIC_COUNT
 };
 
-enum metric_kind { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE };
+enum metric_kind { METRIC_KIND_COUNTER, METRIC_KIND_GAUGE, METRIC_KIND_WORST };
 
 struct metric_info {
     const char *name;
@@ -41,6 +41,12 @@ static inline void metric_add(struct metrics *metrics, enum metric metric, uint6
     counter_add(&metrics->values[metric], more);
 }
 
+/* A WORST becomes `value` where that is greater. On the owning loop's thread only. */
+static inline void metric_raise(struct metrics *metrics, enum metric metric, uint64_t value) {
+    if (value > atomic_load_explicit(&metrics->values[metric], memory_order_relaxed))
+        atomic_store_explicit(&metrics->values[metric], value, memory_order_relaxed);
+}
+
 /* Plain figures, as a sum is. */
 struct metric_sums {
     uint64_t values[METRIC_COUNT];
@@ -48,7 +54,7 @@ struct metric_sums {
     uint64_t errors[ERROR_END];
 };
 
-/* Adds what `metrics` holds to `sums`, which start at zero. Any thread. */
+/* Adds what `metrics` holds to `sums`, which start at zero; of a WORST they hold the greatest. Any thread. */
 void metrics_sum(const struct metrics *metrics, struct metric_sums *sums);
 
 #endif

@@ -118,6 +118,7 @@ struct shell_loop {
     uv_thread_t thread; /* not for loop 0 */
     struct server_loop *core;
     struct metrics *metrics;
+    uint64_t turn_began_ns; /* while is_in_turn */
     bool is_in_turn, is_draining, is_finished;
     bool is_over;           /* nothing is left to do: the transport's run ends */
     int64_t drain_began_at; /* server time, ms */

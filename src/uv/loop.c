@@ -21,6 +21,7 @@ int64_t loop_now_ms(const struct shell_loop *loop) {
 void loop_enter_turn(struct shell_loop *loop) {
     if (loop->is_in_turn) return;
     loop->is_in_turn = true;
+    loop->turn_began_ns = uv_hrtime();
     server_loop_enter(loop->core);
 }
 
@@ -28,6 +29,7 @@ static void loop_leave_turn(struct shell_loop *loop) {
     if (!loop->is_in_turn) return;
     server_loop_leave(loop->core);
     loop->is_in_turn = false;
+    metric_raise(loop->metrics, METRIC_TURN_WORST_US, (uv_hrtime() - loop->turn_began_ns) / 1000);
 }
 
 static void on_busy(uv_idle_t *handle);

@@ -1,7 +1,9 @@
 """One client's costly requests must not hold up the others, and none of them is lost for having had to wait."""
 
+import signal
 import socket
 import threading
+import time
 import unittest
 
 import server
@@ -10,6 +12,32 @@ import server
 def many():
     """Requests of a packet; each is a turn's work and more, and under a sanitizer it takes half a second."""
     return 100 if server.is_sanitized() else 300
+
+
+class Turns(server.ServerTest):
+    PAUSE_US = 50_000
+
+    def test_the_longest_is_told(self):
+        """A pause of the process is part of a turn where it falls into one."""
+        target = self.serve("--threads=2")
+        client = self.client(target)
+        client.call("session.set", "web", "s", "x" * 60_000)
+        requests = b"".join(client.request("session.get", "web", "s") for _ in range(500))  # many turns
+        worst_us = target.stats()["turn_worst_us"]
+        self.assertGreater(worst_us, 0)
+        for _ in range(1000):
+            client.send(requests)
+            client.message()
+            target.signal(signal.SIGSTOP)
+            time.sleep(self.PAUSE_US / 1e6)
+            target.signal(signal.SIGCONT)
+            for _ in range(499):
+                client.message()
+            before_us, worst_us = worst_us, target.stats()["turn_worst_us"]
+            self.assertGreaterEqual(worst_us, before_us)
+            if worst_us >= self.PAUSE_US:
+                return
+        self.fail(f"none of a thousand pauses fell into a turn: {worst_us} us")
 
 
 class Heavy(server.ServerTest):

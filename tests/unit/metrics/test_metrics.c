@@ -33,6 +33,19 @@ Test(metrics, the_loops_figures_add_up) {
     cr_assert_eq(sums.errors[ERROR_GONE], 2u);
 }
 
+Test(metrics, the_worst_of_all_loops_is_kept_and_not_their_sum) {
+    static struct metrics one, two;
+    struct metric_sums sums = {0};
+    metric_raise(&one, METRIC_TURN_WORST_US, 3);
+    metric_raise(&two, METRIC_TURN_WORST_US, 5);
+    metric_raise(&two, METRIC_TURN_WORST_US, 4);
+    metrics_sum(&one, &sums);
+    cr_assert_eq(sums.values[METRIC_TURN_WORST_US], 3u);
+    metrics_sum(&two, &sums);
+    metrics_sum(&one, &sums);
+    cr_assert_eq(sums.values[METRIC_TURN_WORST_US], 5u);
+}
+
 Test(metrics, a_gauge_that_rose_on_one_loop_and_fell_on_another_sums_to_what_is_left) {
     static struct metrics one, two;
     struct metric_sums sums = {0};
