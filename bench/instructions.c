@@ -8,9 +8,8 @@
  * its packets once to warm what is grown on demand, and once to be counted; a cell's name and its count of operations
  * are printed, and the counts are dumped under that name. One thread. */
 #include "base/mp.h"
-#include "op/pool.h"
+#include "op/engine_options.h"
 #include "sessiond/server.h"
-#include "wire/codec.h"
 
 #include "micro.h"
 
@@ -34,12 +33,8 @@ static struct prng chance;
 /* ---------------------------------------------------------------- the core */
 
 static void core_open(void) {
-    struct engine_options options = {.loop_count = 1,
-                                     .now_ms = START,
-                                     .env = &env,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply};
-    pool_engine_options(&options);
+    struct engine_options options = {.loop_count = 1, .now_ms = START, .env = &env};
+    engine_options_fill(&options);
     engine = memory_engine_open(&options);
     server = server_open(&(struct server_options){.loop_count = 1,
                                                   .now_ms = START,

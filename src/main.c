@@ -1,10 +1,9 @@
 /* sessiond: options, world, engine, server, and out again in reverse order. */
 #define _GNU_SOURCE /* environ */
 #include "config/options.h"
-#include "op/pool.h"
+#include "op/engine_options.h"
 #include "sessiond/engine.h"
 #include "uv/shell.h"
-#include "wire/codec.h"
 
 #include <unistd.h>
 
@@ -26,14 +25,8 @@ static struct engine *engine_open(const struct shell *shell, const struct option
         .now_ms = shell_now_ms(shell),
         .limits = {.max_memory = (uint64_t)options->max_memory, .max_namespaces = (uint32_t)options->max_namespaces},
         .env = shell_env(shell),
-        .journal = shell_journal(shell),
-        .default_policy = &policy_defaults,
-        .policy_apply = policy_apply,
-        .policy_encode = codec_write_policy,
-        .policy_decode = codec_read_policy,
-        .pool_policy_encode = codec_write_pool_policy,
-        .pool_policy_decode = codec_read_pool_policy};
-    pool_engine_options(&engine_options);
+        .journal = shell_journal(shell)};
+    engine_options_fill(&engine_options);
     return memory_engine_open(&engine_options);
 }
 

@@ -1,8 +1,7 @@
 /* What the commands share: the files of a directory, and an engine to recover them into. See dump.h. */
 #include "dump/dump.h"
-#include "op/pool.h"
-#include "sessiond/journal.h"
-#include "wire/codec.h"
+#include "log/journal_none.h"
+#include "op/engine_options.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -75,25 +74,6 @@ const char *dump_state_text(enum frame_state state, const struct file_reader *re
 
 /* ---------------------------------------------------------------- the engine */
 
-/* Nothing is ever appended: the engine only needs to know that it is one whose changes are kept. */
-static void append_nothing(struct journal *self, unsigned loop_index, struct bytes effects) {
-    (void)self;
-    (void)loop_index;
-    (void)effects;
-}
-
-static void await_nothing(struct journal *self, unsigned loop_index, uint64_t version) {
-    (void)self;
-    (void)loop_index;
-    (void)version;
-}
-
-static struct journal journal = {.mark = UINT64_MAX,
-                                 .state = JOURNAL_OPEN,
-                                 .busy_from = INT64_MAX,
-                                 .append = append_nothing,
-                                 .await = await_nothing};
-
 /* No chance is needed: what the engine draws at its opening is replaced by what the files say, and nobody from outside
  * ever talks to it. */
 static void draw(void *context, void *out, size_t size) {
@@ -109,17 +89,9 @@ static void wake(void *context, unsigned loop_index) {
 static const struct env env = {.random = draw, .wake = wake};
 
 struct engine *dump_engine_open(void) {
-    struct engine_options options = {.loop_count = 1,
-                                     .limits = {.max_namespaces = UINT32_MAX},
-                                     .env = &env,
-                                     .journal = &journal,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy};
-    pool_engine_options(&options);
+    struct engine_options options = {
+        .loop_count = 1, .limits = {.max_namespaces = UINT32_MAX}, .env = &env, .journal = &journal_none};
+    engine_options_fill(&options);
     return memory_engine_open(&options);
 }
 

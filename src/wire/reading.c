@@ -267,7 +267,7 @@ bool reading_status_codes(struct reading *reading, struct status_codes *out) {
     memset(out, 0, sizeof(*out));
     if (!read_count(reading, MP_ARRAY, STATUS_CODES_MAX, &count)) return false;
     for (uint32_t i = 0; i < count; i++) {
-        int64_t code;
+        int64_t code = 0; /* a refusal answers false, which no compiler sees from here */
         if (!reading_number(reading, STATUS_CODE_FIRST, STATUS_CODE_END - 1, &code)) return false;
         out->bits[code / 64] |= UINT64_C(1) << (code % 64);
     }

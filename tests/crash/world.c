@@ -3,8 +3,7 @@
 #define _GNU_SOURCE /* vasprintf */
 #include "world.h"
 
-#include "op/pool.h"
-#include "wire/codec.h"
+#include "op/engine_options.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -163,14 +162,8 @@ static void make_engine(struct world *world) {
                                      .now_ms = world->now_ms,
                                      .limits = {.max_memory = 0, .max_namespaces = 100},
                                      .env = &world->env,
-                                     .journal = log_journal(world->log),
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy};
-    pool_engine_options(&options);
+                                     .journal = log_journal(world->log)};
+    engine_options_fill(&options);
     world->engine = memory_engine_open(&options);
     if (!world->engine) abort();
 }

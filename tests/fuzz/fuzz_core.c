@@ -17,7 +17,7 @@
 
 #include "base/mp.h"
 #include "fuzz/target.h"
-#include "op/pool.h"
+#include "op/engine_options.h"
 #include "sessiond/server.h"
 #include "support/late.h"
 #include "wire/codec.h"
@@ -114,14 +114,8 @@ static struct engine *engine_make(struct world *world, const uint8_t limits[3]) 
         .now_ms = world->now_ms,
         .limits = {.max_memory = memories[limits[0] / 4 % 4], .max_namespaces = 1 + limits[0] / 16},
         .env = &world->env,
-        .default_policy = &policy_defaults,
-        .policy_apply = policy_apply,
-        .policy_encode = codec_write_policy,
-        .policy_decode = codec_read_policy,
-        .pool_policy_encode = codec_write_pool_policy,
-        .pool_policy_decode = codec_read_pool_policy,
         .journal = world->is_late ? &world->late.journal : NULL};
-    pool_engine_options(&options);
+    engine_options_fill(&options);
     struct engine *engine = memory_engine_open(&options);
     REQUIRE(engine);
     return engine;

@@ -6,10 +6,9 @@
  * the fuzzer changes is read at all. */
 #include "disk/sim_disk.h"
 #include "fuzz/target.h"
+#include "log/journal_none.h"
 #include "log/recovery.h"
-#include "op/pool.h"
-#include "sessiond/journal.h"
-#include "wire/codec.h"
+#include "op/engine_options.h"
 
 #include <string.h>
 
@@ -85,24 +84,6 @@ static struct sim_disk *make(const uint8_t *data, size_t size) {
 
 /* ---------------------------------------------------------------- the world */
 
-static void append_nothing(struct journal *self, unsigned loop_index, struct bytes effects) {
-    (void)self;
-    (void)loop_index;
-    (void)effects;
-}
-
-static void await_nothing(struct journal *self, unsigned loop_index, uint64_t version) {
-    (void)self;
-    (void)loop_index;
-    (void)version;
-}
-
-static struct journal journal = {.mark = UINT64_MAX,
-                                 .state = JOURNAL_OPEN,
-                                 .busy_from = INT64_MAX,
-                                 .append = append_nothing,
-                                 .await = await_nothing};
-
 static void draw(void *context, void *out, size_t size) {
     (void)context;
     memset(out, 0x5e, size);
@@ -121,14 +102,8 @@ static struct engine *engine_open(void) {
                                      .now_ms = NOW_MS,
                                      .limits = {.max_namespaces = 1000},
                                      .env = &env,
-                                     .journal = &journal,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy};
-    pool_engine_options(&options);
+                                     .journal = &journal_none};
+    engine_options_fill(&options);
     struct engine *engine = memory_engine_open(&options);
     REQUIRE(engine);
     return engine;

@@ -8,10 +8,9 @@
 #include "base/check.h"
 #include "json.h"
 #include "log/log.h"
-#include "op/pool.h"
+#include "op/engine_options.h"
 #include "sessiond/server.h"
 #include "uv/disk.h"
-#include "wire/codec.h"
 
 #define START_MS INT64_C(1767225600000) /* 2026-01-01 */
 
@@ -99,18 +98,9 @@ struct world {
 };
 
 static struct engine *engine_open(struct journal *journal) {
-    struct engine_options options = {.loop_count = 1,
-                                     .now_ms = now_ms,
-                                     .limits = {.max_namespaces = 100},
-                                     .env = &env,
-                                     .journal = journal,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy};
-    pool_engine_options(&options);
+    struct engine_options options = {
+        .loop_count = 1, .now_ms = now_ms, .limits = {.max_namespaces = 100}, .env = &env, .journal = journal};
+    engine_options_fill(&options);
     return memory_engine_open(&options);
 }
 

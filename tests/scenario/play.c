@@ -7,8 +7,7 @@
 #include "base/mp.h"
 #include "crypto/cipher.h"
 #include "crypto/keys.h"
-#include "op/pool.h"
-#include "wire/codec.h"
+#include "op/engine_options.h"
 
 /* ---- trouble */
 
@@ -45,14 +44,8 @@ static struct engine *engine_begin(struct play *play) {
                                      .now_ms = play->now_ms,
                                      .limits = play->engine_limits,
                                      .env = &play->env,
-                                     .default_policy = &policy_defaults,
-                                     .policy_apply = policy_apply,
-                                     .policy_encode = codec_write_policy,
-                                     .policy_decode = codec_read_policy,
-                                     .pool_policy_encode = codec_write_pool_policy,
-                                     .pool_policy_decode = codec_read_pool_policy,
                                      .journal = play->mode->is_late ? &play->late.journal : NULL};
-    pool_engine_options(&options);
+    engine_options_fill(&options);
     return play->mode->engine_open(&options);
 }
 

@@ -3,7 +3,7 @@
 #include "world.h"
 
 #include "base/mp.h"
-#include "op/pool.h"
+#include "op/engine_options.h"
 #include "pair.h"
 #include "scenario/naive_engine.h"
 #include "support/json.h"
@@ -458,10 +458,8 @@ static void world_open(struct world *world, const struct world_options *asked) {
                                     .shard_bits = 1 + (unsigned)below(world, 4),
                                     .now_ms = START_MS,
                                     .limits = {.max_memory = 0, .max_namespaces = 100},
-                                    .env = &world->env,
-                                    .policy_apply = policy_apply,
-                                    .default_policy = &policy_defaults};
-    pool_engine_options(&engine);
+                                    .env = &world->env};
+    engine_options_fill(&engine);
     world->engine = asked->is_naive ? naive_engine_open(&engine) : memory_engine_open(&engine);
     world->has_pools = of(world, 40) && (world->engine->vtable->features & ENGINE_POOLS);
     world->totals->with_pools += world->has_pools;

@@ -12,6 +12,7 @@ static void late_wake(struct late *late, unsigned loop_index) {
 
 static void late_append(struct journal *self, unsigned loop_index, struct bytes effects) {
     struct late *late = (struct late *)self;
+    (void)loop_index; /* nobody else asks for it where nothing is asserted */
     assert(loop_index < LATE_LOOPS_MAX && effects.size > 0);
     if (!late->effects.size) late->engine->vtable->preamble(late->engine, &late->effects);
     buf_append(&late->effects, effects.data, effects.size);
