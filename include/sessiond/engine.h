@@ -278,6 +278,12 @@ struct verb {
     uint64_t private[4]; /* the engine's between its phases; nothing for others */
 };
 
+/* A session that a verb to come may name; any bytes. */
+struct anticipated {
+    struct bytes namespace, id; /* borrowed during the call */
+    uint64_t private;           /* the engine's */
+};
+
 /* What engine_submit made of a verb. */
 enum submit_state { SUBMIT_DONE, SUBMIT_PENDING };
 
@@ -400,6 +406,11 @@ struct engine_vtable {
      * still being made: kind, namespace and id are filled and stay as they are, or is_expected becomes false again.
      * Inside a turn; decides nothing. NULL in an engine that gains nothing by it. */
     void (*expect)(struct engine *self, unsigned loop_index, struct verb *verb);
+
+    /* Says which sessions the verbs of the next submits are likely to name, so that the engine can ask for the memory
+     * of all of them at once. Inside a turn; decides nothing, and none of it need be true. NULL in an engine that gains
+     * nothing by it. */
+    void (*anticipate)(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count);
 
     /* Says where the answers of PENDING verbs go; called once, before the first submit. NULL in an engine that never
      * answers PENDING. */

@@ -80,6 +80,15 @@ enum conn_state {
 };
 
 struct conn *conn_open(struct server_loop *loop, int64_t now_ms); /* NULL: memory */
+/* What will be fed to a connection. */
+struct conn_input {
+    const struct conn *conn;
+    struct bytes bytes;
+};
+#define ANTICIPATED_MAX 16 /* so many at a time: more would push each other out of the cache */
+/* Says what will be fed next, at most ANTICIPATED_MAX of it, so that the memory that it takes is asked for at once: one
+ * request alone waits for its session's longer than it works. Inside a turn; it decides nothing, and need not come. */
+void server_loop_anticipate(struct server_loop *loop, const struct conn_input *inputs, size_t count);
 /* Takes all of `input` (executes what is whole, keeps the rest). The bytes are not needed afterwards. */
 enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms);
 /* Whether what was fed last may have held secrets: the shell then overwrites its own copy of it. */

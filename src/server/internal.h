@@ -4,7 +4,7 @@
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
  * answers), traits and work (what operations are, and what requests cost), gate (answers that wait until they are safe
- * to give), replay (remembered answers), watch (the family "watch", and events), ops_server (the family "server"). */
+ * to give), replay (remembered answers), ahead (what is fed next), watch (the family "watch", and events), ops_server (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 

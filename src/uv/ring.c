@@ -169,9 +169,12 @@ static void take_completion(struct shell_loop *loop, const struct io_uring_cqe *
 
 static void take_completions(struct shell_loop *loop) {
     struct ring *ring = loop->ring;
+    unsigned ahead = 0; /* completions that were looked at ahead */
     struct io_uring_cqe *cqe;
     settle_posts(loop);
     while (io_uring_peek_cqe(&ring->uring, &cqe) == 0) {
+        if (ahead == 0) ahead = ring_look_ahead(loop);
+        ahead--;
         take_completion(loop, cqe);
         io_uring_cqe_seen(&ring->uring, cqe);
         if (ring->posted_bytes >= RING_POSTED_BYTES_MAX) write_out(loop);

@@ -105,6 +105,8 @@ void ring_flush(struct shell_loop *loop, bool is_round_end);
 void ring_bury(struct shell_loop *loop);
 /* After the requests were handed over: what was posted has been tried. */
 void ring_settle_posts(struct shell_loop *loop);
+/* Tells the core what the next completions bring, before they are taken one by one; answers how many those are. */
+unsigned ring_look_ahead(struct shell_loop *loop);
 void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe);
 void ring_take_flight(struct shell_loop *loop, const struct io_uring_cqe *cqe);
 

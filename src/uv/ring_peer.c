@@ -11,7 +11,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ALL_TAKEN INT_MAX
+#define ALL_TAKEN            INT_MAX
+#define LOOK_AHEAD_BYTES_MAX 1024 /* more is several requests, whose memory their batch asks for, or one that is work  \
+                                   */
 
 static struct ring *ring_of(const struct peer *peer) {
     return peer->loop->ring;
@@ -91,6 +93,40 @@ static void feed_starved(struct ring *ring) {
         list_remove(&peer->ring.starved_link);
         settle_reading(peer);
     }
+}
+
+static void peer_prefetch(const struct peer *peer) {
+    for (size_t at = 0; at < sizeof *peer; at += 64) __builtin_prefetch((const char *)peer + at, 1);
+}
+
+/* The bytes of a receive that completed; absent: it has none. */
+static struct bytes received(const struct ring *ring, const struct io_uring_cqe *cqe) {
+    bool is_endless = ring_peer_of(cqe)->ring.is_endless;
+    if (cqe->res <= 0) return BYTES_ABSENT;
+    return bytes_of(ring_buffer_of(&ring->buffers[is_endless ? RING_LIGHT : RING_HEAVY], cqe), (size_t)cqe->res);
+}
+
+/* A peer is there as long as one of its receives was not looked at, and what was received until the round's end. */
+unsigned ring_look_ahead(struct shell_loop *loop) {
+    struct conn_input inputs[ANTICIPATED_MAX];
+    struct io_uring_cqe *cqe, *receives[ANTICIPATED_MAX];
+    unsigned head, completions = 0, receive_count = 0, count = 0;
+    io_uring_for_each_cqe(&loop->ring->uring, head, cqe) {
+        if (completions == ANTICIPATED_MAX) break;
+        completions++;
+        if (ring_kind_of(cqe) != RING_RECEIVE || cqe->res > LOOK_AHEAD_BYTES_MAX) continue;
+        peer_prefetch(ring_peer_of(cqe));
+        receives[receive_count++] = cqe;
+    }
+    for (unsigned i = 0; i < receive_count; i++) {
+        struct bytes bytes = received(loop->ring, receives[i]);
+        if (bytes.data) inputs[count++] = (struct conn_input){ring_peer_of(receives[i])->conn, bytes};
+    }
+    if (count > 1) {
+        loop_enter_turn(loop);
+        server_loop_anticipate(loop->core, inputs, count);
+    }
+    return completions;
 }
 
 void ring_take_receive(struct shell_loop *loop, const struct io_uring_cqe *cqe) {

@@ -27,6 +27,15 @@ enum decode_state {
  * buffer of the calling thread, valid until its next call. */
 enum decode_state codec_decode(struct bytes bytes, struct frame *frame, union op_args *args, struct error *error);
 
+/* Which session a request names, as far as can be told without reading the rest. */
+struct peeked {
+    struct bytes namespace; /* absent: nil */
+    struct bytes name;      /* an id, or a token */
+    bool is_token;
+};
+/* False: `bytes` begin with nothing of the kind, or not in its usual form. Borrows from `bytes`, whatever they are. */
+bool codec_peek(struct bytes bytes, struct peeked *peeked);
+
 /* The head of an answer: [1, msgid, nil, <- the result goes here. */
 void codec_begin_result(struct buf *out, uint64_t msgid);
 /* A whole answer with an error. */

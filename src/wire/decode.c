@@ -411,3 +411,36 @@ enum decode_state codec_decode(struct bytes bytes, struct frame *frame, union op
     if (reading.cursor.error == MP_TRUNCATED) return DECODE_INCOMPLETE;
     return refused(bytes, frame, error);
 }
+
+/* ---- looking ahead */
+
+/* The operation of a name in its usual form, or of a number of one byte. */
+static inline enum op peek_method(struct mp_cursor *cursor) {
+    struct bytes name;
+    if (plain_word(cursor, &name)) return method_find(name);
+    if (cursor->at == cursor->end || *cursor->at >= wire_id_end || *cursor->at >= 0x80) return OP_COUNT;
+    unsigned found = ops_by_wire_id[*cursor->at++];
+    return found ? (enum op)(found - 1) : OP_COUNT;
+}
+
+#define ID_TYPES (TYPE_BIT(ID) | TYPE_BIT(ID_OR_COOKIE) | TYPE_BIT(ID_OR_HANDLE))
+
+bool codec_peek(struct bytes bytes, struct peeked *peeked) {
+    struct mp_cursor cursor = mp_cursor_of(bytes);
+    uint64_t msgid;
+    uint32_t count;
+    if (!plain_envelope(&cursor, &msgid)) return false;
+    enum op op = peek_method(&cursor);
+    if (op == OP_COUNT || op_shapes[op].positional_count < 2) return false;
+    const struct argument *arguments = op_shapes[op].arguments;
+    peeked->is_token = arguments[1].type == ARGUMENT_PRESENTED;
+    bool is_id = ID_TYPES >> arguments[1].type & 1;
+    if (arguments[0].type != ARGUMENT_NAMESPACE || !(is_id || peeked->is_token)) return false;
+    if (!plain_array(&cursor, &count) || count < 2) return false; /* more bytes than elements are there */
+    peeked->namespace = BYTES_ABSENT;
+    if (*cursor.at == 0xc0)
+        cursor.at++;
+    else if (!plain_text(&cursor, LIMIT_MAX_NAMESPACE, &peeked->namespace))
+        return false;
+    return plain_text(&cursor, is_id ? LIMIT_MAX_ID : LIMIT_MAX_COOKIE, &peeked->name);
+}

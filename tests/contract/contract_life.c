@@ -344,6 +344,26 @@ static void expected_verbs_see_what_is_there_when_they_execute(struct world *wor
     CHECK(contract_get(world, "web", "s", false).is_found);
 }
 
+/* Of a namespace that is not there, of sessions that are and are not, and of any bytes. */
+static void anticipated_sessions_are_as_they_were(struct world *world) {
+    const struct engine_vtable *vtable = world->engine->vtable;
+    if (!vtable->anticipate) return;
+    for (unsigned round = 0; round < 3; round++) {
+        struct anticipated sessions[] = {{BYTES_LITERAL("web"), BYTES_LITERAL("s"), 0},
+                                         {BYTES_LITERAL("web"), BYTES_LITERAL("none"), 0},
+                                         {BYTES_LITERAL("nowhere"), BYTES_LITERAL("s"), 0},
+                                         {BYTES_LITERAL(""), BYTES_LITERAL(""), 0}};
+        vtable->enter(world->engine, 0);
+        vtable->anticipate(world->engine, 0, sessions, 4);
+        vtable->leave(world->engine, 0);
+        CHECK(contract_get(world, "web", "s", true).is_found == (round == 1));
+        CHECK(!contract_get(world, "web", "none", true).is_found &&
+              !contract_get(world, "nowhere", "s", true).is_found);
+        if (round == 0) contract_put(world, "web", "s", IDLE_100);
+        if (round == 1) contract_remove(world, "web", "s");
+    }
+}
+
 static void is_not_reached_through_another_namespace(struct world *world) {
     contract_put(world, "web", "s", IDLE_100);
     contract_put(world, "app", "other", IDLE_100);
@@ -388,6 +408,7 @@ const struct contract_test life_tests[] = {
     {"keeps every field byte for byte", keeps_every_field_byte_for_byte},
     {"sees the verbs of a batch in their order", verbs_of_one_batch_execute_in_order},
     {"is what it is when a verb executes that was expected before", expected_verbs_see_what_is_there_when_they_execute},
+    {"is as it was where it was announced that it may be named", anticipated_sessions_are_as_they_were},
     {"is not reached through another namespace", is_not_reached_through_another_namespace},
     {"stays as it is when the rule refuses", refused_by_the_rule_changes_nothing},
     {NULL, NULL}};

@@ -197,6 +197,22 @@ static void check_alone(struct bytes input, const struct frame *frame, enum deco
     free(alone);
 }
 
+/* What looking ahead makes of bytes lies within them, and is what decoding them gives where they are decoded. */
+static void check_peeked(struct bytes input, const struct frame *frame, const union op_args *args, bool is_decoded) {
+    struct peeked peeked;
+    struct bytes name;
+    if (!codec_peek(input, &peeked)) return;
+    check_borrowed(input, peeked.namespace);
+    check_borrowed(input, peeked.name);
+    REQUIRE(peeked.name.size > 0);
+    if (!is_decoded) return;
+    const struct op_shape *shape = &op_shapes[frame->op];
+    memcpy(&name, (const char *)args + shape->arguments[0].offset, sizeof name);
+    REQUIRE(name.data == peeked.namespace.data && name.size == peeked.namespace.size);
+    memcpy(&name, (const char *)args + shape->arguments[1].offset, sizeof name);
+    REQUIRE(name.data == peeked.name.data && name.size == peeked.name.size);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct bytes input = bytes_of(data, size);
     struct frame frame;
@@ -207,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct mp_scan scan = {0};
     enum mp_error scan_error;
     bool is_whole = mp_scan_feed(&scan, input, &scan_error);
+    check_peeked(input, &frame, &args, state == DECODE_OK);
     switch (state) {
     case DECODE_OK:
     case DECODE_REFUSED:

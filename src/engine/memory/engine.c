@@ -110,6 +110,31 @@ static void memory_expect(struct engine *self, unsigned loop_index, struct verb 
     verb->is_expected = true;
 }
 
+/* Asks for the bucket of a session that a verb may name, and leaves its hash; 0: nothing can be told. */
+static void session_expect(struct memory_engine *engine, struct loop *loop, struct anticipated *session) {
+    uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
+    struct namespace *namespace = kept_find(engine, loop, session->namespace, generation);
+    session->private = 0;
+    if (!namespace || namespace_policy(namespace)->hash_ids) return; /* there it is stored under another name */
+    uint64_t hash = id_hash(engine, namespace, session->id);
+    __builtin_prefetch(table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash));
+    session->private = hash;
+}
+
+/* The two waves of a batch for sessions that are in none. */
+static void memory_anticipate(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count) {
+    struct memory_engine *engine = of(self);
+    struct loop *loop = &engine->loops[loop_index];
+    for (size_t i = 0; i < count; i++) session_expect(engine, loop, &sessions[i]);
+    for (size_t i = 0; i < count; i++) {
+        uint64_t hash = sessions[i].private;
+        if (!hash) continue;
+        struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
+        const char *record = table_next(&find);
+        if (record) record_prefetch(record, loop->read_bytes);
+    }
+}
+
 static void verb_refuse(struct verb *verb) {
     verb->error = error_make(ERROR_UNKNOWN_METHOD, "This engine was opened without pools.");
     verb->is_found = false;
@@ -390,6 +415,7 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .leave = memory_leave,
                                                    .submit = memory_submit,
                                                    .expect = memory_expect,
+                                                   .anticipate = memory_anticipate,
                                                    .set_done = memory_set_done,
                                                    .cancel = memory_cancel,
                                                    .policy = memory_policy,

@@ -12,6 +12,7 @@
 #include "sessiond/engine.h"
 
 #include <assert.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,6 +37,7 @@ struct fake_engine {
     void *done_context;
     size_t submits, verbs, verbs_max; /* calls, verbs in all, verbs of the longest call */
     char last_namespace[80];          /* of the last verb */
+    char anticipated[1024];           /* "namespace/id " of each session that was announced */
     int turn_depth;
 };
 
@@ -253,7 +255,20 @@ static inline void fake_close(struct engine *self) {
     free(fake);
 }
 
+static inline void fake_anticipate(struct engine *self, unsigned loop_index, struct anticipated *sessions,
+                                   size_t count) {
+    struct fake_engine *fake = (struct fake_engine *)self;
+    (void)loop_index;
+    for (size_t i = 0; i < count; i++) {
+        size_t used = strlen(fake->anticipated);
+        snprintf(fake->anticipated + used, sizeof fake->anticipated - used, "%.*s/%.*s ",
+                 (int)sessions[i].namespace.size, (const char *)sessions[i].namespace.data, (int)sessions[i].id.size,
+                 (const char *)sessions[i].id.data);
+    }
+}
+
 static const struct engine_vtable fake_vtable = {.name = "fake",
+                                                 .anticipate = fake_anticipate,
                                                  .enter = fake_enter,
                                                  .leave = fake_leave,
                                                  .submit = fake_submit,
