@@ -1,7 +1,7 @@
 /* What a pool costs without sockets: nanoseconds of an acquire, of a mark, and of both with a lease, for each strategy
  * at 1,000 and 100,000 sessions of 300 bytes, without a journal and with one that throws away; how many bytes it is
- * told; and what a session of the larger pool costs when all are recovered. One loop; each verb in a submit of its own,
- * as a crawler sends them. */
+ * told; the same by a tag, and by two, that more and more sets of tags share; and what a session of the larger pool
+ * costs when all are recovered. One loop; each verb in a submit of its own, as a crawler sends them. */
 #include "base/buf.h"
 #include "micro.h"
 #include "wire/codec.h"
@@ -9,12 +9,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DATA = 300, ROUNDS = 400000, RECOVERED = 100000 };
+enum { DATA = 300, ROUNDS = 400000, RECOVERED = 100000, TAGGED = 10000, TAGGED_ROUNDS = 20000 };
 
 static struct engine *engine;
 static uint8_t data[DATA] = {0xc5, (DATA - 3) >> 8, (DATA - 3) & 0xff}; /* a bin */
 static uint64_t told_bytes;
 static struct buf kept;
+static struct bytes wanted; /* tags */
 
 static size_t make_id(void *context, char *id) {
     static unsigned long made;
@@ -86,6 +87,7 @@ static void acquire(struct verb *verb, enum pool_strategy strategy, enum pool_cr
     verb->acquire.strategy = strategy;
     verb->acquire.create = create;
     verb->acquire.lease_ms = lease_ms;
+    verb->acquire.tags = wanted;
     verb->acquire.count = 1;
     submit(verb);
     if (!verb->is_found) abort();
@@ -104,13 +106,13 @@ static void give_back(struct verb *verb, const struct round *round, enum return_
     if (!verb->is_found) abort();
 }
 
-/* Nanoseconds of both, over ROUNDS rounds. */
-static double run(enum pool_strategy strategy, int64_t lease_ms) {
+/* Nanoseconds of both, over that many rounds. */
+static double run(enum pool_strategy strategy, int64_t lease_ms, unsigned rounds) {
     struct round round;
     struct verb verb;
     acquire(&verb, strategy, POOL_CREATE_NEVER, 0); /* builds the order */
     double begin = seconds();
-    for (unsigned i = 0; i < ROUNDS; i++) {
+    for (unsigned i = 0; i < rounds; i++) {
         acquire(&verb, strategy, POOL_CREATE_NEVER, lease_ms);
         round.id_size = verb.session.id.size;
         memcpy(round.id, verb.session.id.data, round.id_size);
@@ -119,7 +121,7 @@ static double run(enum pool_strategy strategy, int64_t lease_ms) {
         give_back(&verb, &round, RETURN_MARK);
         if (lease_ms) give_back(&verb, &round, RETURN_RELEASE);
     }
-    return (seconds() - begin) / ROUNDS * 1e9;
+    return (seconds() - begin) / rounds * 1e9;
 }
 
 /* The bytes of one round with a lease: an acquire, a mark and a release. */
@@ -156,8 +158,37 @@ static void measure(unsigned long sessions, struct journal *journal) {
            (double)(after.bytes_used - before.bytes_used - after.bytes_records) / (double)sessions);
     for (int strategy = 0; strategy < 5; strategy++)
         printf("  %-18s acquire and mark %5.0f ns, with a lease and its release %5.0f ns\n", names[strategy],
-               run((enum pool_strategy)strategy, 0), run((enum pool_strategy)strategy, 60000));
+               run((enum pool_strategy)strategy, 0, ROUNDS), run((enum pool_strategy)strategy, 60000, ROUNDS));
     if (journal) tell_bytes();
+    engine->vtable->close(engine);
+}
+
+/* ["all", "even" or "odd", one of `sets` others] */
+static void measure_tags(unsigned sets) {
+    static const struct bytes one = BYTES_LITERAL("\x91\xa3"
+                                                  "all"),
+                              two = BYTES_LITERAL("\x92\xa3"
+                                                  "all\xa4"
+                                                  "even");
+    char text[32];
+    struct verb verb;
+    open_engine(TAGGED, NULL);
+    for (unsigned i = 0; i < TAGGED; i++) {
+        unsigned set = i % sets;
+        int size = snprintf(text, sizeof(text), set % 2 ? "\x93\xa3%s\xa3%s\xa5%05u" : "\x93\xa3%s\xa4%s\xa5%05u",
+                            "all", set % 2 ? "odd" : "even", set);
+        wanted = bytes_of(text, (size_t)size);
+        acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_AUTO, 0);
+    }
+    printf("%d sessions in %u sets of tags\n", TAGGED, sets);
+    for (int i = 0; i < 2; i++) {
+        wanted = i ? two : one;
+        printf("  acquire by %s and mark: random %.0f ns, least_recent %.0f ns, with a lease and its release %.0f ns\n",
+               i ? "two tags" : "a tag that all have", run(POOL_STRATEGY_RANDOM, 0, TAGGED_ROUNDS),
+               run(POOL_STRATEGY_LEAST_RECENT, 0, TAGGED_ROUNDS),
+               run(POOL_STRATEGY_LEAST_RECENT, 60000, TAGGED_ROUNDS));
+    }
+    wanted = BYTES_ABSENT;
     engine->vtable->close(engine);
 }
 
@@ -181,13 +212,21 @@ static void recover(struct journal *journal) {
     buf_fini(&kept);
 }
 
-int main(void) {
+/* bench_pool [part]: all parts, or one. */
+int main(int argc, char **argv) {
     struct journal dropping = {.append = journal_drop, .await = journal_await, .busy_from = INT64_MAX};
     struct journal keeping = {.append = journal_keep, .await = journal_await, .busy_from = INT64_MAX};
-    measure(1000, NULL);
-    measure(1000, &dropping);
-    measure(100000, NULL);
-    measure(100000, &dropping);
-    recover(&keeping);
+    const char *part = argc > 1 ? argv[1] : "";
+    bool is_all = !*part;
+    if (is_all || strcmp(part, "strategies") == 0) {
+        measure(1000, NULL);
+        measure(100000, NULL);
+    }
+    if (is_all || strcmp(part, "journal") == 0) {
+        measure(1000, &dropping);
+        measure(100000, &dropping);
+    }
+    for (unsigned sets = 1; sets <= TAGGED && (is_all || strcmp(part, "tags") == 0); sets *= 10) measure_tags(sets);
+    if (is_all || strcmp(part, "recovery") == 0) recover(&keeping);
     return 0;
 }

@@ -3,7 +3,8 @@
  * same. Strategies that pick by chance are left out; fences and the numbers of hand-outs are compared by whether they
  * are given, not by their values: how many were taken back unseen is nobody's business. In two of three runs the engine
  * ends now and then, and another one goes on that was made from what it told its journal, or from a snapshot that was
- * made between the steps and what it told since, also after a while: nobody may notice.
+ * made between the steps and what it told since, also after a while: nobody may notice. In one of four runs there are
+ * many sessions with many sets of tags that share them, so that lanes come together in filters.
  *
  *     pool_pair [seeds [first [tell]]]    tell: what came of each step */
 #include "base/prng.h"
@@ -15,7 +16,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { STEPS = 600, OUTS_MAX = 64, WAITS_MAX = 256, IDS = 6, ANSWERS_MAX = WAITS_MAX };
+enum { STEPS = 600, OUTS_MAX = 64, WAITS_MAX = 256, IDS = 6, IDS_MANY = 64, ANSWERS_MAX = WAITS_MAX };
 #define START INT64_C(1767225600000)
 
 struct answer {
@@ -254,6 +255,35 @@ static const struct bytes tag_sets[] = {{NULL, 0},
                                                       "b\xa1"
                                                       "a")};
 
+static bool has_many(void) {
+    return seed % 4 == 0;
+}
+
+static unsigned any_id(void) {
+    return (unsigned)prng_below(&prng, has_many() ? IDS_MANY : IDS);
+}
+
+/* Those of the tags "a" to "h" that have a bit. */
+static struct bytes tags_of_bits(unsigned bits) {
+    static uint8_t text[32];
+    size_t size = 1;
+    for (unsigned i = 0; i < 8; i++) {
+        if (!(bits >> i & 1)) continue;
+        text[size++] = 0xa1;
+        text[size++] = (uint8_t)('a' + i);
+    }
+    text[0] = (uint8_t)(0x90 | (size - 1) / 2);
+    return bytes_of(text, size);
+}
+
+/* A session has most of them, and one, two or three are asked for. */
+static struct bytes any_tags(bool is_wanted) {
+    if (!has_many()) return tag_sets[prng_below(&prng, 3)];
+    if (!is_wanted) return tags_of_bits((unsigned)(prng_below(&prng, 256) | prng_below(&prng, 256)));
+    return tags_of_bits(1u << prng_below(&prng, 8) | 1u << prng_below(&prng, 3) |
+                        1u << prng_below(&prng, prng_happens(&prng, 1, 4) ? 8 : 1));
+}
+
 static void note_out(const struct verb *verbs) {
     struct out *out = &outs[out_count < OUTS_MAX ? out_count++ : prng_below(&prng, OUTS_MAX)];
     copy_id(out->id, verbs[0].session.id);
@@ -267,7 +297,7 @@ static void step_acquire(void) {
     struct verb verbs[2];
     enum submit_state states[2];
     char id[24];
-    snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+    snprintf(id, sizeof(id), "s%u", any_id());
     struct verb verb = verb_of(VERB_ACQUIRE, prng_happens(&prng, 1, 8) ? id : NULL);
     verb.acquire.pool = BYTES_LITERAL("p");
     verb.acquire.has_strategy = true;
@@ -278,7 +308,7 @@ static void step_acquire(void) {
     if (prng_happens(&prng, 1, 2)) verb.acquire.create = POOL_CREATE_NEVER;
     verb.acquire.lease_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 60) : 0;
     if (!verb.id.data && prng_happens(&prng, 1, 2)) verb.acquire.wait_ms = prng_between(&prng, 1, 60);
-    if (prng_happens(&prng, 1, 4)) verb.acquire.tags = tag_sets[prng_below(&prng, 3)];
+    if (prng_happens(&prng, has_many() ? 3 : 1, 4)) verb.acquire.tags = any_tags(true);
     verb.acquire.count = !verb.id.data && prng_happens(&prng, 1, 6) ? 2 + (uint32_t)prng_below(&prng, 2) : 1;
     verb.acquire.bytes_max = SIZE_MAX;
     if (wait_count == WAITS_MAX || nobody_is_there) verb.acquire.wait_ms = 0;
@@ -381,15 +411,15 @@ static void step_write(void) {
                       .ends = prng_happens(&prng, 1, 8),
                       .renames = prng_happens(&prng, 1, 8),
                       .idle_timeout_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 300) : 0,
-                      .tags = tag_sets[prng_below(&prng, 3)]};
+                      .tags = any_tags(false)};
     put.usage = (struct usage){.usage_count = prng_happens(&prng, 1, 3) ? prng_below(&prng, 3) : 0,
                                .max_usage_count = 1 + prng_below(&prng, 4),
                                .max_error_score = 2,
                                .error_score_decrement = 0.5,
                                .is_forced = prng_happens(&prng, 1, 3)};
-    snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+    snprintf(id, sizeof(id), "s%u", any_id());
     if (out_count && prng_happens(&prng, 1, 4)) memcpy(id, outs[prng_below(&prng, out_count)].id, sizeof(id));
-    snprintf(new_id, sizeof(new_id), "s%u", (unsigned)prng_below(&prng, IDS));
+    snprintf(new_id, sizeof(new_id), "s%u", any_id());
     put.id = bytes_of_string(id);
     put.new_id = bytes_of_string(new_id);
     struct verb verb = verb_of(put.renames ? VERB_MOVE : VERB_UPDATE, id);
@@ -411,7 +441,7 @@ static void step_configure(void) {
     struct pool_policy_change change = {.given = UINT64_C(1) << prng_below(&prng, 9)};
     change.given &= POOL_POLICY_MAX_POOL_SIZE | POOL_POLICY_MAX_USAGE_COUNT | POOL_POLICY_COOLDOWN_MS |
                     POOL_POLICY_MAX_CONCURRENT | POOL_POLICY_IDLE_TIMEOUT_MS;
-    change.values.max_pool_size = prng_below(&prng, 7);
+    change.values.max_pool_size = has_many() ? 30 + prng_below(&prng, 40) : prng_below(&prng, 7);
     change.values.max_usage_count = prng_below(&prng, 6);
     change.values.cooldown_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 40) : 0;
     change.values.max_concurrent = prng_below(&prng, 3);
@@ -599,6 +629,7 @@ static void run(void) {
         /* Of several hand-outs of one session that are taken back, which was the last one remains to chance. */
         nobody_is_there = waiting_count <= 1 && prng_happens(&prng, 1, 6);
         uint64_t what = prng_below(&prng, 100);
+        if (has_many() && what < 38 && prng_happens(&prng, 1, 3)) what = 70;
         if (what < 38)
             step_acquire();
         else if (what < 66)
@@ -622,7 +653,7 @@ static void run(void) {
             compare_pools();
         }
         char id[24];
-        snprintf(id, sizeof(id), "s%u", (unsigned)prng_below(&prng, IDS));
+        snprintf(id, sizeof(id), "s%u", any_id());
         compare_session(id);
         if (out_count) compare_session(outs[prng_below(&prng, out_count)].id);
     }

@@ -2,6 +2,7 @@
 #include "engine/memory/pool.h"
 #include "base/check.h"
 #include "base/hash.h"
+#include "engine/memory/pool_filter.h"
 
 #include <assert.h>
 #include <string.h>
@@ -24,7 +25,7 @@ struct pool *pool_new(struct pool_memory memory, struct namespace *namespace, st
     pool->policy = *policy;
     pool->name_size = (uint8_t)name.size;
     memcpy(pool->name, name.data, name.size);
-    list_init(&pool->lanes);
+    list_init(&pool->filters);
     pool->due = (struct order){.kind = ORDER_DUE, .slot = ORDER_DUE_SLOT};
     pool->turn = TURN_FIRST;
     pool->prng = prng_of(seed);
@@ -46,6 +47,7 @@ void pool_free(struct pool_memory memory, struct pool *pool) {
     }
     slab_free(memory.slab, pool->chains, pool->chain_count * sizeof(*pool->chains));
     slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
+    slab_free(memory.slab, pool->lane_chains, pool->lane_chain_count * sizeof(*pool->lane_chains));
     slab_free(memory.slab, pool->tag_chains, pool->tag_chain_count * sizeof(*pool->tag_chains));
     lane_free(memory, pool, pool->all);
     order_fini(&pool->due, memory.slab);
@@ -170,12 +172,15 @@ static void set_ready(struct pool *pool, struct pool_entry *entry, bool is_ready
     if (entry->is_ready && is_ready && is_moved) {
         lane_update(pool->all, entry);
         if (entry->lane) lane_update(entry->lane, entry);
+    } else if (entry->is_ready != is_ready) {
+        void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
+        entry->is_ready = is_ready;
+        change(pool->all, entry);
+        if (entry->lane) change(entry->lane, entry);
+    } else {
+        return;
     }
-    if (entry->is_ready == is_ready) return;
-    entry->is_ready = is_ready;
-    void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
-    change(pool->all, entry);
-    if (entry->lane) change(entry->lane, entry);
+    if (entry->lane) filters_note(entry->lane);
 }
 
 static void set_count(bool *is_counted, uint64_t *count, bool is) {
@@ -301,9 +306,23 @@ static void lane_check(const struct pool_lane *lane) {
     }
 }
 
+/* Answers how many entries they have. */
+static uint32_t lanes_check(const struct pool *pool) {
+    uint32_t lanes = 0, entries = 0;
+    for (uint32_t i = 0; i < pool->lane_chain_count; i++)
+        for (const struct pool_lane *lane = pool->lane_chains[i]; lane; lane = lane->next, lanes++) {
+            CHECK(lane->entry_count > 0);
+            CHECK(pool_tag_rarest(pool, lane->tags));
+            entries += lane->entry_count;
+            lane_check(lane);
+        }
+    CHECK(lanes == pool->lane_count);
+    return entries;
+}
+
 void pool_check(const struct pool *pool) {
     uint64_t usable = 0, reserved = 0, leased = 0, cooling = 0, retired = 0, ready = 0;
-    uint32_t count = 0, lanes = 0, in_lanes = 0;
+    uint32_t count = 0, in_lanes = 0;
     for (uint32_t i = 0; i < pool->chain_count; i++)
         for (const struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next, count++) {
             CHECK(*chain_of(pool, entry->hash) == pool->chains[i]);
@@ -321,14 +340,8 @@ void pool_check(const struct pool *pool) {
     CHECK(count == pool->entry_count && count == pool->all->entry_count && ready == pool->all->ready_count);
     CHECK(usable == pool->usable_count && reserved == pool->reserved_count && leased == pool->leased_count);
     CHECK(cooling == pool->cooling_count && retired == pool->retired_count);
-    for (const struct list *link = pool->lanes.next; link != &pool->lanes; link = link->next, lanes++) {
-        const struct pool_lane *lane = LIST_ENTRY(link, struct pool_lane, link);
-        CHECK(lane->entry_count > 0);
-        CHECK(pool_tag_rarest(pool, lane->tags));
-        in_lanes -= lane->entry_count;
-        lane_check(lane);
-    }
-    CHECK(lanes == pool->lane_count && in_lanes == 0);
+    CHECK(lanes_check(pool) == in_lanes);
+    filters_check(pool);
     lane_check(pool->all);
     order_check(&pool->due);
 }

@@ -8,7 +8,8 @@
  * entry_settle works out from them all that depends on them: whether it holds one of the pool's places, whether it
  * stands in the lanes from which hand-outs are picked, when it is due, and the pool's counts. Whoever changes a fact
  * calls it. A lane is a set of ready entries in the orders that were ever asked for: one of all, and one for each
- * distinct set of tags. Everything here runs under the lock of the pool's table. */
+ * distinct set of tags. Lanes that share tags stand together in filters (pool_filter.h). Everything here runs under the
+ * lock of the pool's table. */
 #ifndef ENGINE_MEMORY_POOL_H
 #define ENGINE_MEMORY_POOL_H
 
@@ -23,11 +24,13 @@
 #include <stdatomic.h>
 
 struct namespace;
+struct pool_filter;
 
 #define LANE_ORDERS    4 /* ORDER_ANY to ORDER_LEAST_USED */
 #define ENTRY_ORDERS   (2 * LANE_ORDERS + 1)
 #define ORDER_DUE_SLOT (2 * LANE_ORDERS)
 #define TURN_FIRST     (UINT64_C(1) << 62) /* turns of hand-outs; those below are of entries never handed out */
+#define TURN_END       (UINT64_C(1) << 63) /* none is as great */
 
 /* One tag of one lane: lanes are found by their tags. */
 struct lane_tag {
@@ -37,8 +40,11 @@ struct lane_tag {
 };
 
 struct pool_lane {
-    struct list link;    /* of the pool's lanes */
-    struct list entries; /* of its tags, ready or not; the lane goes with the last */
+    struct pool_lane *next; /* of its chain */
+    uint64_t hash;          /* of its tags */
+    uint64_t tag_bits;      /* one of 64 for each tag: a lane without the bits of others has not all of their tags */
+    struct list entries;    /* of its tags, ready or not; the lane goes with the last */
+    struct list seats;      /* in filters */
     struct order orders[LANE_ORDERS];
     bool is_built[LANE_ORDERS];
     uint32_t entry_count;
@@ -52,7 +58,8 @@ struct pool_lane {
 struct pool_tag {
     struct pool_tag *next; /* of its chain */
     uint64_t hash;
-    struct list lanes; /* lane_tags of those that have it */
+    struct list lanes;          /* lane_tags of those that have it */
+    struct pool_filter *filter; /* of it alone; NULL: there is none */
     uint32_t lane_count;
     uint32_t size;
     uint8_t text[];
@@ -101,11 +108,13 @@ struct pool {
     struct pool_entry **chains;
     uint32_t chain_count;
     uint32_t entry_count;
-    struct pool_lane *all; /* its slots are 0 to 3; those of the lanes of tags 4 to 7 */
-    struct list lanes;     /* of tags */
-    uint32_t lane_count;
+    struct pool_lane *all;          /* its slots are 0 to 3; those of the lanes of tags 4 to 7 */
+    struct pool_lane **lane_chains; /* of tags */
+    uint32_t lane_chain_count, lane_count;
     struct pool_tag **tag_chains;
     uint32_t tag_chain_count, tag_count;
+    struct list filters; /* of several tags, the one that gives way next first */
+    uint32_t filter_count;
     struct hash_key tag_key;
     struct order due;
     uint64_t epoch, purge_version; /* of the namespace, as the entries know it */
@@ -199,8 +208,12 @@ struct pool_lane *lane_of(struct pool_memory memory, struct pool *pool, struct b
 void lane_free(struct pool_memory memory, struct pool *pool, struct pool_lane *lane);
 /* Makes room for one more entry. False where memory is lacking. */
 bool lane_make_room(struct pool_memory memory, struct pool_lane *lane);
-/* The lanes that have the one of these tags that the fewest have; NULL: some tag is on none. */
+/* Builds an order at the first acquire that asks for it. False where memory is lacking. */
+bool lane_build(struct pool_memory memory, const struct pool *pool, struct pool_lane *lane, enum order_kind kind);
+/* The one of these tags that the fewest lanes have; NULL: some tag is on none. */
 struct pool_tag *pool_tag_rarest(const struct pool *pool, struct bytes tags);
+/* The tag_bits of a lane of these tags. */
+uint64_t tags_bits(const struct pool *pool, struct bytes tags);
 /* Whether an encoded array of tags names any. */
 static inline bool tags_are_given(struct bytes tags) {
     return tags.data && !(tags.size == 1 && tags.data[0] == 0x90);

@@ -32,7 +32,6 @@ struct usage_word {
 
 _Static_assert(sizeof(struct usage_word) == 18, "a word of a window as pool_effect.h says");
 
-#define TURN_MAX  (UINT64_C(1) << 63)
 #define COUNT_MAX (UINT64_C(1) << 62) /* of uses and marks: far from where they would overflow */
 #define SCORE_MAX 0x1p62
 
@@ -203,7 +202,7 @@ static void take_head(struct effect_cursor *cursor, struct effect_usage *out, un
 
 static bool usage_is_sound(const struct effect_usage *usage, unsigned flags) {
     if (!effect_version_is_fine(usage->life) || !effect_version_is_fine(usage->version)) return false;
-    if (usage->life > usage->version || usage->turn >= TURN_MAX || usage->handed >= COUNT_MAX) return false;
+    if (usage->life > usage->version || usage->turn >= TURN_END || usage->handed >= COUNT_MAX) return false;
     if (usage->usage.usage_count >= COUNT_MAX || usage->usage.error_count >= COUNT_MAX) return false;
     if (usage->fence > EFFECT_VERSION_MAX || usage->lease_use > usage->handed) return false;
     if (flags & USAGE_FENCE && !usage->fence) return false;

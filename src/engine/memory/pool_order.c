@@ -7,26 +7,28 @@
 #include <string.h>
 
 #define CAPACITY_MIN  4
-#define CAPACITY_TRIM 64 /* less is not worth giving back */
+#define CAPACITY_TRIM 64                  /* less is not worth giving back */
+#define SIGN          (UINT64_C(1) << 63) /* moments may be negative */
 
-/* Those never handed out come after all that were, the first to enter first. */
-static bool is_more_recent(const struct pool_entry *a, const struct pool_entry *b) {
-    bool are_new = a->turn < TURN_FIRST && b->turn < TURN_FIRST;
-    return are_new ? a->turn < b->turn : a->turn > b->turn;
+/* The newest turn first; those never handed out come after all that were, the first to enter first. */
+static uint64_t key_of_recency(uint64_t turn) {
+    return turn < TURN_FIRST ? TURN_END + turn : TURN_END - turn;
 }
 
-bool order_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
+struct order_key order_key_of(enum order_kind kind, const struct pool_entry *entry) {
     switch (kind) {
-    case ORDER_LEAST_RECENT: return a->turn < b->turn;
-    case ORDER_MOST_RECENT: return is_more_recent(a, b);
-    case ORDER_LEAST_USED:
-        if (a->usage.usage_count != b->usage.usage_count) return a->usage.usage_count < b->usage.usage_count;
-        return a->turn < b->turn;
-    case ORDER_DUE: return a->due_at < b->due_at;
+    case ORDER_LEAST_RECENT: return (struct order_key){0, entry->turn};
+    case ORDER_MOST_RECENT: return (struct order_key){0, key_of_recency(entry->turn)};
+    case ORDER_LEAST_USED: return (struct order_key){entry->usage.usage_count, entry->turn};
+    case ORDER_DUE: return (struct order_key){(uint64_t)entry->due_at ^ SIGN, 0};
     case ORDER_ANY:
     case ORDER_KIND_COUNT: break;
     }
-    return false;
+    return (struct order_key){0, 0};
+}
+
+bool order_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b) {
+    return order_key_is_before(order_key_of(kind, a), order_key_of(kind, b));
 }
 
 static void order_put(struct order *order, uint32_t at, struct pool_entry *entry) {

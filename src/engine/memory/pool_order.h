@@ -29,6 +29,15 @@ struct order {
     uint8_t slot; /* which of an entry's positions is this order's */
 };
 
+/* By which an entry stands in an order, as numbers: the smaller comes first. Not of ORDER_ANY. */
+struct order_key {
+    uint64_t first, second;
+};
+struct order_key order_key_of(enum order_kind kind, const struct pool_entry *entry);
+static inline bool order_key_is_before(struct order_key a, struct order_key b) {
+    return a.first != b.first ? a.first < b.first : a.second < b.second;
+}
+
 /* Whether `a` comes before `b`. */
 bool order_is_before(enum order_kind kind, const struct pool_entry *a, const struct pool_entry *b);
 

@@ -1,7 +1,7 @@
 /* Which session of a pool is handed out, and what a hand-out, a mark, a release and the end of a lease do to it: see
  * pool.h. */
 #include "base/mp.h"
-#include "engine/memory/pool.h"
+#include "engine/memory/pool_filter.h"
 
 #include <assert.h>
 
@@ -22,31 +22,11 @@ static enum order_kind order_of(enum pool_strategy strategy) {
     return ORDER_ANY;
 }
 
-/* Builds an order at the first acquire that asks for it. False where memory is lacking. */
-static bool lane_build(struct pool_memory memory, const struct pool *pool, struct pool_lane *lane,
-                       enum order_kind kind) {
-    struct order *order = &lane->orders[kind];
-    if (lane->is_built[kind]) return true;
-    if (!order_reserve(order, memory.slab, memory.arena, lane->entry_count)) return false;
-    lane->is_built[kind] = true;
-    for (struct list *link = lane->entries.next; link != &lane->entries; link = link->next) {
-        struct pool_entry *entry = LIST_ENTRY(link, struct pool_entry, lane_link);
-        if (entry->is_ready) order_insert(order, entry);
-    }
-    for (uint32_t i = 0; lane == pool->all && i < pool->chain_count; i++)
-        for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next)
-            if (entry->is_ready) order_insert(order, entry);
-    assert(order->count == lane->ready_count);
-    return true;
-}
-
-/* The best of all lanes whose tags cover the wanted ones; by chance, one of all their entries. */
-static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct bytes tags, enum order_kind kind,
-                         struct pool_entry **picked) {
-    struct pool_tag *tag = pool_tag_rarest(pool, tags);
+/* The best of the lanes of a tag that have the wanted ones too; by chance, one of all their entries. */
+static bool look_for(struct pool_memory memory, struct pool *pool, struct bytes tags, struct pool_tag *tag,
+                     enum order_kind kind, struct pool_entry **picked) {
     uint64_t seen = 0;
-    *picked = NULL;
-    for (struct list *link = tag ? tag->lanes.next : NULL; tag && link != &tag->lanes; link = link->next) {
+    for (struct list *link = tag->lanes.next; link != &tag->lanes; link = link->next) {
         struct pool_lane *lane = LIST_ENTRY(link, struct lane_tag, link)->lane;
         if (!lane->ready_count || !tags_cover(lane->tags, tags)) continue;
         if (!lane_build(memory, pool, lane, kind)) return false;
@@ -59,6 +39,15 @@ static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct by
         }
     }
     return true;
+}
+
+static bool pick_by_tags(struct pool_memory memory, struct pool *pool, struct bytes tags, enum order_kind kind,
+                         struct pool_entry **picked) {
+    struct pool_tag *rarest = pool_tag_rarest(pool, tags);
+    if (!rarest) return true;
+    struct pool_filter *filter = filter_of(memory, pool, tags, rarest);
+    return filter ? filter_pick(memory, pool, filter, kind, picked)
+                  : look_for(memory, pool, tags, rarest, kind, picked);
 }
 
 static bool pick(struct pool_memory memory, struct pool *pool, struct bytes tags, enum pool_strategy strategy,

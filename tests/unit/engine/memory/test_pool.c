@@ -1,6 +1,6 @@
 /* A pool by itself: its orders, lanes and the numbers of its hand-outs, against arrays that are looked through. */
 #include "base/prng.h"
-#include "engine/memory/pool.h"
+#include "engine/memory/pool_filter.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -192,6 +192,134 @@ Test(pool, looks_only_at_sessions_that_share_the_rarest_tag, .init = begin, .fin
                                                        "all\xa4none")));
     for (unsigned i = 0; i < MAX; i++) pool_remove(memory, pool, entries[i]);
     cr_assert_eq(pool->lane_count + pool->tag_count, 0);
+}
+
+/* ---- many sets of tags that share them */
+
+/* The set of the tags "a" to "h" that have a bit. */
+static struct bytes set_of_bits(unsigned bits, uint8_t text[32]) {
+    size_t size = 1;
+    for (unsigned i = 0; i < 8; i++) {
+        if (!(bits >> i & 1)) continue;
+        text[size++] = 0xa1;
+        text[size++] = (uint8_t)('a' + i);
+    }
+    text[0] = (uint8_t)(0x90 | (size - 1) / 2);
+    return bytes_of(text, size);
+}
+
+static unsigned bits_of(const struct pool_entry *entry) {
+    unsigned bits = 0;
+    for (size_t i = 2; entry->lane && i < entry->lane->tags.size; i += 2)
+        bits |= 1u << (entry->lane->tags.data[i] - 'a');
+    return bits;
+}
+
+static bool bits_fit(const struct pool_entry *entry, unsigned bits) {
+    return is_free(entry) && (bits_of(entry) & bits) == bits;
+}
+
+static struct pool_entry *choose_by_bits(enum pool_strategy strategy, unsigned bits) {
+    uint8_t text[32];
+    struct pool_want want = {
+        .tags = set_of_bits(bits, text), .has_strategy = true, .strategy = strategy, .create = POOL_CREATE_NEVER};
+    struct pool_entry *entry;
+    enum pool_choice choice = pool_choose(memory, pool, &want, false, &entry);
+    cr_assert_eq(choice, entry ? CHOICE_ENTRY : CHOICE_NONE);
+    return entry;
+}
+
+static void check_choice_by_bits(struct prng *prng) {
+    enum pool_strategy strategy = (enum pool_strategy)prng_below(prng, 5);
+    unsigned bits = 1u << prng_below(prng, 8);
+    struct pool_entry *expected = NULL;
+    struct pool_pick pick;
+    if (prng_happens(prng, 1, 2)) bits |= 1u << prng_below(prng, 8);
+    if (prng_happens(prng, 1, 4)) bits |= 1u << prng_below(prng, 8);
+    struct pool_entry *entry = choose_by_bits(strategy, bits);
+    for (unsigned i = 0; i < count; i++)
+        if (bits_fit(entries[i], bits) && (!expected || is_better(strategy, entries[i], expected)))
+            expected = entries[i];
+    if (strategy != POOL_STRATEGY_RANDOM || !entry || !expected)
+        cr_assert_eq(entry, expected, "strategy %d, tags %x", strategy, bits);
+    else
+        cr_assert(bits_fit(entry, bits), "tags %x, wanted %x", bits_of(entry), bits);
+    if (!entry) return;
+    entry_hand_out(memory, pool, entry, prng_happens(prng, 1, 3) ? prng_between(prng, 1, 50) : 0, 1, now_ms, RETENTION,
+                   &pick);
+    if (prng_happens(prng, 1, 10)) entry_take_back(pool, entry, &pick, now_ms, RETENTION);
+}
+
+Test(pool, picks_the_same_by_tags_that_many_sets_share, .init = begin, .fini = end) {
+    struct prng prng = prng_of(12);
+    uint8_t text[32];
+    uint32_t most = 0, tags_of_one = 0;
+    pool->policy.cooldown_ms = 5;
+    for (unsigned step = 0; step < 60000; step++) {
+        /* They grow and shrink, so that filters are made and given up. */
+        unsigned chances = step / 10000 % 2 ? 3 : 6;
+        while (count < MAX && prng_happens(&prng, chances, 20))
+            entries[count++] =
+                add(prng_next(&prng), set_of_bits((unsigned)prng_below(&prng, 256), text), 1 + prng_below(&prng, 20));
+        if (prng_happens(&prng, 1, 5)) pass_time(&prng);
+        check_choice_by_bits(&prng);
+        change_one(&prng);
+        if (step % 100 == 0) pool_check(pool);
+        if (pool->filter_count > most) most = pool->filter_count;
+        for (uint32_t i = 0; i < pool->tag_chain_count; i++)
+            tags_of_one += pool->tag_chains[i] && pool->tag_chains[i]->filter;
+    }
+    pool_check(pool);
+    cr_assert_eq(most, FILTERS_MAX);
+    cr_assert_gt(tags_of_one, 1000);
+    while (count > 0) pool_remove(memory, pool, entries[--count]);
+    cr_assert_eq(pool->lane_count + pool->tag_count + pool->filter_count, 0);
+}
+
+Test(pool, gives_each_session_of_many_sets_the_same_chance, .init = begin, .fini = end) {
+    enum { SESSIONS = 100, ASKS = 100000 };
+    unsigned counts[SESSIONS] = {0};
+    uint8_t text[32];
+    /* All have "a"; half of them are of one set, every other one of the rest is of a set of its own. */
+    for (unsigned i = 0; i < SESSIONS; i++)
+        entries[count++] = add(i, set_of_bits(i < SESSIONS / 2 ? 1 : 1 | i << 1, text), UINT64_C(1) << 40);
+    for (unsigned i = 0; i < ASKS; i++) counts[choose_by_bits(POOL_STRATEGY_RANDOM, 1)->hash]++;
+    for (unsigned i = 0; i < SESSIONS; i++) cr_assert(counts[i] > 800 && counts[i] < 1200, "%u of %u", counts[i], i);
+    /* Those with "b" and "c" too. */
+    memset(counts, 0, sizeof(counts));
+    for (unsigned i = 0; i < ASKS / 10; i++) counts[choose_by_bits(POOL_STRATEGY_RANDOM, 3)->hash]++;
+    for (unsigned i = 0; i < SESSIONS; i++) {
+        bool has = i >= SESSIONS / 2 && i & 1;
+        cr_assert(has ? counts[i] > 300 && counts[i] < 500 : counts[i] == 0, "%u of %u", counts[i], i);
+    }
+}
+
+/* ["all", "txxx"] each: a tag that all share, asked for while they come and go. */
+Test(pool, finds_and_forgets_sets_that_come_and_go, .init = begin, .fini = end) {
+    char text[16];
+    struct pool_want want = {.tags = BYTES_LITERAL("\x91\xa3"
+                                                   "all"),
+                             .has_strategy = true,
+                             .create = POOL_CREATE_NEVER};
+    struct pool_entry *chosen;
+    uint64_t before = slab_stats_get(&slab).bytes_used;
+    for (unsigned round = 0; round < 3; round++) {
+        for (unsigned i = 0; i < MAX; i++) {
+            entries[i] = add(i + 1, own_tags(i, text), 9);
+            want.strategy = (enum pool_strategy)(i % 5);
+            cr_assert_eq(pool_choose(memory, pool, &want, false, &chosen), CHOICE_ENTRY);
+        }
+        pool_check(pool);
+        for (unsigned i = 0; i < MAX; i++) {
+            want.strategy = (enum pool_strategy)(i % 5);
+            cr_assert_eq(pool_choose(memory, pool, &want, false, &chosen), CHOICE_ENTRY);
+            pool_remove(memory, pool, entries[i * 7 % MAX]);
+            pool_check(pool);
+        }
+        cr_assert_eq(pool_choose(memory, pool, &want, false, &chosen), CHOICE_NONE);
+        uint64_t left = slab_stats_get(&slab).bytes_used - before;
+        cr_assert_lt(left, 2000, "%llu bytes are left", (unsigned long long)left);
+    }
 }
 
 Test(pool, gives_its_memory_back_as_its_sessions_go, .init = begin, .fini = end) {
