@@ -216,10 +216,12 @@ static bool write_all(const struct comparison *comparison) {
     const struct options *options = comparison->options;
     comparison_text(comparison, stdout);
     fflush(stdout);
-    return report_file(options->json, comparison_json, comparison) &
-           report_file(options->markdown, comparison_markdown, comparison) &
-           report_file(options->svg, comparison_svg, comparison) &
-           report_file(options->html, comparison_html, comparison);
+    /* What one file cannot take is no reason to leave out the others. */
+    bool is_fine = report_file(options->json, comparison_json, comparison);
+    is_fine &= report_file(options->markdown, comparison_markdown, comparison);
+    is_fine &= report_file(options->svg, comparison_svg, comparison);
+    is_fine &= report_file(options->html, comparison_html, comparison);
+    return is_fine;
 }
 
 /* Plays what was read from the options; the answer is the exit status. */

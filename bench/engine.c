@@ -17,15 +17,8 @@ static bool has_user;
 
 static enum outcome set_rule(const struct update_input *input, struct session *draft, struct error *error) {
     (void)error;
-    if (!input->old) {
-        draft->status = STATUS_ACTIVE;
-        draft->created_at = input->now_ms;
-        draft->idle_timeout_ms = idle_timeout_ms;
-    }
-    draft->last_active_at = input->now_ms;
-    draft->data = bytes_of(data, DATA);
     if (has_user) draft->user = *(const struct bytes *)input->arguments;
-    return OUTCOME_REPLACE;
+    return draft_set(input, draft, bytes_of(data, DATA), idle_timeout_ms);
 }
 
 static enum outcome remove_rule(const struct update_input *input, struct session *draft, struct error *error) {

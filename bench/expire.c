@@ -44,20 +44,12 @@ static uint64_t rss_now(const struct target *target) {
 }
 
 static bool load_all(struct expiry *expiry, struct target *target, const struct options *options) {
-    struct run_result load;
-    struct run_watch watch = progress_watch(options, "load");
-    struct plan *plan = &expiry->plan;
+    const struct plan *plan = &expiry->plan;
     expiry->empty_bytes = rss_now(target);
-    bool is_fine = run_load(target, plan, plan->probe_first, plan->probe_count, &watch, &load) && run_is_correct(&load);
-    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", load.problem);
-    run_result_fini(&load);
-    if (!is_fine) return false;
+    if (!target_load(target, plan, plan->probe_first, plan->probe_count, options, NULL)) return false;
     target->setup.is_load_mortal = false;
-    is_fine = target_refresh(target) && run_load(target, plan, plan->first_index, plan->session_count, &watch, &load) &&
-              run_is_correct(&load);
-    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", load.problem);
-    run_result_fini(&load);
-    progress_clear(options);
+    bool is_fine =
+        target_refresh(target) && target_load(target, plan, plan->first_index, plan->session_count, options, NULL);
     expiry->loaded_bytes = rss_now(target);
     return is_fine;
 }

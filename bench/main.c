@@ -30,8 +30,11 @@ static void write_hgrm(const void *report, FILE *out) {
 static bool write_reports(const struct run_report *report) {
     const struct options *options = report->options;
     report_text(report, stdout);
-    return report_file(options->json, write_json, report) & report_file(options->hgrm, write_hgrm, report) &
-           report_file(options->svg, write_svg, report) & report_file(options->html, write_html, report);
+    bool is_fine = report_file(options->json, write_json, report);
+    is_fine &= report_file(options->hgrm, write_hgrm, report);
+    is_fine &= report_file(options->svg, write_svg, report);
+    is_fine &= report_file(options->html, write_html, report);
+    return is_fine;
 }
 
 /* Loads, and answers what the load showed about memory. */
@@ -113,18 +116,12 @@ static int run_against(const struct options *options, const struct driver *drive
 static int run_spawned(const struct options *options, const struct driver *driver) {
     struct server_process server;
     struct server_recipe recipe;
-    char problem[PROBLEM_BYTES];
-    bool is_pinned = core_count() > 1;
     recipe_find(&recipe, driver == &driver_echo ? "ceiling" : driver->name, options_level(options), options);
     if (recipe.refusal) {
         fprintf(stderr, "sessiond-bench: %s takes --durability none only: %s\n", driver->name, recipe.refusal);
         return 2;
     }
-    if (!server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
-        fprintf(stderr, "sessiond-bench: %s\n", problem);
-        return 1;
-    }
-    if (is_pinned) core_avoid((int)options->server_core);
+    if (!server_begin(&server, &recipe, options)) return 1;
     int status = run_against(options, driver, server.address, server.pid);
     server_end(&server);
     return status;

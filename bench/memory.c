@@ -333,21 +333,17 @@ static bool play_server(struct memory_run *run, const struct server_process *ser
 int memory_main(const struct options *options) {
     struct server_process server;
     struct server_recipe recipe;
-    char problem[PROBLEM_BYTES];
-    bool is_pinned = core_count() > 1, is_fine = false;
+    bool is_fine = false;
     struct memory_run *run = calloc(1, sizeof *run);
     if (!run) return 1;
     *run = (struct memory_run){.options = options, .stream = {.fd = -1}, .back_ms = -1};
     run->session_count = options->sessions ? options->sessions : 1000000;
     recipe_find(&recipe, "sessiond", options_level(options), options);
-    if (server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
-        if (is_pinned) core_avoid((int)options->server_core);
+    if (server_begin(&server, &recipe, options)) {
         is_fine = play_server(run, &server);
         release(run);
         target_close(&run->target);
         server_end(&server);
-    } else {
-        fprintf(stderr, "sessiond-bench: %s\n", problem);
     }
     free(run);
     return is_fine ? 0 : 1;

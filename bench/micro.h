@@ -21,6 +21,19 @@ static void bench_wake(void *context, unsigned loop_index) {
 }
 static const struct env env = {.random = bench_random, .wake = bench_wake};
 
+/* What a rule writes that sets a session's data; the caller adds what else it wants. */
+static inline enum outcome draft_set(const struct update_input *input, struct session *draft, struct bytes data,
+                                     int64_t idle_timeout_ms) {
+    if (!input->old) {
+        draft->status = STATUS_ACTIVE;
+        draft->created_at = input->now_ms;
+        draft->idle_timeout_ms = idle_timeout_ms;
+    }
+    draft->last_active_at = input->now_ms;
+    draft->data = data;
+    return OUTCOME_REPLACE;
+}
+
 /* The CPU time of the process. */
 static inline double seconds(void) {
     struct timespec now;

@@ -140,3 +140,26 @@ struct run_watch progress_watch(const struct options *options, const char *phase
 void progress_clear(const struct options *options) {
     if (has_progress(options)) fputs("\r\033[K", stderr);
 }
+
+bool target_load(const struct target *target, const struct plan *plan, uint64_t first, uint64_t count,
+                 const struct options *options, uint64_t *took_ms) {
+    struct run_result result;
+    struct run_watch watch = progress_watch(options, "load");
+    bool is_fine = run_load(target, plan, first, count, &watch, &result) && run_is_correct(&result);
+    progress_clear(options);
+    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
+    if (took_ms) *took_ms = result.tally.elapsed_ns / 1000000;
+    run_result_fini(&result);
+    return is_fine;
+}
+
+bool server_begin(struct server_process *server, const struct server_recipe *recipe, const struct options *options) {
+    char problem[PROBLEM_BYTES];
+    bool is_pinned = core_count() > 1;
+    if (server_start(server, recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
+        if (is_pinned) core_avoid((int)options->server_core);
+        return true;
+    }
+    fprintf(stderr, "sessiond-bench: %s\n", problem);
+    return false;
+}

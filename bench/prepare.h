@@ -4,6 +4,7 @@
 
 #include "options.h"
 #include "run.h"
+#include "spawn.h"
 
 /* Makes the target that the options describe and sets the server up; false with a sentence on stderr. */
 bool target_open(struct target *target, const struct driver *driver, const char *address, int pid,
@@ -21,6 +22,15 @@ bool target_take_workload(struct target *target, const struct workload *workload
 /* Whether so many connections of that depth always find a session to ask for; false with a sentence on stderr. */
 bool workload_has_room(const struct workload *workload, uint64_t sessions, const struct plan *plan,
                        const struct options *options);
+
+/* Puts the sessions [first, first + count) in, under a progress line; *took_ms (may be NULL): how long that lasted.
+ * False with a sentence on stderr. */
+bool target_load(const struct target *target, const struct plan *plan, uint64_t first, uint64_t count,
+                 const struct options *options, uint64_t *took_ms);
+
+/* Starts a server on --server-core, where there is more than one, and keeps off that core. False with a sentence on
+ * stderr. */
+bool server_begin(struct server_process *server, const struct server_recipe *recipe, const struct options *options);
 
 /* The plan that the options describe; false with a sentence on stderr for a workload or distribution of no such name.
  */

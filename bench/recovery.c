@@ -46,15 +46,8 @@ static void open_engine(struct journal *journal) {
 
 static enum outcome set_rule(const struct update_input *input, struct session *draft, struct error *error) {
     (void)error;
-    if (!input->old) {
-        draft->status = STATUS_ACTIVE;
-        draft->created_at = input->now_ms;
-        draft->idle_timeout_ms = 3600000;
-    }
-    draft->last_active_at = input->now_ms;
-    draft->data = bytes_of(data, DATA);
     if (input->arguments) draft->user = *(const struct bytes *)input->arguments;
-    return OUTCOME_REPLACE;
+    return draft_set(input, draft, bytes_of(data, DATA), 3600000);
 }
 
 static void id_write(char *id, unsigned long number) {

@@ -117,17 +117,6 @@ static bool play_round(struct snapshot_run *run, unsigned round) {
     return is_fine;
 }
 
-static bool load(struct snapshot_run *run) {
-    struct run_result result;
-    struct run_watch watch = progress_watch(run->options, "load");
-    bool is_fine =
-        run_load(&run->target, &run->plan, 0, run->plan.session_count, &watch, &result) && run_is_correct(&result);
-    progress_clear(run->options);
-    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
-    run_result_fini(&result);
-    return is_fine;
-}
-
 /* ---- what was found */
 
 static const char *const side_names[SIDE_COUNT] = {"alone", "snapshots"};
@@ -172,7 +161,7 @@ static void write_json(const void *context, FILE *out) {
 }
 
 static bool play(struct snapshot_run *run) {
-    if (!load(run)) return false;
+    if (!target_load(&run->target, &run->plan, 0, run->plan.session_count, run->options, NULL)) return false;
     for (unsigned round = 0; round < run->rounds; round++)
         if (!play_round(run, round)) return false;
     write_text(run, stdout);
@@ -181,14 +170,8 @@ static bool play(struct snapshot_run *run) {
 
 static int play_server(struct snapshot_run *run, const struct server_recipe *recipe) {
     struct server_process server;
-    char problem[PROBLEM_BYTES];
     const struct options *options = run->options;
-    bool is_pinned = core_count() > 1;
-    if (!server_start(&server, recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
-        fprintf(stderr, "sessiond-bench: %s\n", problem);
-        return 1;
-    }
-    if (is_pinned) core_avoid((int)options->server_core);
+    if (!server_begin(&server, recipe, options)) return 1;
     bool is_fine = target_open(&run->target, &driver_sessiond, server.address, server.pid, options, false) && play(run);
     target_close(&run->target);
     server_end(&server);

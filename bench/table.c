@@ -3,17 +3,16 @@
  *     bench_table [sessions]
  *
  * Records are blocks of 376 bytes from the slab; ids have 43 characters and are compared like the engine does. */
-#include "engine/memory/table.h"
 #include "base/hash.h"
 #include "base/prng.h"
-#include "engine/memory/wheel.h"
+#include "micro_tables.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, ID = 43, RECORD = 376, BATCH = 32, LOOKUPS = 4000000 };
+enum { ID = 43, RECORD = 376, BATCH = 32, LOOKUPS = 4000000 };
 
 struct record {
     uint64_t version;
@@ -21,11 +20,6 @@ struct record {
     uint8_t data[RECORD - 8 - ID];
 };
 
-static struct slab slab;
-static struct reclaim reclaim;
-static struct table tables[SHARDS];
-static _Atomic uint64_t roots[SHARDS];
-static struct wheel wheels[SHARDS];
 static struct hash_key key;
 static uint8_t (*ids)[ID];
 static uint64_t found_count;
@@ -41,16 +35,8 @@ static void report(const char *what, double start_ns, double count) {
     printf("%-44s %8.1f ns\n", what, (now_ns() - start_ns) / count);
 }
 
-static void array_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)reader, (void)kind;
-    slab_free(&slab, pointer, size);
-}
-
 static uint64_t hash_of_id(uint64_t i) {
     return hash_bytes(&key, bytes_of(ids[i], ID));
-}
-static struct table *table_of(uint64_t hash) {
-    return &tables[hash >> (64 - SHARD_BITS)];
 }
 
 static struct record *look_up(uint64_t hash, const uint8_t *id) {
@@ -62,22 +48,10 @@ static struct record *look_up(uint64_t hash, const uint8_t *id) {
 
 static void open_all(uint64_t count) {
     struct prng prng = prng_of(1);
-    slab_init(&slab);
-    if (!reclaim_init(&reclaim, 2, array_free, NULL)) abort();
+    tables_open();
     prng_fill(&prng, key.secret, sizeof key.secret);
     ids = malloc(2 * count * ID); /* the second half is never stored */
     prng_fill(&prng, ids, 2 * count * ID);
-    for (unsigned i = 0; i < SHARDS; i++) {
-        struct table_options options = {.root = &roots[i],
-                                        .shard = i,
-                                        .shard_bits = SHARD_BITS,
-                                        .arena = i,
-                                        .wheel = &wheels[i],
-                                        .slab = &slab,
-                                        .reclaim = &reclaim};
-        wheel_init(&wheels[i], 0, i * 40503);
-        table_init(&tables[i], &options);
-    }
 }
 
 static struct record *record_make(uint64_t i) {

@@ -59,21 +59,13 @@ static bool is_played(const struct tail_run *run, unsigned number) {
 /* ---- one case */
 
 static bool load(struct tail_run *run, const struct plan *plan, uint64_t first) {
-    struct run_result result;
-    struct run_watch watch = progress_watch(run->options, "load");
-    bool is_fine =
-        run_load(&run->target, plan, first, run->plan.session_count, &watch, &result) && run_is_correct(&result);
-    progress_clear(run->options);
-    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
-    run->load_ms = result.tally.elapsed_ns / 1000000 + 1;
-    run_result_fini(&result);
-    return is_fine;
+    return target_load(&run->target, plan, first, run->plan.session_count, run->options, &run->load_ms);
 }
 
 /* As many sessions again, which end within a second that begins when all are there; waits until shortly before it. */
 static bool prepare_expiry(struct tail_run *run) {
     struct plan plan = run->plan;
-    plan.deadline_first_ms = wall_ms() + (int64_t)run->load_ms * 2 + 1000;
+    plan.deadline_first_ms = wall_ms() + (int64_t)(run->load_ms + 1) * 2 + 1000;
     plan.deadline_span_ms = DYING_MS;
     run->target.setup.is_load_mortal = true;
     bool is_fine = target_refresh(&run->target) && load(run, &plan, run->next_index);
@@ -200,15 +192,9 @@ static bool play_server(struct tail_run *run, const struct server_process *serve
 static bool play(struct tail_run *run) {
     struct server_process server;
     struct server_recipe recipe;
-    char problem[PROBLEM_BYTES];
     const struct options *options = run->options;
-    bool is_pinned = core_count() > 1;
     recipe_find(&recipe, "sessiond", options_level(options), options);
-    if (!server_start(&server, &recipe, is_pinned ? (int)options->server_core : -1, problem, sizeof problem)) {
-        fprintf(stderr, "sessiond-bench: %s\n", problem);
-        return false;
-    }
-    if (is_pinned) core_avoid((int)options->server_core);
+    if (!server_begin(&server, &recipe, options)) return false;
     bool is_fine = play_server(run, &server);
     server_end(&server);
     return is_fine;

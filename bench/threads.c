@@ -29,14 +29,7 @@ struct worker {
 
 static enum outcome set_rule(const struct update_input *input, struct session *draft, struct error *error) {
     (void)error;
-    if (!input->old) {
-        draft->status = STATUS_ACTIVE;
-        draft->created_at = input->now_ms;
-        draft->idle_timeout_ms = 3600000;
-    }
-    draft->last_active_at = input->now_ms;
-    draft->data = bytes_of(data, DATA);
-    return OUTCOME_REPLACE;
+    return draft_set(input, draft, bytes_of(data, DATA), 3600000);
 }
 
 /* An id is made of its number, so that no list of them takes the place of sessions in the cache. */

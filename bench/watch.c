@@ -116,19 +116,8 @@ static void write_json(const void *context, FILE *out) {
     json_end(&json);
 }
 
-static bool load(struct watch_run *run) {
-    struct run_result result;
-    struct run_watch watch = progress_watch(run->options, "load");
-    bool is_fine =
-        run_load(&run->target, &run->plan, 0, run->plan.session_count, &watch, &result) && run_is_correct(&result);
-    progress_clear(run->options);
-    if (!is_fine) fprintf(stderr, "sessiond-bench: the load failed: %s\n", result.problem);
-    run_result_fini(&result);
-    return is_fine;
-}
-
 static bool play(struct watch_run *run) {
-    if (!load(run)) return false;
+    if (!target_load(&run->target, &run->plan, 0, run->plan.session_count, run->options, NULL)) return false;
     for (unsigned round = 0; round < run->rounds; round++)
         for (unsigned i = 0; i < CASE_COUNT; i++)
             if (!play_case(run, &run->cases[i], round)) return false;
@@ -141,19 +130,13 @@ int watch_main(const struct options *options) {
     struct watch_run run = {.options = &own};
     struct server_process server;
     struct server_recipe recipe;
-    char problem[PROBLEM_BYTES];
-    bool is_pinned = core_count() > 1;
     own.workload = "set";
     if (own.requests == 0) own.requests = SETS_DEFAULT;
     if (own.depth == 1) own.depth = DEPTH_DEFAULT;
     run.rounds = own.rounds < WATCH_ROUNDS_MAX ? (unsigned)own.rounds : WATCH_ROUNDS_MAX;
     describe_cases(&run);
     if (!plan_from_options(&run.plan, &own) || !recipe_find(&recipe, "sessiond", options_level(&own), &own)) return 2;
-    if (!server_start(&server, &recipe, is_pinned ? (int)own.server_core : -1, problem, sizeof problem)) {
-        fprintf(stderr, "sessiond-bench: %s\n", problem);
-        return 1;
-    }
-    if (is_pinned) core_avoid((int)own.server_core);
+    if (!server_begin(&server, &recipe, &own)) return 1;
     bool is_fine = target_open(&run.target, &driver_sessiond, server.address, server.pid, &own, false) && play(&run);
     target_close(&run.target);
     server_end(&server);

@@ -3,22 +3,17 @@
  *     bench_wheel [sessions]
  *
  * A timer is a bucket, and a bucket holds about five sessions, so the number of timers is a fifth. */
-#include "engine/memory/wheel.h"
 #include "base/hash.h"
 #include "base/prng.h"
+#include "micro_tables.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-enum { SHARD_BITS = 10, SHARDS = 1 << SHARD_BITS, BATCH = 64 };
+enum { BATCH = 64 };
 #define DAY_MS INT64_C(86400000)
 
-static struct slab slab;
-static struct reclaim reclaim;
-static struct table tables[SHARDS];
-static _Atomic uint64_t roots[SHARDS];
-static struct wheel wheels[SHARDS];
 static uint64_t timer_count;
 
 static double now_ns(void) {
@@ -31,29 +26,12 @@ static void report(const char *what, double start_ns, double count) {
     printf("%-56s %8.1f ns\n", what, (now_ns() - start_ns) / count);
 }
 
-static void array_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)reader, (void)kind;
-    slab_free(&slab, pointer, size);
-}
-
 static void open_all(uint64_t session_count) {
     static uint64_t record;
-    slab_init(&slab);
-    if (!reclaim_init(&reclaim, 1, array_free, NULL)) abort();
-    for (unsigned i = 0; i < SHARDS; i++) {
-        struct table_options options = {.root = &roots[i],
-                                        .shard = i,
-                                        .shard_bits = SHARD_BITS,
-                                        .arena = i,
-                                        .wheel = &wheels[i],
-                                        .slab = &slab,
-                                        .reclaim = &reclaim};
-        wheel_init(&wheels[i], 0, i * 2654435761u);
-        table_init(&tables[i], &options);
-    }
+    tables_open();
     for (uint64_t i = 0; i < session_count; i++) {
         uint64_t hash = hash_mix(i + 1);
-        if (!table_insert(&tables[hash >> (64 - SHARD_BITS)], 0, hash, &record)) abort();
+        if (!table_insert(table_of(hash), 0, hash, &record)) abort();
         if (i % 64 == 0) reclaim_poll(&reclaim, 0);
     }
     for (unsigned i = 0; i < SHARDS; i++) timer_count += table_bucket_count(&tables[i]);

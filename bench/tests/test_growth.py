@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """`sessiond-bench growth` as a user types it: its text and JSON are whole. No time is asserted.
 Argument: the program sessiond-bench."""
-import json
-import os
 import subprocess
 import sys
-import tempfile
 import unittest
+
+from typed import run_bench
 
 BENCH = sys.argv.pop(1)
 SHORT = ["--quiet", "--rounds", "2", "--duration", "0.1", "--warmup", "0", "--most-sessions", "2000",
@@ -26,15 +25,7 @@ ONCE = {("sessions", "load"), ("sessions", "memory"), ("connections", "memory")}
 
 class Growth(unittest.TestCase):
     def run_bench(self, *arguments):
-        with tempfile.TemporaryDirectory() as scratch:
-            path = os.path.join(scratch, "out.json")
-            command = [BENCH, "growth", *SHORT, "--json", path, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            found = None
-            if os.path.exists(path):
-                with open(path) as file:
-                    found = json.load(file)
-            return done, found
+        return run_bench(BENCH, "growth", *SHORT, *arguments)
 
     def check_measure(self, axis, name, measure):
         has_work = axis == "values" or name in PER_WORK

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """`sessiond-bench memory` as a user types it: its text and JSON are whole and agree with each other. No time is asserted.
 Argument: the program sessiond-bench."""
-import json
-import os
-import subprocess
 import sys
-import tempfile
 import unittest
+
+from typed import run_bench
 
 BENCH = sys.argv.pop(1)
 ROUNDS = 5
@@ -15,15 +13,7 @@ SESSIONS = 3000
 
 class Memory(unittest.TestCase):
     def run_bench(self, *arguments):
-        with tempfile.TemporaryDirectory() as scratch:
-            path = os.path.join(scratch, "out.json")
-            command = [BENCH, "memory", "--quiet", "--json", path, *arguments]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-            found = None
-            if os.path.exists(path):
-                with open(path) as file:
-                    found = json.load(file)
-            return done, found
+        return run_bench(BENCH, "memory", "--quiet", *arguments)
 
     def test_each_stage_is_measured_and_told_as_text_and_json(self):
         done, found = self.run_bench("--sessions", str(SESSIONS), "--observe", "1")

@@ -41,6 +41,32 @@ static void lists_a_group_page_by_page_in_order(struct world *world) {
         }
 }
 
+/* A page of the living ones of a group (of user ann) or of the namespace. */
+static struct verb page_of(bool is_group, uint32_t limit, bool (*each)(void *, const struct session *), void *context) {
+    struct verb verb = verb_of(VERB_SCAN, "web", NULL);
+    verb.scan.group = is_group ? GROUP_USER : GROUP_NONE;
+    verb.scan.group_name = BYTES_LITERAL("ann");
+    verb.scan.statuses = LIVING;
+    verb.scan.limit = limit;
+    verb.scan.each = each;
+    verb.scan.context = context;
+    return verb;
+}
+
+struct place {
+    char text[SCAN_CURSOR_MAX];
+    size_t size; /* 0: the beginning, or the end */
+};
+
+/* Asks from `place` on, which moves to behind what was handed out. */
+static void submit_from(struct world *world, struct verb *verb, struct place *place) {
+    if (place->size) verb->scan.cursor = bytes_of(place->text, place->size);
+    contract_submit(world, verb);
+    CHECK_EQUAL(verb->error.code, ERROR_NONE);
+    place->size = verb->scan_result.cursor_size;
+    memcpy(place->text, verb->scan_result.cursor, place->size);
+}
+
 static bool count_each(void *context, const struct session *session) {
     (void)session;
     ++*(unsigned *)context;
@@ -50,42 +76,25 @@ static bool count_each(void *context, const struct session *session) {
 /* A page behind the first costs what it lists, however large the group is, and tells the total that the first counted.
  */
 static void lists_the_next_page_of_a_group_without_looking_at_the_others(struct world *world) {
-    char cursor[SCAN_CURSOR_MAX];
-    size_t cursor_size = 0;
+    struct place place = {.size = 0};
     unsigned pages = 0, handed = 0;
     fill(world, 1000, true);
     do {
-        struct verb verb = verb_of(VERB_SCAN, "web", NULL);
-        verb.scan.group = GROUP_USER;
-        verb.scan.group_name = BYTES_LITERAL("ann");
-        verb.scan.statuses = LIVING;
-        verb.scan.limit = 10;
-        verb.scan.each = count_each;
-        verb.scan.context = &handed;
-        if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
-        contract_submit(world, &verb);
-        CHECK_EQUAL(verb.error.code, ERROR_NONE);
+        struct verb verb = page_of(true, 10, count_each, &handed);
+        submit_from(world, &verb, &place);
         CHECK(verb.scan_result.is_total_known && verb.scan_result.total == 1000);
-        CHECK(cursor_size == 0 || verb.scan_result.work <= 11);
-        cursor_size = verb.scan_result.cursor_size;
-        memcpy(cursor, verb.scan_result.cursor, cursor_size);
+        CHECK(pages == 0 || verb.scan_result.work <= 11);
         pages++;
         if (pages == 50) contract_put(world, "web", "late", (struct put){.user = BYTES_LITERAL("ann")});
-    } while (cursor_size);
+    } while (place.size);
     CHECK(pages == 100 && handed == 1000);
 }
 
 static void looks_at_no_more_than_it_lists_where_no_total_is_wanted(struct world *world) {
     unsigned handed = 0;
     fill(world, 1000, true);
-    struct verb verb = verb_of(VERB_SCAN, "web", NULL);
-    verb.scan.group = GROUP_USER;
-    verb.scan.group_name = BYTES_LITERAL("ann");
-    verb.scan.statuses = LIVING;
-    verb.scan.limit = 10;
+    struct verb verb = page_of(true, 10, count_each, &handed);
     verb.scan.skips_total = true;
-    verb.scan.each = count_each;
-    verb.scan.context = &handed;
     contract_submit(world, &verb);
     CHECK(handed == 10 && verb.scan_result.cursor_size > 0 && !verb.scan_result.is_total_known);
     CHECK(verb.scan_result.work <= 11);
@@ -188,27 +197,19 @@ static void lists_a_namespace_each_once(struct world *world) {
 
 /* Between the pages others come and go, and the table grows to many times its size. */
 static void lists_what_stays_once_while_the_table_grows(struct world *world) {
-    char cursor[SCAN_CURSOR_MAX];
-    size_t cursor_size = 0;
+    struct place place = {.size = 0};
     unsigned seen = 0, added = 0;
     fill(world, 500, false);
     do {
-        struct verb verb = verb_of(VERB_SCAN, "web", NULL);
-        verb.scan.statuses = LIVING;
+        struct verb verb = page_of(false, 17, count_each, &seen);
         verb.scan.prefix = BYTES_LITERAL("s");
-        verb.scan.limit = 17;
-        verb.scan.context = &seen;
-        verb.scan.each = count_each;
-        if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
-        contract_submit(world, &verb);
-        cursor_size = verb.scan_result.cursor_size;
-        memcpy(cursor, verb.scan_result.cursor, cursor_size);
+        submit_from(world, &verb, &place);
         for (int i = 0; i < 100; i++) {
             char id[16];
             snprintf(id, sizeof(id), "n%u", added++);
             contract_put(world, "web", id, (struct put){0});
         }
-    } while (cursor_size);
+    } while (place.size);
     CHECK_EQUAL(seen, 500);
 }
 
@@ -242,24 +243,13 @@ static bool stopping_each(void *context, const struct session *session) {
 static void stops_where_each_takes_no_more(struct world *world) {
     fill(world, 30, true);
     for (int is_group = 0; is_group < 2; is_group++) {
-        char cursor[SCAN_CURSOR_MAX];
-        size_t cursor_size = 0;
+        struct place place = {.size = 0};
         unsigned taken = 0;
-        for (unsigned round = 0; round == 0 || cursor_size; round++) {
+        for (unsigned round = 0; round == 0 || place.size; round++) {
             struct stopping stopping = {.stop_at = round % 4};
-            struct verb verb = verb_of(VERB_SCAN, "web", NULL);
-            verb.scan.group = is_group ? GROUP_USER : GROUP_NONE;
-            verb.scan.group_name = BYTES_LITERAL("ann");
-            verb.scan.statuses = LIVING;
-            verb.scan.limit = 100;
-            verb.scan.each = stopping_each;
-            verb.scan.context = &stopping;
-            if (cursor_size) verb.scan.cursor = bytes_of(cursor, cursor_size);
-            contract_submit(world, &verb);
-            CHECK(!verb.error.code);
-            cursor_size = verb.scan_result.cursor_size;
-            memcpy(cursor, verb.scan_result.cursor, cursor_size);
-            for (size_t i = 0; i < cursor_size; i++) CHECK(cursor[i] > ' ' && cursor[i] < 127);
+            struct verb verb = page_of(is_group, 100, stopping_each, &stopping);
+            submit_from(world, &verb, &place);
+            for (size_t i = 0; i < place.size; i++) CHECK(place.text[i] > ' ' && place.text[i] < 127);
             taken += stopping.taken;
         }
         CHECK_EQUAL(taken, 30);
@@ -278,14 +268,8 @@ static void refuses_a_cursor_that_is_none(struct world *world) {
     fill(world, 3, true);
     for (unsigned i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         for (int is_group = 0; is_group < 2; is_group++) {
-            struct verb verb = verb_of(VERB_SCAN, "web", NULL);
             struct stopping stopping = {.stop_at = 100};
-            verb.scan.group = is_group ? GROUP_USER : GROUP_NONE;
-            verb.scan.group_name = BYTES_LITERAL("ann");
-            verb.scan.statuses = LIVING;
-            verb.scan.limit = 100;
-            verb.scan.each = stopping_each;
-            verb.scan.context = &stopping;
+            struct verb verb = page_of(is_group, 100, stopping_each, &stopping);
             verb.scan.cursor = bytes_of_string(bad[i]);
             contract_submit(world, &verb);
             CHECK_EQUAL(verb.error.code, ERROR_BAD_REQUEST);

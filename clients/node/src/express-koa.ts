@@ -1,5 +1,6 @@
 // The same store for koa-session, whose sessions carry their own end and whose stores are told their lifetimes.
-import { SessiondStore, type SessiondStoreOptions } from "./express.js";
+import type { SessiondStoreOptions } from "./express-options.js";
+import { SessiondStore } from "./express-store.js";
 import { lifetimeOfMs, type StoredSession } from "./express-values.js";
 
 /** What koa-session takes as its option `store`. */

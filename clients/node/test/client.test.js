@@ -7,23 +7,14 @@ import { createRequire } from "node:module";
 import { connect as connectSocket, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { Client, ConflictError, connect, encode, GoneError, METHODS, SessiondError } from "sessiond";
 import { Fake, messages } from "./support/fake.js";
 import { open, patient, Sessiond } from "./support/sessiond.js";
+import { client, server } from "./support/shared.js";
 
 const operations = readFileSync(new URL("../dist/esm/generated/operations.js", import.meta.url), "utf8");
-
-let server, client;
-before(async () => {
-  server = await Sessiond.start();
-  client = await open(server);
-});
-after(async () => {
-  await client?.close();
-  await server?.end();
-});
 
 test("a session's life, with all that was given in it", async () => {
   const data = {

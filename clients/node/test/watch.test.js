@@ -1,19 +1,10 @@
 // Watches: events in order, what is told when some are lost, and how they end.
 import assert from "node:assert/strict";
-import { after, before, test } from "node:test";
+import { test } from "node:test";
 import { Client, connect, encode } from "sessiond";
 import { Fake, messages } from "./support/fake.js";
 import { open, patient, Sessiond } from "./support/sessiond.js";
-
-let server, client;
-before(async () => {
-  server = await Sessiond.start();
-  client = await open(server);
-});
-after(async () => {
-  await client?.close();
-  await server?.end();
-});
+import { client, server } from "./support/shared.js";
 
 async function take(watch, count) {
   const events = [];

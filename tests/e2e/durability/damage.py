@@ -9,7 +9,6 @@ does a server that crashes, and a sessiond-dump that finds in order what a start
 are refused in the same way.
 """
 
-import argparse
 import collections
 import hashlib
 import os
@@ -24,7 +23,7 @@ from pathlib import Path
 
 from clients import Connection
 from ledger import Lost
-from rounds import Rounds, server
+from rounds import Rounds, command_line, server
 
 STATUSES = ["active", "pending", "ended", "removed", "revoked", "abandoned", "replaced", "expired"]
 FIELDS = ["id", "handle", "user", "status", "version", "data", "pool", "usage_count", "error_score", "retired"]
@@ -183,14 +182,7 @@ class Damage:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--count", type=int, default=40)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the data directories are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
-    print(f"seed {options.seed}", flush=True)
+    options = command_line("the data directories", count=40)
     with tempfile.TemporaryDirectory(prefix="sessiond_damage_", dir=options.folder) as folder:
         try:
             Damage(Path(folder), random.Random(options.seed)).run(options.count)

@@ -7,7 +7,6 @@ It tells which faults were met how often, and in which state the log was then. A
 of anything after it: whoever is told and does not find it fails the run.
 """
 
-import argparse
 import collections
 import os
 import random
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from faults import FOR_EVER, HALF, HANG, Faults
 from ledger import Lost
-from rounds import Rounds, server
+from rounds import command_line, run_directories, server
 
 ROUNDS_OF_A_DIRECTORY = 10
 FAULTS = [  # a call, in a file's name, and what becomes of it
@@ -37,18 +36,11 @@ class FaultLoop:
     def __init__(self, level, draw, folder, library):
         self.level, self.draw, self.folder, self.library = level, draw, Path(folder), library
         self.tally = collections.Counter()
-        self.totals = (0, 0, 0)
         self.started_anew = 0
 
     def run(self, count):
-        for number in range(0, count, ROUNDS_OF_A_DIRECTORY):
-            rounds = Rounds(self.folder / f"{self.level}-{number}", self.level, self.draw)
-            for _ in range(min(ROUNDS_OF_A_DIRECTORY, count - number)):
-                self.fail_once(rounds)
-            rounds.finish()
-            self.totals = tuple(map(sum, zip(self.totals, rounds.tally())))
-            shutil.rmtree(rounds.data)
-        told, ended, refused = self.totals
+        told, ended, refused = run_directories(self.folder, self.level, self.draw, count, ROUNDS_OF_A_DIRECTORY,
+                                               self.fail_once)
         states = collections.Counter()
         for (_, state), times in self.tally.items():
             states[state] += times
@@ -110,19 +102,11 @@ class FaultLoop:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=6)
-    parser.add_argument("--levels", default="always,everysec")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the data directories are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
+    options = command_line("the data directories", rounds=6, levels="always,everysec")
     library = os.path.abspath(os.environ["FAULT_LIBRARY"])
     if not server.can_be_preloaded(library):
         print("skipped: no library can be preloaded into this server (a sanitizer wants to be loaded first)")
         sys.exit(77)
-    print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="sessiond_fault_", dir=options.folder) as folder:
         for level in options.levels.split(","):
             loop = FaultLoop(level, random.Random(options.seed), folder, library)

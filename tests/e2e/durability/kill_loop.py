@@ -4,8 +4,6 @@ were told before is there after each of them, and nobody is refused a start.
     kill_loop.py SESSIOND [--rounds N] [--levels always,everysec] [--seed S] [--folder F]
 """
 
-import argparse
-import os
 import random
 import shutil
 import subprocess
@@ -15,7 +13,7 @@ import time
 from pathlib import Path
 
 from ledger import Lost
-from rounds import OPTIONS, Rounds, server
+from rounds import OPTIONS, command_line, run_directories, server
 
 ROUNDS_OF_A_DIRECTORY = 20
 
@@ -24,17 +22,10 @@ class KillLoop:
     def __init__(self, level, draw, folder):
         self.level, self.draw, self.folder = level, draw, Path(folder)
         self.kills = self.kills_at_start = self.kills_in_snapshots = 0
-        self.totals = (0, 0, 0)
 
     def run(self, count):
-        for number in range(0, count, ROUNDS_OF_A_DIRECTORY):
-            rounds = Rounds(self.folder / f"{self.level}-{number}", self.level, self.draw)
-            for _ in range(min(ROUNDS_OF_A_DIRECTORY, count - number)):
-                self.kill_once(rounds)
-            rounds.finish()
-            self.totals = tuple(map(sum, zip(self.totals, rounds.tally())))
-            shutil.rmtree(rounds.data)
-        told, ended, refused = self.totals
+        told, ended, refused = run_directories(self.folder, self.level, self.draw, count, ROUNDS_OF_A_DIRECTORY,
+                                               self.kill_once)
         print(f"{self.level}: {self.kills} kills under load ({self.kills_in_snapshots} of them a moment after a snapshot "
               f"began), {self.kills_at_start} while it began; {told} told, {ended} ended or destroyed, {refused} refused; "
               f"0 lost, 0 alive again, 0 starts refused", flush=True)
@@ -66,15 +57,7 @@ class KillLoop:
 
 
 def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--levels", default="always,everysec")
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the data directories are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
-    print(f"seed {options.seed}", flush=True)
+    options = command_line("the data directories", rounds=10, levels="always,everysec")
     with tempfile.TemporaryDirectory(prefix="sessiond_kill_", dir=options.folder) as folder:
         for level in options.levels.split(","):
             loop = KillLoop(level, random.Random(options.seed), folder)

@@ -1,7 +1,11 @@
 """One data directory through many rounds: a server is started on it, asked for all that was told before, loaded, and ended
 by whoever runs the round."""
 
+import argparse
+import os
+import random
 import re
+import shutil
 import sys
 import threading
 import time
@@ -15,6 +19,35 @@ from ledger import Books, Lost  # noqa: E402
 from pools import POLICY, POOL, PoolBooks, PoolWriter, check_pool  # noqa: E402
 
 OPTIONS = ("--threads=2", "--segment-size=256K", "--snapshot-log-size=2M")
+
+
+def command_line(folder_holds, **own):
+    """What every program here is told: the server, a seed that is drawn and printed where none is given, and the folder
+    for what it makes; and options of its `own` with their defaults."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("binary")
+    for name, default in own.items():
+        parser.add_argument(f"--{name}", type=type(default), default=default)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
+    parser.add_argument("--folder", help=f"where {folder_holds} are made")
+    options = parser.parse_args()
+    server.BINARY = os.path.abspath(options.binary)
+    print(f"seed {options.seed}", flush=True)
+    return options
+
+
+def run_directories(folder, level, draw, count, per_directory, play_once):
+    """`count` rounds, each played by play_once(rounds), on a new directory after `per_directory` of them; answers what
+    all of them told: told, ended or destroyed, refused."""
+    totals = (0, 0, 0)
+    for number in range(0, count, per_directory):
+        rounds = Rounds(folder / f"{level}-{number}", level, draw)
+        for _ in range(min(per_directory, count - number)):
+            play_once(rounds)
+        rounds.finish()
+        totals = tuple(map(sum, zip(totals, rounds.tally())))
+        shutil.rmtree(rounds.data)
+    return totals
 
 
 class Rounds:

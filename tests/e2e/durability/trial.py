@@ -1,7 +1,5 @@
 """The command line of what is tried on file systems of its own: each kind, each level, so many rounds."""
 
-import argparse
-import os
 import random
 import sys
 import tempfile
@@ -9,7 +7,7 @@ from pathlib import Path
 
 from disks import SKIPPED, Disk, Skipped
 from ledger import Lost
-from rounds import server
+from rounds import command_line
 
 
 def run(trial, options, folder):
@@ -25,16 +23,7 @@ def run(trial, options, folder):
 def main(trial, rounds, kinds, impossible):
     """Runs trial(disk, level, draw).run(rounds) for all of them; `rounds` and `kinds` where the command line names none.
     Ends with 77 and what is `impossible` here, where nothing can be mounted; LOST ends it too."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("binary")
-    parser.add_argument("--rounds", type=int, default=rounds)
-    parser.add_argument("--levels", default="always,everysec")
-    parser.add_argument("--kinds", default=kinds)
-    parser.add_argument("--seed", type=int, default=random.randrange(1 << 32))
-    parser.add_argument("--folder", help="where the file systems' files are made")
-    options = parser.parse_args()
-    server.BINARY = os.path.abspath(options.binary)
-    print(f"seed {options.seed}", flush=True)
+    options = command_line("the file systems' files", rounds=rounds, levels="always,everysec", kinds=kinds)
     with tempfile.TemporaryDirectory(prefix="sessiond_disk_", dir=options.folder) as folder:
         try:
             run(trial, options, Path(folder))

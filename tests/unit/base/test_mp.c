@@ -133,7 +133,7 @@ Test(mp, reads_nil_and_bools) {
 static void expect_text(struct bytes head, size_t size) {
     struct buf buf = BUF_EMPTY;
     buf_append(&buf, head.data, head.size);
-    for (size_t i = 0; i < size; i++) buf_append(&buf, "abcdefghijklmnopqrstuvwxyz" + i % 26, 1);
+    for (size_t i = 0; i < size; i++) buf_append(&buf, &"abcdefghijklmnopqrstuvwxyz"[i % 26], 1);
     buf_append(&buf, "\xc1", 1);
     struct mp_cursor cursor = mp_cursor_of(buf_bytes(&buf));
     struct bytes text = mp_read_bytes(&cursor);

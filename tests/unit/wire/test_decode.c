@@ -40,7 +40,7 @@ Test(decode, reads_a_notification) {
 }
 
 Test(decode, finds_every_method_by_its_name_and_by_its_number) {
-    for (int op = 0; op < OP_COUNT; op++) {
+    for (enum op op = 0; op < OP_COUNT; op++) {
         /* Arguments are left out, so most are refused; which operation it was is known all the same. */
         char text[128];
         snprintf(text, sizeof text, "[0, 1, '%s', []]", op_infos[op].method);
@@ -58,8 +58,7 @@ Test(decode, finds_every_method_by_its_name_and_by_its_number) {
 
 Test(decode, reads_a_number_as_a_method_in_any_form) {
     const char *texts[] = {"[0, 1, x'cc0b', ['web', 's1']]", "[0, 1, 11.0, ['web', 's1']]",
-                           "[0, 1, x'd300000000"
-                           "0000000b', ['web', 's1']]"};
+                           "[0, 1, x'd3000000000000000b', ['web', 's1']]"};
     for (size_t i = 0; i < 3; i++) {
         struct decoded d = decode(texts[i]);
         cr_assert_eq(d.frame.op, OP_SESSION_GET);
