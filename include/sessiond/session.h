@@ -126,9 +126,11 @@ static inline int64_t session_status_at(const struct session *session, int64_t n
 
 /* From when its retention and its tombstone count; 0 while it is alive. A session that was written with a deadline in
  * the past died with that write: were it dated at the deadline, a logout by an old date would be forgotten at once, and
- * the next slow write would bring the session back. */
+ * the next slow write would bring the session back. Only then the version tells the moment, since it may be of a later
+ * one than the writer's time, where another loop's was ahead. */
 static inline int64_t session_died_at(const struct session *session, int64_t now_ms) {
     int64_t status_at = session_status_at(session, now_ms), written_at = version_time(session->version);
+    if (!status_is_living(session->status)) return status_at;
     return status_at && written_at > status_at ? written_at : status_at;
 }
 

@@ -364,6 +364,45 @@ static void anticipated_sessions_are_as_they_were(struct world *world) {
     }
 }
 
+/* Where another loop's time is a millisecond ahead, a version is too; what this loop ended ended at its own time. */
+static void begin_behind_another_loop(struct world *world, int64_t retention_ms) {
+    struct policy_change change = policy_set((struct policy_change){.given = 0}, POLICY_RETENTION_MS, retention_ms);
+    contract_configure(world, "web", policy_set(change, POLICY_TOMBSTONE_MS, 0));
+    world->loop = 1;
+    world->now_ms = START + 1;
+    contract_put(world, "web", "other", (struct put){0});
+    world->loop = 0;
+    world->now_ms = START;
+}
+
+static void ended_is_forgotten_on_the_millisecond_of_its_own_loop(struct world *world) {
+    begin_behind_another_loop(world, 50);
+    contract_put(world, "web", "s", (struct put){0});
+    contract_put(world, "web", "s", (struct put){.status = STATUS_ENDED});
+    world->now_ms = START + 49;
+    CHECK(contract_get(world, "web", "s", true).is_found);
+    world->now_ms = START + 50;
+    CHECK(!contract_get(world, "web", "s", true).is_found);
+}
+
+static void is_forgotten_at_once_without_retention(struct world *world) {
+    begin_behind_another_loop(world, 0);
+    contract_put(world, "web", "s", (struct put){.status = STATUS_ENDED});
+    CHECK(!contract_get(world, "web", "s", true).is_found);
+    CHECK(contract_put(world, "web", "s", (struct put){.absolute_expires_at = START - 5}).outcome == OUTCOME_REPLACE);
+    CHECK(!contract_get(world, "web", "s", true).is_found);
+    CHECK(contract_put(world, "web", "s", (struct put){.must_be_new = true}).outcome == OUTCOME_REPLACE);
+}
+
+static void dead_is_purged_also_by_a_loop_that_is_behind(struct world *world) {
+    begin_behind_another_loop(world, 50);
+    contract_put(world, "web", "ended", (struct put){.status = STATUS_ENDED});
+    contract_put(world, "web", "born expired", (struct put){.absolute_expires_at = START - 5});
+    CHECK_EQUAL(contract_end(world, "web", END_PURGE).scan_result.total, 2);
+    CHECK(!contract_get(world, "web", "ended", true).is_found);
+    CHECK(!contract_get(world, "web", "born expired", true).is_found);
+}
+
 static void is_not_reached_through_another_namespace(struct world *world) {
     contract_put(world, "web", "s", IDLE_100);
     contract_put(world, "app", "other", IDLE_100);
@@ -391,6 +430,10 @@ const struct contract_test life_tests[] = {
     {"is worked off at its deadline", is_not_asked_for_before_its_deadline_by_the_wheel},
     {"is forgotten on the millisecond, with the reaper", is_forgotten_on_the_millisecond_with_the_reaper},
     {"is forgotten on the millisecond, without the reaper", is_forgotten_on_the_millisecond_without_the_reaper},
+    {"that was ended is forgotten on the millisecond of its own loop",
+     ended_is_forgotten_on_the_millisecond_of_its_own_loop},
+    {"is forgotten at once without retention", is_forgotten_at_once_without_retention},
+    {"that is dead is purged also by a loop that is behind", dead_is_purged_also_by_a_loop_that_is_behind},
     {"that was destroyed refuses every write for tombstone_ms", destroyed_refuses_every_write_for_tombstone_ms},
     {"destroyed without tombstones is free at once", destroyed_without_tombstones_is_free_at_once},
     {"destroyed while dead leaves a tombstone dated from then",

@@ -22,11 +22,12 @@ static enum judged judge_dead(const struct namespace *namespace, const struct se
                               int64_t now_ms, uint64_t *tombstone) {
     int64_t died_at = session_died_at(view, now_ms);
     int64_t retention_ms = namespace_policy(namespace)->retention_ms;
-    int64_t purged_at = namespace_purged_at(namespace, view->version, died_at);
+    int64_t purged_at = namespace_purged_at(namespace, view->version, session_status_at(view, now_ms), died_at);
     *tombstone = version_of_moment(died_at);
     if (view->version > *tombstone) *tombstone = view->version; /* it was written in that millisecond */
-    if (!is_outdated)
-        return purged_at != INT64_MAX || now_ms >= died_at + retention_ms ? JUDGED_FORGOTTEN : JUDGED_DEAD;
+    /* Without retention at once, also where the version is of a moment that this loop's time has not reached. */
+    bool is_over = retention_ms == 0 || now_ms >= died_at + retention_ms;
+    if (!is_outdated) return is_over || purged_at != INT64_MAX ? JUDGED_FORGOTTEN : JUDGED_DEAD;
     /* If it was still to be seen when the namespace was cleared, that was its end. */
     uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
     int64_t cleared_at = version_time(cleared_by), forgotten_at = died_at + retention_ms;

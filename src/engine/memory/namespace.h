@@ -166,14 +166,24 @@ static inline uint64_t namespace_cleared_by(const struct namespace *namespace, u
     return first;
 }
 
+/* Whether a purge made at `at` forgot a record that was written before it and is dead since `status_at`: one of all
+ * that were dead does if it was dead then, one of those whose retention had ended (until: before) by when that counts
+ * from.
+ */
+static inline bool purge_concerns(int64_t at, int64_t until, int64_t status_at, int64_t died_at) {
+    return (until == at ? status_at : died_at) <= until;
+}
+
 /* The moment of the first purge that concerned a dead record; INT64_MAX: none. */
-static inline int64_t namespace_purged_at(const struct namespace *namespace, uint64_t version, int64_t died_at) {
+static inline int64_t namespace_purged_at(const struct namespace *namespace, uint64_t version, int64_t status_at,
+                                          int64_t died_at) {
     int64_t first = INT64_MAX;
     for (unsigned i = 0; i < ENDS_KEPT; i++) {
         struct purge *purge = &((struct namespace *)namespace)->purges[i];
         if (atomic_load_explicit(&purge->version, memory_order_acquire) < version) continue;
         int64_t at = atomic_load_explicit(&purge->at, memory_order_acquire);
-        if (died_at <= atomic_load_explicit(&purge->until, memory_order_acquire) && at < first) first = at;
+        int64_t until = atomic_load_explicit(&purge->until, memory_order_acquire);
+        if (at < first && purge_concerns(at, until, status_at, died_at)) first = at;
     }
     return first;
 }

@@ -200,11 +200,13 @@ static void ends_choose(const struct recovered_namespace *known, const struct re
     struct namespace *namespace = known->namespace;
     struct effect_clear clear = {0, 0};
     struct effect_purge purge = {0, INT64_MAX, 0};
-    int64_t died_at = session_died_at(view, now_ms);
+    int64_t died_at = session_died_at(view, now_ms), status_at = session_status_at(view, now_ms);
     for (size_t i = known->clear_count; i > 0 && known->clears[i - 1].version >= record->version; i--)
         clear = known->clears[i - 1];
     for (size_t i = known->purge_count; i > 0 && known->purges[i - 1].version >= record->version; i--)
-        if (known->purges[i - 1].until >= died_at && known->purges[i - 1].at <= purge.at) purge = known->purges[i - 1];
+        if (known->purges[i - 1].at <= purge.at &&
+            purge_concerns(known->purges[i - 1].at, known->purges[i - 1].until, status_at, died_at))
+            purge = known->purges[i - 1];
     for (unsigned i = 0; i < ENDS_KEPT; i++) {
         atomic_store(&namespace->clears[i].version, i ? 0 : clear.version);
         atomic_store(&namespace->purges[i].version, i ? 0 : purge.version);
