@@ -4,7 +4,8 @@
  * memory (which has locks of its own) and what never changes after server_open are touched by several.
  * The order of the files: server (all loops), loop (one), conn (bytes in and out), batch (bytes to requests to
  * answers), traits and work (what operations are, and what requests cost), gate (answers that wait until they are safe
- * to give), replay (remembered answers), ahead (what is fed next), watch (the family "watch", and events), ops_server (the family "server"). */
+ * to give), replay (remembered answers), ahead (what is fed next), watch (the family "watch", and events), ops_server
+ * (the family "server"). */
 #ifndef SERVER_INTERNAL_H
 #define SERVER_INTERNAL_H
 
@@ -45,10 +46,12 @@
 /* In the tickets of keys that are being saved, so that they are none of the engine's. */
 #define SAVE_TICKET (UINT64_C(1) << 63)
 
-/* Buffers that a loop keeps for its connections, and the largest of them, in bytes: a connection that holds no bytes
- * holds no buffer, and yet a busy one never allocates. */
-#define SPARE_BUFFERS_MAX      16
+/* Buffers that a loop keeps for its connections, the largest of them, and all of them in bytes: a connection that holds
+ * no bytes holds no buffer, and yet a busy one never allocates. As many as hold answers at a time: over a ring they are
+ * written when 16 KiB wait, which are some forty answers to gets. */
+#define SPARE_BUFFERS_MAX      64
 #define SPARE_BUFFER_BYTES_MAX (256 * 1024)
+#define SPARES_BYTES_MAX       (4 << 20)
 
 /* What a client is told to wait before it tries again. */
 #define RETRY_WHILE_DRAINING_MS 1000
@@ -125,6 +128,7 @@ struct server_loop {
     struct metrics metrics;
     struct buf spares[SPARE_BUFFERS_MAX];
     unsigned spare_count;
+    size_t spares_bytes;                /* their capacities */
     const struct keys *keys;            /* the keyring's, looked at before each round of a batch */
     uint64_t save_count;                /* of keys, ever */
     struct recent_policy recent_policy; /* of the round */

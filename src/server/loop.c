@@ -176,14 +176,18 @@ void loop_read_limits(struct server_loop *loop) {
 
 void loop_take_buffer(struct server_loop *loop, struct buf *buf) {
     assert(!buf->data);
-    if (loop->spare_count > 0) *buf = loop->spares[--loop->spare_count];
+    if (loop->spare_count == 0) return;
+    *buf = loop->spares[--loop->spare_count];
+    loop->spares_bytes -= buf->capacity;
 }
 
 void loop_give_buffer(struct server_loop *loop, struct buf *buf) {
     if (!buf->data) {
         buf_clear(buf);
-    } else if (loop->spare_count < SPARE_BUFFERS_MAX && buf->capacity <= SPARE_BUFFER_BYTES_MAX) {
+    } else if (loop->spare_count < SPARE_BUFFERS_MAX && buf->capacity <= SPARE_BUFFER_BYTES_MAX &&
+               loop->spares_bytes + buf->capacity <= SPARES_BYTES_MAX) {
         buf_clear(buf);
+        loop->spares_bytes += buf->capacity;
         loop->spares[loop->spare_count++] = *buf;
         *buf = BUF_EMPTY;
     } else {

@@ -244,6 +244,8 @@ void listener_take(struct shell_loop *loop, struct inbox_item item);
 void limits_apply(struct shell *shell);
 /* Whether so few files may be open that the loops may lack some; then `why` says so, and what to do. */
 bool limits_are_narrow(const struct shell *shell, char *why, size_t size);
+/* Once everything is open that a server has for itself: whether a file is left for a connection. */
+bool limits_leave_a_file(const struct shell *shell);
 
 /* ---- info.c */
 uint32_t info_write(void *shell, void *out);

@@ -1,9 +1,11 @@
 /* The options that may change while the server runs, put where they are looked at. On the main thread. */
 #include "uv/internal.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Has the system allow `wanted` descriptors, or as many as it will; answers how many. */
 static int64_t allow_files(int64_t wanted) {
@@ -38,6 +40,12 @@ bool limits_are_narrow(const struct shell *shell, char *why, size_t size) {
              "only %" PRIu64 " files may be open, for %u threads: raise that limit (ulimit -n), or give fewer threads",
              (uint64_t)limit.rlim_cur, shell->loop_count);
     return true;
+}
+
+bool limits_leave_a_file(const struct shell *shell) {
+    int fd = fcntl(shell->signal_fd, F_DUPFD_CLOEXEC, 0);
+    if (fd >= 0) close(fd);
+    return fd >= 0;
 }
 
 void limits_apply(struct shell *shell) {

@@ -184,7 +184,7 @@ static void take_completions(struct shell_loop *loop) {
 
 void ring_run(struct shell_loop *loop) {
     struct ring *ring = loop->ring;
-    ring_enable(ring);
+    check(ring_enable(ring) ? 0 : -errno);
     io_uring_register_ring_fd(&ring->uring); /* spares looking it up; without it all works as well */
     uv_prepare_stop(&loop->prepare);         /* the ring settles; else what is due would have two slices in a round */
     ring->is_uv_ready = true;

@@ -11,9 +11,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define ALL_TAKEN            INT_MAX
-#define LOOK_AHEAD_BYTES_MAX 1024 /* more is several requests, whose memory their batch asks for, or one that is work  \
-                                   */
+#define ALL_TAKEN INT_MAX
+#define LOOK_AHEAD_BYTES_MAX                                                                                           \
+    1024 /* more is several requests, whose memory their batch asks for, or one that is work                           \
+          */
 
 static struct ring *ring_of(const struct peer *peer) {
     return peer->loop->ring;
@@ -49,8 +50,10 @@ static void ring_read(struct peer *peer, bool shall_read) {
     touch(peer);
 }
 
-/* An endless receive takes up to 32 buffers before the next connection's has its turn. Who sends so much receives one
- * large buffer in a round. */
+/* An endless receive begins anew by itself as long as there is input and a buffer: the kernel takes up to 32 buffers
+ * for one connection before the next one's has its turn, so that two that send without end would have all of them for
+ * ever, and whoever else is armed would find none, whatever the order in which they came. It is cheap for who sends
+ * little, and they alone have one; who fills buffer after buffer (weigh) receives one large buffer in a round. */
 static void arm(struct peer *peer) {
     peer->ring.is_endless = peer->ring.heavy_left == 0;
     ring_prepare_receive(ring_request(ring_of(peer), RING_RECEIVE, peer), peer->fd, peer->ring.is_endless);

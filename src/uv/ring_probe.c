@@ -11,7 +11,7 @@
 
 #define PROBE_TIMEOUT_S   2
 #define PROBE_BYTES_SMALL 5
-#define PROBE_BYTES_LARGE (RING_BUFFERS * RING_BUFFER_BYTES) /* more than a socket of a pair takes at once */
+#define PROBE_BYTES_LARGE (RING_BUFFERS * RING_BUFFER_BYTES) /* more than such a socket takes at once */
 
 struct probe {
     struct ring *ring;
@@ -67,6 +67,8 @@ static bool cancels(struct probe *probe) {
 
 static bool probe_run(struct probe *probe, char *error, size_t error_size) {
     const char *lacking = NULL;
+    const int least = 1; /* as little as the system makes it */
+    setsockopt(probe->fds[0], SOL_SOCKET, SO_SNDBUF, &least, sizeof least);
     if (!ring_enable(probe->ring))
         lacking = "it cannot be enabled";
     else if (!receives(probe))

@@ -240,6 +240,7 @@ static void tell_failure(const struct shell *shell, const char *error) {
 
 int shell_serve(struct shell *shell, struct engine *engine) {
     static const char lacking[] = "there is not enough memory, or not enough files may be open";
+    static const char unreachable[] = "all files that may be open are the server's own, so nobody could connect";
     char error[STORAGE_ERROR_MAX];
     int status = 1;
     shell->engine = engine;
@@ -257,6 +258,8 @@ int shell_serve(struct shell *shell, struct engine *engine) {
     if (!listener_open_all(shell, error, sizeof error)) goto failed;
     if (!storage_begin(&shell->storage)) goto failed;
     if (!preparer_begin(&shell->preparer, engine, &shell->clock)) goto failed;
+    memcpy(error, unreachable, sizeof unreachable);
+    if (!limits_leave_a_file(shell)) goto failed;
     loops_run(shell);
     status = 0;
 failed:

@@ -82,6 +82,24 @@ class Drain(ServerTest):
         self.assertEqual(process.wait(), 0)  # long before the timeout
         return refused
 
+    def test_answers_thousands_that_ask_in_that_moment_and_ends(self):
+        process = self.serve("--threads=1", "--max-connections=4000", "--drain-timeout-ms=600000")
+        clients = [self.client(process) for _ in range(3000)]
+        for client in clients:
+            client.call("server.ping")
+        for client in clients[1000:]:
+            client.send(client.request("server.ping"))
+        process.signal(signal.SIGTERM)
+        for client in clients[:1000]:
+            self.assertTrue(client.ends())
+        for client in clients[1000:]:
+            message = client.message()
+            self.assertIsNotNone(message)
+            self.assertTrue(message[2] is None or message[2]["code"] == "BUSY", message)
+            self.assertTrue(client.ends())
+        self.assertEqual(process.wait(), 0)  # long before the timeout
+        self.assertIn("event=stopped", process.log())
+
     def test_who_never_pauses_cannot_hold_up_the_end(self):
         self.assertTrue(any(self.refused_until_the_end() > 0 for _ in range(10)))
 
