@@ -173,7 +173,6 @@ struct verb {
     enum verb_kind kind;
     struct bytes namespace; /* 1 to 64 bytes; one that does not exist comes into being with its first write */
     struct bytes id;        /* GET, UPDATE, TOUCH, MOVE */
-    bool is_expected;       /* the engine was told of it (see expect), and what that says has not changed since */
 
     /* ---- what is asked; borrowed until engine_submit returns */
     union {
@@ -401,11 +400,6 @@ struct engine_vtable {
      * set_done, on the same loop, never from inside submit; they are known by the ticket in private[0]. */
     void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
                    size_t count, int64_t now_ms);
-
-    /* Says that a verb will be in this loop's next submit, so that the engine can ask for its memory while others are
-     * still being made: kind, namespace and id are filled and stay as they are, or is_expected becomes false again.
-     * Inside a turn; decides nothing. NULL in an engine that gains nothing by it. */
-    void (*expect)(struct engine *self, unsigned loop_index, struct verb *verb);
 
     /* Says which sessions the verbs of the next submits are likely to name, so that the engine can ask for the memory
      * of all of them at once. Inside a turn; decides nothing, and none of it need be true. NULL in an engine that gains

@@ -276,8 +276,6 @@ static bool request_begin(struct batch *batch, struct request *request) {
         return step == STEP_SAVE;
     }
     batch->verb_count++;
-    struct engine *engine = request->engine;
-    if (engine->vtable->expect) engine->vtable->expect(engine, request->conn->loop->index, request->verb);
     return step == STEP_SAVE;
 }
 

@@ -1,9 +1,10 @@
 /* The memory engine as engine.h shows it: opening, closing, batches, figures. See memory.h for its inside.
  *
- * A verb has three phases. The first two only ask the processor for memory: its bucket as soon as it is expected, so
- * that this comes while the requests behind it are still being decoded, then, with the whole batch, its record. The
- * third executes in order and looks everything up again, so that create, get, destroy and set of one id in one batch
- * behave as four. A get out of a million sessions waits for memory twice alone, and hardly at all in a batch. */
+ * A batch of verbs goes through four waves. The first three only ask the processor for memory: for all buckets, then
+ * for the first line of all records, then for the rest of them; nothing but that stands between two askings, so that
+ * they are under way at once, and so do the looks at page tables that each of them begins with. The fourth executes in
+ * order and looks everything up again, so that create, get, destroy and set of one id in one batch behave as four. A
+ * get out of a million sessions waits for memory twice alone, and hardly at all in a batch. */
 #include "engine/memory/apply.h"
 #include "engine/memory/ending.h"
 #include "engine/memory/expired.h"
@@ -15,8 +16,8 @@
 
 #define BATCH_MAX 64 /* verbs whose memory is asked for at a time; more would push each other out of the cache */
 
-/* What the first phase leaves in a verb's private words for the third. */
-enum { PRIVATE_HASH, PRIVATE_NAMESPACE, PRIVATE_GENERATION };
+/* What each wave leaves in a verb's private words for those behind it. */
+enum { PRIVATE_HASH, PRIVATE_NAMESPACE, PRIVATE_GENERATION, PRIVATE_CANDIDATE };
 
 static const struct policy schema_policy = POLICY_DEFAULTS;
 
@@ -65,24 +66,26 @@ static bool verb_has_id(const struct verb *verb) {
     return verb->kind == VERB_GET || verb->kind == VERB_UPDATE || verb->kind == VERB_TOUCH || verb->kind == VERB_MOVE;
 }
 
+/* What does nothing but ask for memory: the compiler takes a function without a result for one without an effect, and
+ * leaves calls of it out, unless it stands in its caller before that is looked at. */
+#define PREFETCHING inline __attribute__((always_inline))
+
 /* Asks for the lines of what is at `record`: its last byte may be in one more than its size says. */
-static inline void record_prefetch(const char *record, size_t bytes) {
+static PREFETCHING void record_prefetch(const char *record, size_t bytes) {
     for (size_t at = 0; at < bytes; at += CACHE_LINE_BYTES) __builtin_prefetch(record + at);
     __builtin_prefetch(record + bytes - 1);
 }
 
 /* Asks for the bucket of a verb, and leaves in its private words what its execution needs. */
-static void verb_expect(struct memory_engine *engine, struct loop *loop, struct verb *verb) {
+static inline void verb_prepare(struct memory_engine *engine, struct recent *recent, struct verb *verb) {
     if (!verb_has_id(verb)) return;
-    uint64_t generation = atomic_load_explicit(&engine->registry.generation, memory_order_acquire);
-    struct namespace *namespace = kept_find(engine, loop, verb->namespace, generation);
+    struct namespace *namespace = recent_find(engine, recent, verb->namespace);
     verb->private[PRIVATE_NAMESPACE] = (uintptr_t) namespace;
-    verb->private[PRIVATE_GENERATION] = generation;
+    verb->private[PRIVATE_GENERATION] = recent->generation;
     if (!namespace) return;
     uint64_t hash = id_hash(engine, namespace, verb->id);
     verb->private[PRIVATE_HASH] = hash;
-    const struct table_bucket *bucket = table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash);
-    __builtin_prefetch(bucket);
+    __builtin_prefetch(table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash));
     if (verb->kind == VERB_GET && !verb->get.is_touch) return;
     struct shard *shard = shard_of(engine, hash);
     __builtin_prefetch(&shard->lock, 1);
@@ -91,23 +94,27 @@ static void verb_expect(struct memory_engine *engine, struct loop *loop, struct 
     __builtin_prefetch(&shard->wheel);
 }
 
-/* Asks for the records of verbs whose buckets were asked for. A read copies the data as well, as much as those before
- * it did. */
-static void records_prefetch(struct memory_engine *engine, const struct loop *loop, const struct verb *verbs,
-                             size_t count) {
+/* Asks for the first lines of the records in the buckets that were asked for. */
+static void candidates_prefetch(struct memory_engine *engine, struct verb *verbs, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        if (!verb_has_id(&verbs[i]) || !verbs[i].private[PRIVATE_NAMESPACE]) continue;
-        uint64_t hash = verbs[i].private[PRIVATE_HASH];
-        struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
-        const char *record = table_next(&find);
-        if (record) record_prefetch(record, verbs[i].kind == VERB_GET ? loop->read_bytes : WRITE_PREFETCH_BYTES);
+        const char *record = NULL;
+        if (verb_has_id(&verbs[i]) && verbs[i].private[PRIVATE_NAMESPACE]) {
+            uint64_t hash = verbs[i].private[PRIVATE_HASH];
+            struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
+            record = table_next(&find);
+        }
+        if (record) __builtin_prefetch(record);
+        verbs[i].private[PRIVATE_CANDIDATE] = (uintptr_t)record;
     }
 }
 
-static void memory_expect(struct engine *self, unsigned loop_index, struct verb *verb) {
-    struct memory_engine *engine = of(self);
-    verb_expect(engine, &engine->loops[loop_index], verb);
-    verb->is_expected = true;
+/* Asks for the other lines of those records. A read copies the data as well, as much as those before it did. */
+static PREFETCHING void records_prefetch(const struct loop *loop, const struct verb *verbs, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const char *record = (const char *)(uintptr_t)verbs[i].private[PRIVATE_CANDIDATE];
+        size_t bytes = verbs[i].kind == VERB_GET ? loop->read_bytes : WRITE_PREFETCH_BYTES;
+        if (record && bytes > CACHE_LINE_BYTES) record_prefetch(record + CACHE_LINE_BYTES, bytes - CACHE_LINE_BYTES);
+    }
 }
 
 /* Asks for the bucket of a session that a verb may name, and leaves its hash; 0: nothing can be told. */
@@ -121,7 +128,7 @@ static void session_expect(struct memory_engine *engine, struct loop *loop, stru
     session->private = hash;
 }
 
-/* The two waves of a batch for sessions that are in none. */
+/* The waves of a batch for sessions that are in none. */
 static void memory_anticipate(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count) {
     struct memory_engine *engine = of(self);
     struct loop *loop = &engine->loops[loop_index];
@@ -213,9 +220,11 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
     engine->loops[loop_index].now_ms = now_ms;
     for (size_t done = 0; done < count;) {
         size_t batch = count - done < BATCH_MAX ? count - done : BATCH_MAX;
-        for (size_t i = 0; i < batch; i++)
-            if (!verbs[done + i].is_expected) verb_expect(engine, context.loop, &verbs[done + i]);
-        if (batch > 1) records_prefetch(engine, context.loop, verbs + done, batch);
+        for (size_t i = 0; i < batch; i++) verb_prepare(engine, &recent, &verbs[done + i]);
+        if (batch > 1) {
+            candidates_prefetch(engine, verbs + done, batch);
+            records_prefetch(context.loop, verbs + done, batch);
+        }
         for (size_t i = 0; i < batch; i++) {
             /* No answer depends on whether a timer ran, nor on what is in a batch. */
             if (pools_are_due(&context)) pools_work(&context, &pool_budget);
@@ -414,7 +423,6 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                    .enter = memory_enter,
                                                    .leave = memory_leave,
                                                    .submit = memory_submit,
-                                                   .expect = memory_expect,
                                                    .anticipate = memory_anticipate,
                                                    .set_done = memory_set_done,
                                                    .cancel = memory_cancel,
