@@ -75,7 +75,7 @@ class Calls(support.ServerCase, unittest.IsolatedAsyncioTestCase):
         ]:
             impostor = support.Impostor(serve)
             self.addCleanup(impostor.close)
-            timeout_s = support.HANG_S if error is sessiond.NotSessiond else 0.5
+            timeout_s = {sessiond.TimedOut: 0.5, sessiond.ConnectionFailed: 3}.get(error, support.HANG_S)
             async with aio.Client(impostor.url(), timeout_s=timeout_s) as client:
                 with self.assertRaisesRegex(error, cause):
                     await client.server_ping()

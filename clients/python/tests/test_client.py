@@ -217,7 +217,7 @@ class Impostors(unittest.TestCase):
             self.meet(lambda connection: (connection.recv(100), connection.sendall(words), connection.recv(100)), sessiond.NotSessiond, "not a sessiond")
 
     def test_one_that_closes(self):
-        self.meet(lambda connection: connection.close(), sessiond.ConnectionFailed, "is it a sessiond|broke", 0.5)
+        self.meet(lambda connection: connection.close(), sessiond.ConnectionFailed, "is it a sessiond|broke", 3)
 
     def test_one_that_is_silent(self):
         self.meet(lambda connection: connection.recv(1000) and connection.recv(1), sessiond.TimedOut, "did not answer", 0.3)
