@@ -1,7 +1,8 @@
 /* What a pool costs without sockets: nanoseconds of an acquire, of a mark, and of both with a lease, for each strategy
  * at 1,000 and 100,000 sessions of 300 bytes, without a journal and with one that throws away; how many bytes it is
- * told; the same by a tag, and by two, that more and more sets of tags share; and what a session of the larger pool
- * costs when all are recovered. One loop; each verb in a submit of its own, as a crawler sends them. */
+ * told; the same by a tag, and by two, that more and more sets of tags share, and beside more and more who wait; how
+ * long others wait at most while something happens to all sessions of the larger pool; and what a session of it costs
+ * when all are recovered. One loop; each verb in a submit of its own, as a crawler sends them. */
 #include "base/buf.h"
 #include "micro.h"
 #include "wire/codec.h"
@@ -9,13 +10,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DATA = 300, ROUNDS = 400000, RECOVERED = 100000, TAGGED = 10000, TAGGED_ROUNDS = 20000 };
+enum {
+    DATA = 300,
+    ROUNDS = 400000,
+    RECOVERED = 100000,
+    PAUSED = 100000,
+    ADVANCES = 100000,
+    TAGGED = 10000,
+    TAGGED_ROUNDS = 20000,
+    WAITING = 10000
+};
 
 static struct engine *engine;
 static uint8_t data[DATA] = {0xc5, (DATA - 3) >> 8, (DATA - 3) & 0xff}; /* a bin */
 static uint64_t told_bytes;
 static struct buf kept;
 static struct bytes wanted; /* tags */
+static int64_t now_ms;
 
 static size_t make_id(void *context, char *id) {
     static unsigned long made;
@@ -23,11 +34,11 @@ static size_t make_id(void *context, char *id) {
     return (size_t)snprintf(id, 32, "session_%022lu", made++);
 }
 
-static void begin_session(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
+static void begin_session(const struct policy *policy, const struct pool_policy *pool, int64_t at_ms,
                           struct session *draft, struct usage *usage) {
     (void)policy;
     draft->status = STATUS_ACTIVE;
-    draft->created_at = draft->last_active_at = now_ms;
+    draft->created_at = draft->last_active_at = at_ms;
     draft->absolute_timeout_ms = pool->absolute_timeout_ms;
     draft->data = bytes_of(data, DATA);
     *usage = (struct usage){.max_usage_count = pool->max_usage_count, .max_error_score = pool->max_error_score};
@@ -51,6 +62,7 @@ static void open_engine(unsigned long sessions, struct journal *journal) {
     struct pool_policy policy = POOL_POLICY_DEFAULTS;
     policy.max_pool_size = sessions;
     policy.max_usage_count = UINT64_C(1) << 52;
+    now_ms = START;
     engine = memory_engine_open(&(struct engine_options){.loop_count = 1,
                                                          .now_ms = START,
                                                          .env = &env,
@@ -59,6 +71,7 @@ static void open_engine(unsigned long sessions, struct journal *journal) {
                                                          .policy_decode = codec_read_policy,
                                                          .pool_policy_encode = codec_write_pool_policy,
                                                          .pool_policy_decode = codec_read_pool_policy,
+                                                         .pool_policy_apply = pool_policy_apply,
                                                          .default_pool_policy = &policy,
                                                          .pool_session_make = make_id,
                                                          .pool_session_begin = begin_session});
@@ -68,7 +81,7 @@ static void open_engine(unsigned long sessions, struct journal *journal) {
 static void submit(struct verb *verb) {
     enum submit_state state;
     engine->vtable->enter(engine, 0);
-    engine->vtable->submit(engine, 0, verb, &state, 1, START);
+    engine->vtable->submit(engine, 0, verb, &state, 1, now_ms);
     engine->vtable->leave(engine, 0);
 }
 
@@ -212,6 +225,169 @@ static void recover(struct journal *journal) {
     buf_fini(&kept);
 }
 
+/* ---- who waits */
+
+/* One session of tag "a" that is leased, for which many wait, and many without; a fifth of those who wait see their
+ * time end, one in each millisecond. */
+static void measure_waiting(unsigned waiting, unsigned distinct) {
+    char text[32];
+    struct verb verb;
+    open_engine(TAGGED, NULL);
+    wanted = BYTES_LITERAL("\x91\xa1"
+                           "a");
+    acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_AUTO, 3600000);
+    wanted = BYTES_ABSENT;
+    for (unsigned i = 1; i < TAGGED; i++) acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_AUTO, 0);
+    double begin = seconds();
+    for (unsigned i = 0; i < waiting; i++) {
+        enum submit_state state;
+        snprintf(text, sizeof(text), "\x91\xa5%05u", i % distinct);
+        memset(&verb, 0, sizeof(verb));
+        verb.kind = VERB_ACQUIRE;
+        verb.namespace = BYTES_LITERAL("crawl");
+        verb.acquire.pool = BYTES_LITERAL("proxies");
+        verb.acquire.create = POOL_CREATE_NEVER;
+        verb.acquire.count = 1;
+        verb.acquire.tags = i % distinct ? bytes_of_string(text)
+                                         : BYTES_LITERAL("\x91\xa1"
+                                                         "a");
+        verb.acquire.wait_ms = i % 5 ? 60000 : 1000 + i / 5;
+        engine->vtable->enter(engine, 0);
+        engine->vtable->submit(engine, 0, &verb, &state, 1, now_ms);
+        engine->vtable->leave(engine, 0);
+        if (state != SUBMIT_PENDING) abort();
+    }
+    double added = seconds() - begin, both = run(POOL_STRATEGY_RANDOM, 0, TAGGED_ROUNDS / 10),
+           leased = run(POOL_STRATEGY_RANDOM, 60000, TAGGED_ROUNDS / 10);
+    begin = seconds();
+    for (unsigned i = 0; i < waiting / 5; i++) {
+        now_ms = START + 1000 + i;
+        engine->vtable->enter(engine, 0);
+        engine->vtable->advance(engine, 0, now_ms, 1000);
+        engine->vtable->leave(engine, 0);
+    }
+    printf(
+        "  %5u wait for %5u tags: to begin %.0f ns, acquire and mark of another %.0f ns, with a lease and its release "
+        "%.0f ns, one's end %.0f ns\n",
+        waiting, distinct, added / waiting * 1e9, both, leased, (seconds() - begin) / (waiting / 5) * 1e9);
+    engine->vtable->close(engine);
+}
+
+/* ---- pauses */
+
+static double longest, spent;
+
+static void note_turn(double begin) {
+    double taken = seconds() - begin;
+    spent += taken;
+    if (taken > longest) longest = taken;
+}
+
+static void submit_timed(struct verb *verb) {
+    double begin = seconds();
+    submit(verb);
+    note_turn(begin);
+}
+
+static void acquire_timed(void) {
+    struct verb verb;
+    memset(&verb, 0, sizeof(verb));
+    verb.kind = VERB_ACQUIRE;
+    verb.namespace = BYTES_LITERAL("crawl");
+    verb.acquire.pool = BYTES_LITERAL("proxies");
+    verb.acquire.create = POOL_CREATE_NEVER;
+    verb.acquire.count = 1;
+    submit_timed(&verb);
+}
+
+/* Turns of the loop until nothing is left to do at this moment, each with an acquire behind it. */
+static void advance_timed(bool acquires) {
+    for (unsigned i = 0; i < ADVANCES; i++) {
+        double begin = seconds();
+        engine->vtable->enter(engine, 0);
+        int64_t next_ms = engine->vtable->advance(engine, 0, now_ms, 1000);
+        engine->vtable->leave(engine, 0);
+        note_turn(begin);
+        if (acquires) acquire_timed();
+        if (next_ms > now_ms) return;
+    }
+}
+
+static void end_all(enum end_kind end) {
+    struct verb verb;
+    memset(&verb, 0, sizeof(verb));
+    verb.kind = VERB_END_ALL;
+    verb.namespace = BYTES_LITERAL("crawl");
+    verb.end_all.end = end;
+    verb.end_all.group = GROUP_POOL;
+    verb.end_all.group_name = BYTES_LITERAL("proxies");
+    submit_timed(&verb);
+}
+
+static void configure(int64_t cooldown_ms) {
+    struct pool_policy_change change = {.given = POOL_POLICY_COOLDOWN_MS, .values = {.cooldown_ms = cooldown_ms}};
+    struct verb verb;
+    memset(&verb, 0, sizeof(verb));
+    verb.kind = VERB_CONFIGURE;
+    verb.namespace = BYTES_LITERAL("crawl");
+    verb.configure.group = GROUP_POOL;
+    verb.configure.group_name = BYTES_LITERAL("proxies");
+    verb.configure.pool_change = &change;
+    submit_timed(&verb);
+}
+
+static void happen_reset(void) {
+    end_all(END_DESTROY);
+}
+static void happen_clear(void) {
+    end_all(END_CLEAR);
+}
+static void happen_configure(void) {
+    configure(1);
+}
+static void happen_deadlines(void) {
+    now_ms += 3000000;
+}
+static void happen_lease_ends(void) {
+    struct verb verb;
+    for (unsigned i = 0; i < PAUSED; i++) acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_NEVER, 60000);
+    now_ms += 60000;
+}
+static void happen_cooldown_ends(void) {
+    struct verb verb;
+    configure(60000);
+    for (unsigned i = 0; i < PAUSED; i++) acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_NEVER, 0);
+    longest = spent = 0;
+    now_ms += 60000;
+}
+
+/* The longest turn while it happens to all sessions of a pool, whether a request or the loop comes first. */
+static void measure_pause(const char *name, void (*happen)(void)) {
+    for (int is_asked = 0; is_asked < 2; is_asked++) {
+        struct verb verb;
+        open_engine(PAUSED, NULL);
+        for (unsigned i = 0; i < PAUSED; i++) acquire(&verb, POOL_STRATEGY_RANDOM, POOL_CREATE_AUTO, 0);
+        advance_timed(false);
+        longest = spent = 0;
+        happen();
+        if (is_asked) acquire_timed();
+        advance_timed(is_asked);
+        printf("  %-28s %s: the longest turn %7.2f ms, %7.2f ms in all\n", name,
+               is_asked ? "with acquires between" : "the loop by itself   ", longest * 1e3, spent * 1e3);
+        engine->vtable->close(engine);
+    }
+}
+
+static void measure_pauses(void) {
+    printf("%d sessions of one pool\n", PAUSED);
+    measure_pause("reset", happen_reset);
+    measure_pause("clear of the namespace", happen_clear);
+    measure_pause("configure", happen_configure);
+    measure_pause("deadlines in one millisecond", happen_deadlines);
+    measure_pause("leases end in one", happen_lease_ends);
+    measure_pause("cooldowns end in one", happen_cooldown_ends);
+}
+
 /* bench_pool [part]: all parts, or one. */
 int main(int argc, char **argv) {
     struct journal dropping = {.append = journal_drop, .await = journal_await, .busy_from = INT64_MAX};
@@ -227,6 +403,11 @@ int main(int argc, char **argv) {
         measure(100000, &dropping);
     }
     for (unsigned sets = 1; sets <= TAGGED && (is_all || strcmp(part, "tags") == 0); sets *= 10) measure_tags(sets);
+    for (unsigned waiting = 10; waiting <= WAITING && (is_all || strcmp(part, "waiting") == 0); waiting *= 10) {
+        measure_waiting(waiting, 1);
+        measure_waiting(waiting, waiting);
+    }
+    if (is_all || strcmp(part, "pauses") == 0) measure_pauses();
     if (is_all || strcmp(part, "recovery") == 0) recover(&keeping);
     return 0;
 }

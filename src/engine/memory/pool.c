@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/hash.h"
 #include "engine/memory/pool_filter.h"
+#include "engine/memory/pool_line.h"
 
 #include <assert.h>
 #include <string.h>
@@ -49,6 +50,7 @@ void pool_free(struct pool_memory memory, struct pool *pool) {
     slab_free(memory.slab, pool->holds, pool->hold_capacity * sizeof(*pool->holds));
     slab_free(memory.slab, pool->lane_chains, pool->lane_chain_count * sizeof(*pool->lane_chains));
     slab_free(memory.slab, pool->tag_chains, pool->tag_chain_count * sizeof(*pool->tag_chains));
+    lines_free(memory, pool);
     lane_free(memory, pool, pool->all);
     order_fini(&pool->due, memory.slab);
     slab_free(memory.slab, pool, sizeof(*pool) + pool->name_size);
@@ -175,6 +177,7 @@ static void set_ready(struct pool *pool, struct pool_entry *entry, bool is_ready
     } else if (entry->is_ready != is_ready) {
         void (*change)(struct pool_lane *, struct pool_entry *) = is_ready ? lane_put : lane_take;
         entry->is_ready = is_ready;
+        if (is_ready) pool_note_news(pool, entry->lane ? entry->lane->tag_bits : 0);
         change(pool->all, entry);
         if (entry->lane) change(entry->lane, entry);
     } else {
@@ -342,6 +345,7 @@ void pool_check(const struct pool *pool) {
     CHECK(cooling == pool->cooling_count && retired == pool->retired_count);
     CHECK(lanes_check(pool) == in_lanes);
     filters_check(pool);
+    CHECK(lines_check(pool) == pool->waiting_count);
     lane_check(pool->all);
     order_check(&pool->due);
 }

@@ -25,6 +25,7 @@
 
 struct namespace;
 struct pool_filter;
+struct pool_line;
 
 #define LANE_ORDERS    4 /* ORDER_ANY to ORDER_LEAST_USED */
 #define ENTRY_ORDERS   (2 * LANE_ORDERS + 1)
@@ -126,8 +127,12 @@ struct pool {
     /* places held for callers that were answered CREATE_NEEDED: moments at which they lapse, the first first */
     int64_t *holds;
     uint32_t hold_first, hold_count, hold_capacity;
-    /* acquires that wait; see pool_wait.c */
+    /* acquires that wait; see pool_wait.c, and pool_line.h of their lines */
     struct list waiters;
+    struct pool_line **line_chains, **open_lines;
+    uint32_t line_count, line_capacity, open_count;
+    bool has_news, was_full; /* since, and when, those who wait were served last */
+    uint64_t news;           /* tags_bits of what happened */
     uint64_t arrivals;
     uint64_t waiting_count, undelivered_count;
     int64_t placed_at;      /* when a waiter was last granted a place to be filled */

@@ -1,4 +1,5 @@
 /* RETURN (mark, release, renew) and CONFIGURE of a pool: see pool_visit.h. */
+#include "engine/memory/pool_line.h"
 #include "engine/memory/pool_visit.h"
 #include "engine/memory/stage.h"
 
@@ -124,10 +125,13 @@ static void answer_state(struct verb *verb, const struct pool *pool) {
 
 static void change_policy(struct visit *visit, const struct pool_policy_change *change) {
     struct pool *pool = visit->pool;
+    uint64_t max_concurrent = pool->policy.max_concurrent;
     assert(visit->context->engine->pool_policy_apply);
     visit->context->engine->pool_policy_apply(&pool->policy, change);
     pool->has_policy = true;
     stage_pool(visit->context, pool);
+    pool_note_news(pool, UINT64_MAX);
+    if (pool->policy.max_concurrent == max_concurrent) return; /* nothing else of it goes into what an entry is */
     for (uint32_t i = 0; i < pool->chain_count; i++)
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(visit, entry);
 }

@@ -385,6 +385,7 @@ bool pools_work(struct context *context, int64_t *budget) {
 
 void pools_drop(struct context *context, const struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
+    struct pool_memory memory = {&engine->slab, context->loop->index};
     if (!atomic_load(&engine->pool_count)) return;
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         struct pool_table *table = &engine->shards[i].pools;
@@ -397,8 +398,8 @@ void pools_drop(struct context *context, const struct namespace *namespace) {
                 if (pool->namespace != namespace || pool->is_dropped) continue;
                 pool->is_dropped = true;
                 pool->has_policy = false;
-                pool_holds_drop((struct pool_memory){&engine->slab, context->loop->index}, pool);
-                waiters_drop(pool, &granted);
+                pool_holds_drop(memory, pool);
+                waiters_drop(memory, pool, &granted);
                 if (table_tidy(context, table, pool) && table->capacity == 0) goto out;
             }
     out:
@@ -477,6 +478,7 @@ void pools_check(struct memory_engine *engine, struct pool_table *table) {
             CHECK(pool->reserved_count == 0 && pool->creating_count == 0);
             pool_check(pool);
             if (pool->is_dropped) continue;
+            waiters_check(pool);
             CHECK(pool_due_at(pool) >= atomic_load(&table->due_at));
             for (uint32_t j = 0; j < pool->chain_count; j++)
                 for (const struct pool_entry *entry = pool->chains[j]; entry; entry = entry->next)

@@ -82,7 +82,9 @@ void waiters_deliver(struct context *context);
 bool waiters_are_granted(const struct loop *loop);
 bool waiter_cancel(struct context *context, uint64_t ticket);
 /* Ends all waiters of a pool whose namespace is dropped. Under the lock. */
-void waiters_drop(struct pool *pool, struct list *granted);
+void waiters_drop(struct pool_memory memory, struct pool *pool, struct list *granted);
+/* Tests: asserts that nobody waits for what is there. */
+void waiters_check(const struct pool *pool);
 bool waiters_open(struct loop *loop);
 void waiters_close(struct memory_engine *engine, struct loop *loop);
 

@@ -8,6 +8,8 @@
  *
  * What is written here under the pool's lock: everything but `next` and `ticket`, which are the loop's own, and `link`
  * while the waiter is in an inbox. Only its loop frees a waiter. */
+#include "base/check.h"
+#include "engine/memory/pool_line.h"
 #include "engine/memory/pool_visit.h"
 
 #include <stdlib.h>
@@ -24,10 +26,11 @@ enum waiter_state {
 };
 
 struct waiter {
-    struct list link;    /* of its pool, then of its loop's inbox */
-    struct waiter *next; /* of its loop's chain */
+    struct list link;        /* of its pool, then of its loop's inbox */
+    struct line_place place; /* while it is queued */
+    struct waiter *next;     /* of its loop's chain */
     uint64_t ticket;
-    uint64_t arrival; /* its place in the queue */
+    uint64_t arrival; /* when it came, among all of its pool */
     unsigned loop_index;
     enum waiter_state state;
     struct pool_table *table;
@@ -69,6 +72,20 @@ void waiters_close(struct memory_engine *engine, struct loop *loop) {
 
 /* ---- the queue */
 
+static bool waiter_queue(struct pool_memory memory, struct pool *pool, struct waiter *waiter) {
+    if (!line_join(memory, pool, &waiter->want, &waiter->place, waiter->arrival)) return false;
+    waiter->state = WAITER_QUEUED;
+    pool->waiting_count++;
+    if (waiter->until_ms < pool->waiters_due_at) pool->waiters_due_at = waiter->until_ms;
+    return true;
+}
+
+static void waiter_unqueue(struct pool_memory memory, struct pool *pool, struct waiter *waiter) {
+    line_leave(memory, pool, &waiter->place);
+    list_remove(&waiter->link);
+    pool->waiting_count--;
+}
+
 uint64_t waiter_add(struct visit *visit, const struct verb *verb, const struct pool_want *want) {
     struct context *context = visit->context;
     struct loop *loop = context->loop;
@@ -89,21 +106,23 @@ uint64_t waiter_add(struct visit *visit, const struct verb *verb, const struct p
         memcpy(waiter + 1, want->tags.data, want->tags.size);
         waiter->want.tags.data = (const uint8_t *)(waiter + 1);
     }
+    if (!waiter_queue(visit_memory(visit), visit->pool, waiter)) {
+        slab_free(&context->engine->slab, waiter, size);
+        return 0;
+    }
+    list_append(&visit->pool->waiters, &waiter->link);
     struct waiter **chain = waiter_chain(loop, waiter->ticket);
     waiter->next = *chain;
     *chain = waiter;
-    list_append(&visit->pool->waiters, &waiter->link);
-    visit->pool->waiting_count++;
-    if (waiter->until_ms < visit->pool->waiters_due_at) visit->pool->waiters_due_at = waiter->until_ms;
     return waiter->ticket;
 }
 
 /* Out of the queue, with what it got. */
-static void waiter_grant(struct pool *pool, struct waiter *waiter, enum waiter_state state, struct list *granted) {
+static void waiter_grant(struct pool_memory memory, struct pool *pool, struct waiter *waiter, enum waiter_state state,
+                         struct list *granted) {
+    waiter_unqueue(memory, pool, waiter);
     waiter->state = state;
-    list_remove(&waiter->link);
     list_append(granted, &waiter->link);
-    pool->waiting_count--;
     pool->undelivered_count++;
 }
 
@@ -143,7 +162,7 @@ static void waiter_grant_items(struct visit *visit, struct waiter *waiter, struc
     waiter->item_count = acquire->item_count;
     for (uint32_t i = 0; i < acquire->item_count; i++)
         if (acquire->items[i].is_place) visit->pool->placed_at = visit->context->now_ms;
-    waiter_grant(visit->pool, waiter, WAITER_TAKEN, &visit->granted);
+    waiter_grant(visit_memory(visit), visit->pool, waiter, WAITER_TAKEN, &visit->granted);
 }
 
 /* Gives it what it can have at this moment. */
@@ -160,9 +179,9 @@ static void waiter_serve(struct visit *visit, struct waiter *waiter) {
     bool is_lacking = acquire.choice == CHOICE_LACKING;
     if (acquire.choice == CHOICE_ASK) {
         is_lacking = !pool_hold(visit_memory(visit), pool, visit->context->now_ms + LIMIT_PLACE_HOLD_MS);
-        if (!is_lacking) waiter_grant(pool, waiter, WAITER_ASKED, &visit->granted);
+        if (!is_lacking) waiter_grant(visit_memory(visit), pool, waiter, WAITER_ASKED, &visit->granted);
     }
-    if (is_lacking) waiter_grant(pool, waiter, WAITER_LACKING, &visit->granted);
+    if (is_lacking) waiter_grant(visit_memory(visit), pool, waiter, WAITER_LACKING, &visit->granted);
 }
 
 /* Ends what waited too long. Grants of a millisecond come before its time-outs: while a place that was granted in it
@@ -182,29 +201,60 @@ static void waiters_expire(struct visit *visit) {
         struct waiter *waiter = LIST_ENTRY(link, struct waiter, link);
         next = link->next;
         if (waiter->until_ms <= visit->context->now_ms)
-            waiter_grant(pool, waiter, WAITER_OVER, &visit->granted);
+            waiter_grant(visit_memory(visit), pool, waiter, WAITER_OVER, &visit->granted);
         else if (waiter->until_ms < pool->waiters_due_at)
             pool->waiters_due_at = waiter->until_ms;
     }
 }
 
-void visit_serve(struct visit *visit) {
+/* Serves those for whom there may be something, in the order in which they came. */
+static void waiters_serve(struct visit *visit, uint64_t news) {
     struct pool *pool = visit->pool;
-    for (struct list *link = pool->waiters.next, *next; link != &pool->waiters; link = next) {
-        if (!pool->all->ready_count && pool_is_full(pool)) break; /* nothing for anybody */
+    struct line_place *place;
+    lines_open(pool, news);
+    while ((place = lines_first(pool))) {
         bool was_full = pool_is_full(pool);
-        next = link->next;
-        waiter_serve(visit, LIST_ENTRY(link, struct waiter, link));
+        if (!pool->all->ready_count && was_full) break; /* nothing for anybody */
+        struct waiter *waiter = LIST_ENTRY(place, struct waiter, place);
+        waiter_serve(visit, waiter);
+        if (waiter->state == WAITER_QUEUED) line_close(pool, place); /* nor for those behind it */
         /* A last hand-out gave up its place, which may be for who came before. */
-        if (was_full && !pool_is_full(pool)) next = pool->waiters.next;
+        if (was_full && !pool_is_full(pool)) lines_open(pool, UINT64_MAX);
     }
-    waiters_expire(visit);
-    if (list_is_empty(&pool->waiters)) pool->waiters_due_at = INT64_MAX;
+    lines_close(pool);
 }
 
-void waiters_drop(struct pool *pool, struct list *granted) {
+void visit_serve(struct visit *visit) {
+    struct pool *pool = visit->pool;
+    if (pool->waiting_count > 0) {
+        bool has_room = pool->was_full && !pool_is_full(pool);
+        uint64_t news = has_room ? UINT64_MAX : pool->news;
+        if (pool->has_news || has_room) waiters_serve(visit, news);
+        waiters_expire(visit);
+    }
+    /* Who begins to wait behind this has just asked for all that there is. */
+    pool->has_news = false;
+    pool->news = 0;
+    pool->was_full = pool_is_full(pool);
+    if (!pool->waiting_count) pool->waiters_due_at = INT64_MAX;
+}
+
+void waiters_check(const struct pool *pool) {
+    bool is_full = pool_is_full(pool);
+    if (pool->has_news || (pool->was_full && !is_full)) return; /* the next visit serves them */
+    for (const struct list *link = pool->waiters.next; link != &pool->waiters; link = link->next) {
+        const struct pool_want *want = &LIST_ENTRY(link, struct waiter, link)->want;
+        CHECK(is_full || want->create == POOL_CREATE_NEVER || !pool->policy.max_usage_count ||
+              pool->policy.max_error_score <= 0);
+        for (uint32_t i = 0; i < pool->chain_count; i++)
+            for (const struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next)
+                CHECK(!entry_fits(entry, want->tags));
+    }
+}
+
+void waiters_drop(struct pool_memory memory, struct pool *pool, struct list *granted) {
     while (!list_is_empty(&pool->waiters))
-        waiter_grant(pool, LIST_ENTRY(pool->waiters.next, struct waiter, link), WAITER_OVER, granted);
+        waiter_grant(memory, pool, LIST_ENTRY(pool->waiters.next, struct waiter, link), WAITER_OVER, granted);
     pool->waiters_due_at = INT64_MAX;
 }
 
@@ -258,16 +308,20 @@ static void waiter_free(struct context *context, struct waiter *waiter) {
 
 /* ---- answering */
 
-/* Back into the queue, where it stood. */
-static void waiter_requeue(struct visit *visit, struct waiter *waiter) {
-    struct list *link = visit->pool->waiters.next;
-    while (link != &visit->pool->waiters && LIST_ENTRY(link, struct waiter, link)->arrival < waiter->arrival)
+/* Back into the queue, where it stood. False where memory is lacking: then it is over. */
+static bool waiter_requeue(struct visit *visit, struct waiter *waiter) {
+    struct pool *pool = visit->pool;
+    if (!waiter_queue(visit_memory(visit), pool, waiter)) {
+        waiter->state = WAITER_LACKING;
+        return false;
+    }
+    struct list *link = pool->waiters.next;
+    while (link != &pool->waiters && LIST_ENTRY(link, struct waiter, link)->arrival < waiter->arrival)
         link = link->next;
-    waiter->state = WAITER_QUEUED;
     list_append(link, &waiter->link); /* before it */
-    visit->pool->waiting_count++;
-    visit->pool->undelivered_count--;
-    if (waiter->until_ms < visit->pool->waiters_due_at) visit->pool->waiters_due_at = waiter->until_ms;
+    pool->undelivered_count--;
+    pool_note_news(pool, UINT64_MAX);
+    return true;
 }
 
 /* The items of a grant, as an acquire of this loop. `first`: where one stands that is alone. */
@@ -294,10 +348,9 @@ static bool waiter_collect(struct context *context, struct waiter *waiter, struc
     acquire_complete(acquire);
     if (acquire->item_count || acquire->error.code) return true;
     visit_begin_at(&visit, context, waiter->table, waiter->pool);
-    is_dropped = visit.pool->is_dropped;
-    if (!is_dropped) waiter_requeue(&visit, waiter);
+    bool is_queued = !visit.pool->is_dropped && waiter_requeue(&visit, waiter);
     visit_end(&visit);
-    return is_dropped;
+    return !is_queued;
 }
 
 static void waiter_settle(struct context *context, struct waiter *waiter) {
@@ -349,8 +402,7 @@ bool waiter_cancel(struct context *context, uint64_t ticket) {
     enum waiter_state state = waiter->state;
     acquire_of_grant(context, waiter, &first, &acquire);
     if (state == WAITER_QUEUED) {
-        list_remove(&waiter->link);
-        visit.pool->waiting_count--;
+        waiter_unqueue(visit_memory(&visit), visit.pool, waiter);
     } else {
         waiter->state = WAITER_CANCELLED;
     }
