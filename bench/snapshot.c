@@ -144,7 +144,7 @@ static void write_json(const void *context, FILE *out) {
     json_count(&json, "sessions", run->plan.session_count);
     json_count(&json, "rounds", run->rounds);
     json_number(&json, "rate_per_s", run->plan.rate_per_s);
-    json_count(&json, "snapshots", run->made);
+    json_count(&json, "snapshots_made", run->made);
     json_number(&json, "snapshot_ms", run->took_ms / run->made);
     json_number(&json, "p99.9_against", figures_median(run->ratios, run->rounds));
     for (unsigned side = 0; side < SIDE_COUNT; side++) {
