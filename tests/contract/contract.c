@@ -432,6 +432,7 @@ int main(int count, char **arguments) {
         run_all(lease_tests, "a pool", shard_bits[i]);
         run_all(pool_point_tests, "between two locks of a pool", shard_bits[i]);
     }
+    contract_range();
     contract_full_journal();
     contract_busy_journal();
     contract_late_effects();

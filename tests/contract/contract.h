@@ -141,6 +141,8 @@ extern const struct contract_test life_tests[], group_tests[], namespace_tests[]
 /* Reads that touch, and purges, while the journal takes no writes; the end of a large group while it is behind. */
 void contract_full_journal(void);
 void contract_busy_journal(void);
+/* Numbers for which a record's head has no room. */
+void contract_range(void);
 /* A session that a snapshot has no trace of, and the log behind it does. */
 void contract_late_effects(void);
 /* Random steps, and engines that are made from what was told of them, from a seed. */

@@ -231,8 +231,8 @@ static bool apply_session(struct recovery *recovery, const struct effect_put *pu
     _Atomic uint64_t *slot = NULL;
     struct record *old = record_find(engine, namespace, hash, put->session.id, &slot);
     recovery_note_version(recovery, version);
-    if (old && old->version == version) record_merge(old, put);
-    if (old ? old->version >= version : tombstone_find(&shard->tombstones, hash) >= version) return true;
+    if (old && record_version(old) == version) record_merge(old, put);
+    if (old ? record_version(old) >= version : tombstone_find(&shard->tombstones, hash) >= version) return true;
     struct record *fresh = record_restore(engine, shard_owner(engine, shard), namespace, &put->session, put->is_reaped);
     if (!fresh) return refuse(why, recovery_lacks_memory);
     if (old) {
@@ -254,7 +254,7 @@ static bool apply_end(struct recovery *recovery, uint64_t hash, uint64_t version
     _Atomic uint64_t *slot;
     struct record *record = recovery_record(engine, hash, &slot);
     recovery_note_version(recovery, version);
-    if (record && record->version >= version) return true;
+    if (record && record_version(record) >= version) return true;
     if (!tombstone_put(&shard->tombstones, hash, version)) return refuse(why, recovery_lacks_memory);
     if (record) {
         table_remove(&shard->table, slot);
@@ -294,7 +294,7 @@ static bool apply_move(struct recovery *recovery, const struct effect *effect, c
 bool recovery_touch(struct memory_engine *engine, const struct pending_touch *touch) {
     struct table_find find = table_find(&shard_of(engine, touch->hash)->table, touch->hash);
     for (struct record *record; (record = table_next(&find));) {
-        if (record->version != touch->version || record_is_alias(record)) continue;
+        if (record_version(record) != touch->version || record_is_alias(record)) continue;
         if (id_hash(engine, record_terms(engine, record)->namespace, record_id(record)) != touch->hash) continue;
         uint64_t active = record_active(record);
         if (touch->last_active_at > (int64_t)(active >> 16))

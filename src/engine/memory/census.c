@@ -7,7 +7,7 @@
 
 bool record_is_dead_for_good(const struct memory_engine *engine, const struct record *record, uint64_t active) {
     return !status_is_living(record_status(record)) || active & RECORD_MARK_REAPED ||
-           record->version <= namespace_epoch(record_terms(engine, record)->namespace);
+           record_version(record) <= namespace_epoch(record_terms(engine, record)->namespace);
 }
 
 /* ---- one entry */

@@ -55,7 +55,7 @@ static void check_record(struct memory_engine *engine, struct shard *shard, uint
     struct namespace *namespace = record_terms(engine, record)->namespace;
     struct bytes id = record_id(record);
     uint64_t hash = id_hash(engine, namespace, id), tombstone;
-    MUST(record->version > 0 && record->version <= atomic_load(&engine->last_version));
+    MUST(record_version(record) > 0 && record_version(record) <= atomic_load(&engine->last_version));
     MUST(record_is_alias(record) || record_birth(record) > 0);
     MUST(shard_of(engine, hash) == shard && table_bucket_of(&shard->table, hash) == bucket);
     MUST(record_find(engine, namespace, hash, id, NULL) == record);

@@ -77,28 +77,35 @@ void effect_write_drop(struct buf *out, uint64_t namespace, uint64_t version) {
 struct put_head {
     uint64_t namespace, version, active, born;
     int64_t idle_timeout_ms, absolute_timeout_ms, abandon_timeout_ms;
-    uint32_t sizes;
+    uint32_t sizes; /* data size << 8 | id size */
 } __attribute__((packed));
 
 _Static_assert(sizeof(struct put_head) == 60, "the head of a PUT as effect.h says");
 
 static size_t put_size(const struct record *record) {
-    return sizeof(struct put_head) + record_size(record) - sizeof(struct record);
+    return sizeof(struct put_head) + record_parts(record).size + record_id_size(record) + record_data_size(record);
 }
 
-static uint8_t *put_body(uint8_t *at, uint64_t namespace, const struct record *record, const struct terms *terms,
-                         size_t size) {
+static void put_body(uint8_t *at, uint64_t namespace, const struct record *record, const struct terms *terms,
+                     size_t size) {
     struct put_head head = {namespace,
-                            record->version,
+                            record_version(record),
                             record_active(record),
-                            record->born,
+                            (uint64_t)record_created_at(record) << 16 | (record_flags(record) & ~RECORD_IS_WIDE),
                             terms->idle_timeout_ms,
                             terms->absolute_timeout_ms,
                             terms->abandon_timeout_ms,
-                            record->sizes};
+                            (uint32_t)(record_data_size(record) << 8 | record_id_size(record))};
     memcpy(at, &head, sizeof(head));
-    memcpy(at + sizeof(head), record->payload, size - sizeof(head));
-    return at + size;
+    at += sizeof(head);
+    if (record_is_plain(record)) {
+        memcpy(at, record->payload, size - sizeof(head));
+        return;
+    }
+    struct bytes parts = record_parts(record);
+    memcpy(at, parts.data, parts.size);
+    memcpy(at + parts.size, record->payload, record_id_size(record));
+    memcpy(at + parts.size + record_id_size(record), parts.data + parts.size, record_data_size(record));
 }
 
 static void put_write_body(struct buf *out, uint64_t namespace, const struct record *record, const struct terms *terms,

@@ -10,8 +10,9 @@
  *                name text8, count of clears u8, each: version u64, retention_ms i64; count of purges u8, each:
  *                version u64, at i64, until i64; then to the end the policy, as the engine's policy_encode writes it
  *     DROP       namespace u64, version u64
- *     PUT        namespace u64, version u64, active u64, born u64, idle, absolute and abandon timeout i64 each (0 where
- *                the record has its own), sizes u32, payload: the record as it lies in memory, see record.h
+ *     PUT        namespace u64, version u64, last_active_at << 16 | birth << 1 | mark u64, created_at << 16 | flags u64,
+ *                idle, absolute and abandon timeout i64 each (0 where the record has its own), data size << 8 | id size
+ *                u32; then what record_parts answers, id, data. Flags, birth, mark and parts are record.h's
  *     MOVE       size u32 and body of the PUT of the session under its new id; the old id text8; then to the end the
  *                body of a PUT of the alias under the old id, or nothing: the old id was destroyed with that version
  *     REMOVE     namespace u64, version u64 (the tombstone's too), id text8

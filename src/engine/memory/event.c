@@ -194,8 +194,8 @@ void event_settle(struct context *context, struct shard *shard, const struct rec
     int64_t now_ms = context->now_ms, retention_ms;
     uint64_t tombstone, active = record_active(record), cleared_by = UINT64_MAX;
     record_judge(context->engine, record, active, &now_ms, &view, &tombstone);
-    if (record->version <= namespace_epoch(namespace))
-        cleared_by = namespace_cleared_by(namespace, record->version, &retention_ms);
+    if (record_version(record) <= namespace_epoch(namespace))
+        cleared_by = namespace_cleared_by(namespace, record_version(record), &retention_ms);
     if (cleared_by > version) cleared_by = UINT64_MAX;
     int64_t deadline = session_deadline(&view), seen_until = now_ms;
     if (cleared_by != UINT64_MAX && version_time(cleared_by) < seen_until) seen_until = version_time(cleared_by);
@@ -212,7 +212,7 @@ void event_forgotten(struct context *context, struct shard *shard, const struct 
     struct session view;
     view_whole(context, record, &view);
     bool is_reaped = record_active(record) & RECORD_MARK_REAPED;
-    if (record->version <= namespace_epoch(namespace) || is_reaped || !session_is_alive(&view, at))
+    if (record_version(record) <= namespace_epoch(namespace) || is_reaped || !session_is_alive(&view, at))
         event_settle(context, shard, record, UINT64_MAX);
     else /* what its pool says of it is newer than the record */
         put_after(context, shard, namespace, EVENT_DESTROYED, &view, view.version, at, version_newest(context), NULL);
@@ -239,7 +239,7 @@ static void published_after(struct context *context, struct shard *shard, const 
     bool is_seen = sight->presence == PRESENCE_ALIVE || sight->presence == PRESENCE_DEAD;
     enum status from = is_seen ? session_status(&sight->view, sight->now_ms) : STATUS_NONE;
     struct session view;
-    if (sight->record) event_settle(context, shard, sight->record, fresh->version);
+    if (sight->record) event_settle(context, shard, sight->record, record_version(fresh));
     view_whole(context, fresh, &view);
     enum event_kind kind = kind_of_change(from, view.status);
     put_after(context, shard, namespace_of(context, fresh), kind, &view, view.version, context->now_ms, view.version,
@@ -266,7 +266,7 @@ void event_removed(struct context *context, struct shard *shard, const struct re
 void event_moved(struct context *context, struct shard *old_shard, const struct sight *old, struct shard *new_shard,
                  const struct sight *new, const struct record *fresh) {
     if (!is_watched(context->engine)) return;
-    event_put(context, old_shard, namespace_of(context, fresh), EVENT_REGENERATED, &old->view, fresh->version,
+    event_put(context, old_shard, namespace_of(context, fresh), EVENT_REGENERATED, &old->view, record_version(fresh),
               context->now_ms);
     struct event_after after = {old_shard != new_shard, old_shard->index, old_shard->events.head.position};
     published_after(context, new_shard, new, fresh, &after);

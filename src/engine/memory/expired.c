@@ -22,7 +22,7 @@ bool expired_note(struct memory_engine *engine, const struct record *record, int
         return true;
     }
     uint64_t hash = id_hash(engine, record_terms(engine, record)->namespace, record_id(record));
-    list->notes[list->count++] = (struct expired_note){at, hash, record->version};
+    list->notes[list->count++] = (struct expired_note){at, hash, record_version(record)};
     return true;
 }
 
@@ -59,8 +59,8 @@ static const struct record *note_record(struct memory_engine *engine, const stru
     struct table_find find = table_find(&shard_of(engine, note->hash)->table, note->hash);
     for (struct record *record; (record = table_next(&find));) {
         const struct namespace *namespace = record_terms(engine, record)->namespace;
-        if (record->version == note->version && id_hash(engine, namespace, record_id(record)) == note->hash &&
-            record->version > namespace_epoch(namespace))
+        if (record_version(record) == note->version && id_hash(engine, namespace, record_id(record)) == note->hash &&
+            record_version(record) > namespace_epoch(namespace))
             return record;
     }
     return NULL;

@@ -39,7 +39,7 @@ static enum judged judge_dead(const struct namespace *namespace, const struct se
 enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
                          int64_t *now_ms, struct session *view, uint64_t *tombstone) {
     const struct terms *terms = record_terms(engine, record);
-    bool is_outdated = record->version <= namespace_epoch(terms->namespace);
+    bool is_outdated = record_version(record) <= namespace_epoch(terms->namespace);
     record_view_life(record, terms, active, view);
     *tombstone = 0;
     if (view->is_alias) return judge_alias(terms->namespace, view, is_outdated, *now_ms, tombstone);
@@ -56,8 +56,9 @@ static inline int64_t plain_due(const struct memory_engine *engine, const struct
     const unsigned others = RECORD_HAS_ABSOLUTE | RECORD_HAS_TIMEOUTS | RECORD_IS_ALIAS;
     uint64_t active = record_active(record);
     const struct terms *terms = record_terms(engine, record);
-    if (!status_is_living(record_status(record)) || record->born & others || active & RECORD_MARK_REAPED) return 0;
-    if (record->version <= namespace_epoch(terms->namespace)) return 0;
+    unsigned flags = record_flags(record);
+    if (!status_is_living((enum status)(flags & 15)) || flags & others || active & RECORD_MARK_REAPED) return 0;
+    if (record_version(record) <= namespace_epoch(terms->namespace)) return 0;
     struct session life = {.created_at = record_created_at(record),
                            .last_active_at = (int64_t)(active >> 16),
                            .idle_timeout_ms = terms->idle_timeout_ms,
@@ -95,8 +96,8 @@ struct record *record_find(struct memory_engine *engine, const struct namespace 
                            struct bytes id, _Atomic uint64_t **slot) {
     struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
     for (struct record *record; (record = table_next(&find));) {
-        if ((record->sizes & 0xff) != id.size) continue;
-        if (memcmp(record_id(record).data, id.data, id.size) != 0) continue;
+        if (record_id_size(record) != id.size) continue;
+        if (memcmp(record->payload, id.data, id.size) != 0) continue;
         if (record_terms(engine, record)->namespace != namespace) continue;
         if (slot) *slot = find.slot;
         return record;
@@ -125,7 +126,7 @@ uint64_t sight_depends(const struct memory_engine *engine, const struct namespac
                        const struct sight *sight) {
     uint64_t newest = sight->version;
     if (sight->presence == PRESENCE_ALIVE) return newest;
-    if (sight->record) depend_on(&newest, sight->record->version);
+    if (sight->record) depend_on(&newest, record_version(sight->record));
     depend_on(&newest, missing_depends(engine, namespace, hash));
     return newest;
 }
@@ -140,7 +141,7 @@ static void sight_judge(struct context *context, struct namespace *namespace, ui
         sight->active = record_active(sight->record);
         sight->judged =
             record_judge(context->engine, sight->record, sight->active, &sight->now_ms, &sight->view, &tombstone);
-        sight->version = sight->record->version;
+        sight->version = sight->view.version;
         switch (sight->judged) {
         case JUDGED_ALIVE: sight->presence = PRESENCE_ALIVE; return;
         case JUDGED_DEAD: sight->presence = PRESENCE_DEAD; return;
@@ -173,7 +174,7 @@ static inline bool sight_view_alive(struct context *context, struct sight *sight
     if (!record_view_alive(context->engine, sight->record, sight->active, context->now_ms, &sight->view)) return false;
     sight->presence = PRESENCE_ALIVE;
     sight->judged = JUDGED_ALIVE;
-    sight->version = sight->record->version;
+    sight->version = sight->view.version;
     sight->now_ms = context->now_ms;
     return true;
 }
@@ -185,7 +186,7 @@ static inline bool sight_holds_alive(struct context *context, const struct names
     bool is_in_place = table_root(table) == sight->root &&
                        table_slot_record(atomic_load_explicit(sight->slot, memory_order_relaxed)) == sight->record;
     return is_in_place && sight->now_ms == context->now_ms && record_active(sight->record) == sight->active &&
-           sight->record->version > namespace_epoch(namespace);
+           record_version(sight->record) > namespace_epoch(namespace);
 }
 
 void sight_take(struct context *context, struct namespace *namespace, uint64_t hash, struct bytes id, bool is_locked,

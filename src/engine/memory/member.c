@@ -40,7 +40,7 @@ void record_leave_groups(struct context *context, uint64_t hash, const struct re
         if (!name.data) continue;
         struct group_key key = group_key_of(context->engine, namespace, kind, name);
         group_leave(context, &key, entry, true);
-        if (kind == GROUP_POOL) pool_leave(context, namespace, name, hash, record->version);
+        if (kind == GROUP_POOL) pool_leave(context, namespace, name, hash, record_version(record));
     }
 }
 

@@ -230,7 +230,7 @@ static inline uint64_t id_hash(const struct memory_engine *engine, const struct 
 }
 
 static inline const struct terms *record_terms(const struct memory_engine *engine, const struct record *record) {
-    return terms_at(&engine->terms, record->terms);
+    return terms_at(&engine->terms, record_terms_number(record));
 }
 
 /* A new version: above all before, and not below the moment's own. With a journal the loop has noted before that it may
@@ -278,7 +278,7 @@ static inline bool record_view_alive(const struct memory_engine *engine, const s
                                      int64_t now_ms, struct session *view) {
     if (!record_is_plain(record) || active & RECORD_MARK_REAPED) return false;
     const struct terms *terms = record_terms(engine, record);
-    if (record->version <= namespace_epoch(terms->namespace)) return false;
+    if (record_version_narrow(record) <= namespace_epoch(terms->namespace)) return false;
     record_view_plain(record, terms, active, view);
     return session_is_alive(view, now_ms);
 }

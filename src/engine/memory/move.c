@@ -74,7 +74,7 @@ static void move_needs(struct context *context, struct move *move, struct needs 
     struct bytes old_pool = old_groups[GROUP_POOL - GROUP_USER];
     bool stays_in_pool = old_pool.data && move->draft.pool.data && bytes_equal(old_pool, move->draft.pool);
     move->places.pool_old_hash = move->old_hash;
-    move->places.pool_old_version = stays_in_pool ? move->old.record->version : 0;
+    move->places.pool_old_version = stays_in_pool ? record_version(move->old.record) : 0;
     if (stays_in_pool) needs->takes_pool_place = false;
     if (move->old.presence == PRESENCE_ALIVE) needs->takes_session = false;
     needs->growth_bytes -= (int64_t)slab_size(record_size(move->old.record));
@@ -164,13 +164,13 @@ static enum commit move_commit(struct context *context, struct move *move, struc
     if (!sight_holds(context, move->namespace, move->old_hash, move->verb->id, &move->old)) return STALE;
     if (!sight_holds(context, move->namespace, move->new_hash, move->draft.id, &move->new)) return STALE;
     if (group_is_ending(context, move)) return ENDING;
-    move->record->version = version;
+    if (!record_set_version(move->record, version)) return STALE;
+    if (move->alias && !record_set_version(move->alias, version)) return STALE;
     pool_begin_life(&move->places, version);
     if (!shard_place(context, new_shard, move->new_hash, &move->new, move->record)) return LACKING;
     /* That may have replaced the table's array, and the slot that was seen with it. */
     move->old.slot = table_slot_of(&old_shard->table, move->old_hash, move->old.record);
     if (move->alias) {
-        move->alias->version = version;
         shard_place(context, old_shard, move->old_hash, &move->old, move->alias);
     } else {
         shard_note_removed(old_shard, version);
@@ -202,7 +202,7 @@ static void move_finish(struct context *context, struct move *move, uint64_t act
     record_view_bytes(move->record, &verb->session);
     uint64_t told = session_add_usage(context, move->namespace, move->new_hash, &verb->session, &verb->usage);
     verb->is_found = true;
-    verb->depends_on = told > move->record->version ? told : move->record->version;
+    verb->depends_on = told > record_version(move->record) ? told : record_version(move->record);
 }
 
 static enum step move_replace(struct context *context, struct move *move) {

@@ -131,7 +131,7 @@ static bool item_touch(struct acquire *acquire, struct pool_item *item) {
         item->record = NULL;
         return false;
     }
-    if (is_moved) stage_touch(context, item->pick.hash, sight.record->version, sight.view.last_active_at);
+    if (is_moved) stage_touch(context, item->pick.hash, record_version(sight.record), sight.view.last_active_at);
     record_view_bytes(sight.record, &sight.view);
     item->session = sight.view;
     return true;

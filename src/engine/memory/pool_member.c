@@ -141,7 +141,7 @@ void pool_note(struct context *context, struct namespace *namespace, uint64_t ha
     struct visit visit;
     if (!(record_more(record) & RECORD_MORE_POOL)) return; /* nearly all there are */
     if (!visit_begin(&visit, context, namespace, record_group(record, GROUP_POOL), false)) return;
-    struct pool_entry *entry = pool_entry_of(visit.pool, hash, record->version);
+    struct pool_entry *entry = pool_entry_of(visit.pool, hash, record_version(record));
     if (entry && !entry->is_reserved && !visit.pool->is_dropped) {
         visit_look(&visit, entry);
         visit_settle(&visit, entry);

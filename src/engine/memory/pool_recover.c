@@ -127,11 +127,11 @@ enum pool_judged pool_judge(struct recovery *recovery, const struct record *reco
     const struct namespace *namespace = record_terms(recovery->engine, record)->namespace;
     int64_t now_ms = recovery->context.now_ms, deadline = session_deadline(view);
     struct effect_usage told;
-    if (!usage_find(recovery, hash, record->version, &told)) return POOL_JUDGED_NOTHING;
+    if (!usage_find(recovery, hash, record_version(record), &told)) return POOL_JUDGED_NOTHING;
     *retired_at = usage_retired_at(&told, now_ms);
     if (told.is_forgotten) return POOL_JUDGED_GONE;
     if (!*retired_at || !status_is_living(view->status) || record_active(record) & RECORD_MARK_REAPED ||
-        record->version <= namespace_epoch(namespace))
+        record_version(record) <= namespace_epoch(namespace))
         return POOL_JUDGED_NOTHING;
     int64_t forgotten_at = *retired_at + namespace_policy(namespace)->retention_ms;
     return forgotten_at <= now_ms && (!deadline || forgotten_at < deadline) ? POOL_JUDGED_DUE : POOL_JUDGED_NOTHING;
@@ -165,8 +165,8 @@ bool pool_restore_entry(struct recovery *recovery, const struct record *record, 
     struct pool *pool = pool_make(context, &key);
     struct pool_entry *entry = pool ? pool_reserve(memory, pool, hash, view.tags, &usage) : NULL;
     if (!entry) return false;
-    if (!usage_find(recovery, hash, record->version, &told))
-        entry_begin(pool, entry, record->version);
+    if (!usage_find(recovery, hash, record_version(record), &told))
+        entry_begin(pool, entry, record_version(record));
     else if (!effect_fill_entry(&told, memory, entry))
         return false;
     note_turn(pool, entry->turn);

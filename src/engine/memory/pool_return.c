@@ -100,10 +100,10 @@ void verb_return(struct context *context, struct verb *verb, struct namespace *n
         verb->depends_on = version_newest(context);
         return;
     }
-    struct pool_entry *entry = pool_entry_of(visit.pool, hash, record->version);
+    struct pool_entry *entry = pool_entry_of(visit.pool, hash, record_version(record));
     if (entry && !entry->is_reserved && !entry->is_forgotten && !visit.pool->is_dropped)
         entry_return(&visit, verb, entry);
-    verb->depends_on = verb->is_found || verb->error.code ? record->version : version_newest(context);
+    verb->depends_on = verb->is_found || verb->error.code ? record_version(record) : version_newest(context);
     if (entry && entry->told > verb->depends_on) verb->depends_on = entry->told;
     visit_end(&visit);
 }

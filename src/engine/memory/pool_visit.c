@@ -137,7 +137,7 @@ static struct record *entry_record(struct memory_engine *engine, const struct po
         struct bytes name = record_group(record, GROUP_POOL);
         if (name.data && bytes_equal(name, pool_name(pool)) &&
             id_hash(engine, pool->namespace, record_id(record)) == entry->hash)
-            return pool_entry_of(pool, entry->hash, record->version) == entry ? record : NULL;
+            return pool_entry_of(pool, entry->hash, record_version(record)) == entry ? record : NULL;
     }
     return NULL;
 }

@@ -57,7 +57,7 @@ static bool terms_fit(const struct memory_engine *engine, uint32_t number, const
 /* The tuple for a draft; TERMS_NONE: there is no place for one. */
 static uint32_t terms_choose(struct memory_engine *engine, struct namespace *namespace, const struct session *draft,
                              const struct record *old) {
-    if (old && terms_fit(engine, old->terms, draft)) return old->terms;
+    if (old && terms_fit(engine, record_terms_number(old), draft)) return record_terms_number(old);
     uint32_t recent = atomic_load_explicit(&namespace->recent_terms, memory_order_acquire);
     if (terms_fit(engine, recent, draft)) return recent;
     uint32_t number = terms_intern(&engine->terms, namespace, &namespace->terms_first, draft->idle_timeout_ms,
@@ -66,27 +66,33 @@ static uint32_t terms_choose(struct memory_engine *engine, struct namespace *nam
     return number;
 }
 
+static struct record_frame frame_choose(struct memory_engine *engine, struct namespace *namespace,
+                                        const struct session *draft, const struct record *old) {
+    uint32_t terms = terms_choose(engine, namespace, draft, old);
+    bool has_own = terms == TERMS_NONE;
+    return (struct record_frame){.terms = has_own ? namespace->base_terms : terms, .has_own_timeouts = has_own};
+}
+
 struct record *record_new(struct context *context, struct namespace *namespace, const struct session *draft,
                           const struct record *old) {
     struct memory_engine *engine = context->engine;
-    uint32_t terms = terms_choose(engine, namespace, draft, old);
-    bool has_own = terms == TERMS_NONE;
-    struct record *record = stock_take(&context->loop->stock, record_size_of(draft, has_own));
-    if (!record) return NULL;
     /* One that is born dead is counted as such from the start. */
     bool is_dead = !draft->is_alias && status_is_living(draft->status) && !session_is_alive(draft, context->now_ms);
-    record_fill(record, draft, has_own ? namespace->base_terms : terms, has_own, is_dead ? RECORD_MARK_REAPED : 0);
+    struct record_frame frame = frame_choose(engine, namespace, draft, old);
+    frame.version = atomic_load_explicit(&engine->last_version, memory_order_relaxed);
+    frame.is_reaped = is_dead;
+    struct record *record = stock_take(&context->loop->stock, record_size_of(draft, &frame));
+    if (record) record_fill(record, draft, &frame);
     return record;
 }
 
 struct record *record_restore(struct memory_engine *engine, unsigned arena, struct namespace *namespace,
                               const struct session *session, bool is_reaped) {
-    uint32_t terms = terms_choose(engine, namespace, session, NULL);
-    bool has_own = terms == TERMS_NONE;
-    struct record *record = slab_alloc(&engine->slab, arena, record_size_of(session, has_own));
-    if (!record) return NULL;
-    record_fill(record, session, has_own ? namespace->base_terms : terms, has_own, is_reaped ? RECORD_MARK_REAPED : 0);
-    record->version = session->version;
+    struct record_frame frame = frame_choose(engine, namespace, session, NULL);
+    frame.version = session->version;
+    frame.is_reaped = is_reaped;
+    struct record *record = slab_alloc(&engine->slab, arena, record_size_of(session, &frame));
+    if (record) record_fill(record, session, &frame);
     return record;
 }
 
@@ -128,9 +134,10 @@ static void pending_out(_Atomic int64_t *pending, int64_t amount) {
 /* A record that a clear or purge had outdated is no longer pending once it is not counted any more. */
 static void count_pending_out(struct namespace *namespace, const struct record *record, enum status status,
                               int64_t bytes) {
-    bool is_outdated = record->version <= namespace_epoch(namespace) ||
-                       (counts_as_dead(status) &&
-                        record->version <= atomic_load_explicit(&namespace->purge_version, memory_order_acquire));
+    bool is_outdated =
+        record_version(record) <= namespace_epoch(namespace) ||
+        (counts_as_dead(status) &&
+         record_version(record) <= atomic_load_explicit(&namespace->purge_version, memory_order_acquire));
     if (!is_outdated) return;
     pending_out(&namespace->pending_bytes[counts_as_dead(status)], bytes);
     if (status != STATUS_NONE) pending_out(&namespace->pending[status], 1);
@@ -156,11 +163,11 @@ void record_count_in(struct context *context, const struct record *record) {
 
 /* Another record in the same place: most often nothing changes but bytes. */
 static void record_recount(struct context *context, const struct record *old, const struct record *fresh) {
-    bool is_plain = status_is_living(record_status(old)) && record_status(old) == record_status(fresh) &&
-                    !record_is_alias(old) && !record_is_alias(fresh) &&
+    bool is_plain = (record_is_plain(old) || (status_is_living(record_status(old)) && !record_is_alias(old))) &&
+                    (record_is_plain(fresh) || !record_is_alias(fresh)) && record_status(old) == record_status(fresh) &&
                     !((record_active(old) | record_active(fresh)) & RECORD_MARK_REAPED) &&
                     slab_size(record_size(old)) == slab_size(record_size(fresh)) &&
-                    old->version > namespace_epoch(record_terms(context->engine, old)->namespace);
+                    record_version(old) > namespace_epoch(record_terms(context->engine, old)->namespace);
     if (is_plain) return;
     record_count(context, old, -1);
     record_count(context, fresh, 1);
@@ -277,7 +284,7 @@ bool shard_publish(struct context *context, struct shard *shard, uint64_t hash, 
 }
 
 void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record) {
-    shard_note_removed(shard, record->version);
+    shard_note_removed(shard, record_version(record));
     table_remove(&shard->table, slot);
     record_count(context, record, -1);
     counter_add(&context->loop->counters.removed, 1);

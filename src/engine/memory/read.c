@@ -26,8 +26,8 @@ static bool alias_view(struct context *context, struct namespace *namespace, con
     uint64_t hash = id_hash(engine, namespace, view.replaced_by), tombstone;
     struct record *target = record_find(engine, namespace, hash, view.replaced_by, NULL);
     int64_t now_ms = context->now_ms;
-    depend_on(depends_on, alias->version);
-    if (target) depend_on(depends_on, target->version);
+    depend_on(depends_on, record_version(alias));
+    if (target) depend_on(depends_on, record_version(target));
     if (!target || record_judge(engine, target, record_active(target), &now_ms, out, &tombstone) != JUDGED_ALIVE) {
         depend_on(depends_on, missing_depends(engine, namespace, hash));
         return false;
@@ -45,12 +45,12 @@ bool session_read(struct context *context, struct namespace *namespace, uint64_t
     uint64_t tombstone, active = record ? record_active(record) : 0;
     enum judged judged = JUDGED_FORGOTTEN;
     if (record && record_view_alive(engine, record, active, now_ms, out)) {
-        depend_on(depends_on, record->version);
+        depend_on(depends_on, out->version);
         return true;
     }
     if (record) {
         judged = record_judge(engine, record, active, &now_ms, out, &tombstone);
-        depend_on(depends_on, record->version);
+        depend_on(depends_on, record_version(record));
     }
     switch (judged) {
     case JUDGED_ALIVE: break;

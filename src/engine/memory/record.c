@@ -1,17 +1,48 @@
-/* See record.h. Optional parts stand in the order of their flags, so one walk over the flags finds any of them. */
+/* See record.h. What a rare one has stands in the order of its flags, so one walk over the flags finds any of it. */
 #include "engine/memory/record.h"
 #include "sessiond/engine.h"
 
 #include <assert.h>
 #include <string.h>
 
-_Static_assert(sizeof(struct record) == 32, "a plain session costs 32 bytes beyond id and data");
+_Static_assert(sizeof(struct record) == 24, "a plain session costs 24 bytes beyond id and data");
 _Static_assert(STATUS_END <= 16, "a status takes four bits");
 
 /* Moments are kept in 48 bits: from the epoch to the year 10889. */
 static uint64_t moment_bits(int64_t moment) {
     if (moment < 0) return 0;
     return (uint64_t)moment < (UINT64_C(1) << 48) ? (uint64_t)moment : (UINT64_C(1) << 48) - 1;
+}
+
+/* created_at as the head holds it; what is before 2020 wraps around to more than that. */
+static uint64_t created_bits(int64_t moment) {
+    return (uint64_t)moment - (uint64_t)VERSION_EPOCH_MS;
+}
+
+static const uint8_t wide_bytes[RECORD_NUMBERS] = {8, 8, 4, 4};
+
+/* A bit for each number that the head has no room for. */
+static unsigned wide_of(uint64_t version, uint64_t created, uint32_t terms, size_t data_size) {
+    return (unsigned)(version >= RECORD_WIDE_VERSION) << RECORD_VERSION |
+           (unsigned)(created >= RECORD_WIDE_CREATED) << RECORD_CREATED |
+           (unsigned)(terms >= RECORD_WIDE_TERMS) << RECORD_TERMS |
+           (unsigned)(data_size >= RECORD_WIDE_DATA) << RECORD_DATA;
+}
+
+static unsigned draft_wide(const struct session *draft, const struct record_frame *frame) {
+    return wide_of(frame->version, created_bits(draft->created_at), frame->terms, draft->data.size);
+}
+
+static unsigned record_wides(const struct record *record) {
+    return wide_of(record_version_narrow(record), record->born >> RECORD_CREATED_SHIFT,
+                   record->written & RECORD_WIDE_TERMS, record_data_size_narrow(record));
+}
+
+/* What those take in front of `number`. */
+static size_t wide_size(unsigned wide, unsigned number) {
+    size_t size = 0;
+    for (unsigned i = 0; i < number; i++) size += wide >> i & 1 ? wide_bytes[i] : 0;
+    return size;
 }
 
 static unsigned draft_more(const struct session *draft) {
@@ -25,20 +56,24 @@ static unsigned draft_more(const struct session *draft) {
     return more;
 }
 
-/* Whether the draft has nothing that would stand before its id: one question for all of it. */
-static inline bool draft_is_plain(const struct session *draft) {
+/* Whether the draft is active, has nothing but id and data, and the head has room for all its numbers. */
+static inline bool draft_is_plain(const struct session *draft, const struct record_frame *frame) {
     uintptr_t parts = (uintptr_t)draft->user.data | (uintptr_t)draft->client.data | (uintptr_t)draft->pool.data |
                       (uintptr_t)draft->reason.data | (uintptr_t)draft->replaced_by.data | (uintptr_t)draft->meta.data |
                       (uintptr_t)draft->tags.data | (uintptr_t)draft->token.data | (uintptr_t)draft->bound.data;
-    return !parts && !draft->absolute_expires_at && !draft->status_at && !draft->is_alias;
+    uint64_t moments = (uint64_t)draft->absolute_expires_at | (uint64_t)draft->status_at;
+    return !(parts | moments) && !draft->is_alias && !frame->has_own_timeouts && draft->status == STATUS_ACTIVE &&
+           frame->version < RECORD_WIDE_VERSION && created_bits(draft->created_at) < RECORD_WIDE_CREATED &&
+           frame->terms < RECORD_WIDE_TERMS && draft->data.size < RECORD_WIDE_DATA;
 }
 
-static unsigned draft_flags(const struct session *draft, bool has_own_timeouts) {
+/* Of one that is rare. */
+static __attribute__((noinline)) unsigned draft_flags(const struct session *draft, const struct record_frame *frame) {
     unsigned flags = (unsigned)draft->status;
-    if (!has_own_timeouts && draft_is_plain(draft)) return flags;
+    if (draft_wide(draft, frame)) flags |= RECORD_IS_WIDE;
     if (draft->absolute_expires_at) flags |= RECORD_HAS_ABSOLUTE;
     if (draft->status_at) flags |= RECORD_HAS_STATUS_AT;
-    if (has_own_timeouts) flags |= RECORD_HAS_TIMEOUTS;
+    if (frame->has_own_timeouts) flags |= RECORD_HAS_TIMEOUTS;
     if (draft->user.data) flags |= RECORD_HAS_USER;
     if (draft->client.data) flags |= RECORD_HAS_CLIENT;
     if (draft->reason.data) flags |= RECORD_HAS_REASON;
@@ -58,10 +93,11 @@ static size_t more_size(const struct session *draft) {
     return size;
 }
 
-size_t record_size_of(const struct session *draft, bool has_own_timeouts) {
-    size_t size = sizeof(struct record) + draft->id.size + draft->data.size;
-    unsigned flags = draft_flags(draft, has_own_timeouts);
-    if (!(flags & RECORD_HAS_ANY)) return size;
+/* What one that is rare needs beyond its head, id and data. */
+static __attribute__((noinline)) size_t rare_size(const struct session *draft, const struct record_frame *frame) {
+    unsigned flags = frame->flags;
+    size_t size = sizeof(frame->flags);
+    if (flags & RECORD_IS_WIDE) size += wide_size(draft_wide(draft, frame), RECORD_NUMBERS);
     if (flags & RECORD_HAS_ABSOLUTE) size += 8;
     if (flags & RECORD_HAS_STATUS_AT) size += 8;
     if (flags & RECORD_HAS_TIMEOUTS) size += 24;
@@ -72,6 +108,25 @@ size_t record_size_of(const struct session *draft, bool has_own_timeouts) {
     if (flags & RECORD_HAS_META) size += 4 + draft->meta.size;
     if (flags & RECORD_HAS_MORE) size += more_size(draft);
     return size;
+}
+
+size_t record_size_of(const struct session *draft, struct record_frame *frame) {
+    size_t size = sizeof(struct record) + draft->id.size + draft->data.size;
+    frame->flags = 0;
+    if (draft_is_plain(draft, frame)) return size;
+    frame->flags = (uint16_t)draft_flags(draft, frame);
+    return size + rare_size(draft, frame);
+}
+
+static uint8_t *put_wide(uint8_t *at, const struct session *draft, const struct record_frame *frame) {
+    uint64_t numbers[RECORD_NUMBERS] = {frame->version, moment_bits(draft->created_at), frame->terms, draft->data.size};
+    unsigned wide = draft_wide(draft, frame);
+    for (unsigned i = 0; i < RECORD_NUMBERS; i++)
+        if (wide >> i & 1) {
+            memcpy(at, &numbers[i], wide_bytes[i]);
+            at += wide_bytes[i];
+        }
+    return at;
 }
 
 static uint8_t *put_int(uint8_t *at, int64_t value) {
@@ -109,22 +164,49 @@ static uint8_t *put_parts(uint8_t *at, const struct session *draft, unsigned fla
     return at;
 }
 
-void record_fill(struct record *record, const struct session *draft, uint32_t terms, bool has_own_timeouts,
-                 uint64_t mark) {
+/* A number as the head holds it. */
+static uint64_t narrow(uint64_t number, uint64_t wide) {
+    return number < wide ? number : wide;
+}
+
+void record_fill(struct record *record, const struct session *draft, const struct record_frame *frame) {
     assert(draft->id.size >= 1 && draft->id.size <= LIMIT_MAX_ID);
     assert(draft->data.data && draft->data.size <= RECORD_DATA_MAX);
     assert(draft->status > STATUS_NONE && draft->status < STATUS_END && draft->birth <= BIRTH_MAX);
-    unsigned flags = draft_flags(draft, has_own_timeouts);
-    record->version = 0;
-    atomic_init(&record->active, moment_bits(draft->last_active_at) << 16 | (uint64_t)draft->birth << 1 | mark);
-    record->born = moment_bits(draft->created_at) << 16 | flags;
-    record->terms = terms;
-    record->sizes = (uint32_t)(draft->data.size << 8 | draft->id.size);
-    uint8_t *at = record->payload;
-    if (flags & RECORD_HAS_ANY) at = put_parts(at, draft, flags);
-    memcpy(at, draft->id.data, draft->id.size);
-    at += draft->id.size;
+    unsigned flags = frame->flags;
+    record->written =
+        narrow(frame->version, RECORD_WIDE_VERSION) << RECORD_VERSION_SHIFT | narrow(frame->terms, RECORD_WIDE_TERMS);
+    atomic_init(&record->active,
+                moment_bits(draft->last_active_at) << 16 | (uint64_t)draft->birth << 1 | (uint64_t)frame->is_reaped);
+    record->born = narrow(created_bits(draft->created_at), RECORD_WIDE_CREATED) << RECORD_CREATED_SHIFT |
+                   (flags ? RECORD_IS_RARE : 0) | narrow(draft->data.size, RECORD_WIDE_DATA) << RECORD_DATA_SHIFT |
+                   draft->id.size;
+    memcpy(record->payload, draft->id.data, draft->id.size);
+    uint8_t *at = record->payload + draft->id.size;
+    if (flags) {
+        memcpy(at, &frame->flags, sizeof(frame->flags));
+        at += sizeof(frame->flags);
+        if (flags & RECORD_IS_WIDE) at = put_wide(at, draft, frame);
+        at = put_parts(at, draft, flags);
+    }
     if (draft->data.size) memcpy(at, draft->data.data, draft->data.size);
+}
+
+bool record_set_version(struct record *record, uint64_t version) {
+    if (record_version_narrow(record) == RECORD_WIDE_VERSION) {
+        memcpy(record->payload + record_id_size(record) + 2, &version, sizeof(version));
+        return true;
+    }
+    if (version >= RECORD_WIDE_VERSION) return false;
+    record->written = version << RECORD_VERSION_SHIFT | (record->written & RECORD_WIDE_TERMS);
+    return true;
+}
+
+__attribute__((noinline)) uint64_t record_wide(const struct record *record, enum record_number number) {
+    uint64_t value = 0;
+    size_t before = wide_size(record_wides(record), number);
+    memcpy(&value, record->payload + record_id_size(record) + 2 + before, wide_bytes[number]);
+    return value;
 }
 
 /* The run behind its size at *at, and *at past it. */
@@ -136,27 +218,31 @@ static struct bytes take_bytes(const uint8_t **at, unsigned width) {
     return bytes;
 }
 
-/* Where the numbers begin. */
-static const uint8_t *numbers_of(const struct record *record) {
-    return record->payload + (record_flags(record) & RECORD_HAS_MORE ? 1 : 0);
+/* Of a rare one: where what its flags say begins. */
+static const uint8_t *parts_of(const struct record *record, unsigned flags) {
+    const uint8_t *at = record->payload + record_id_size(record) + 2;
+    return flags & RECORD_IS_WIDE ? at + wide_size(record_wides(record), RECORD_NUMBERS) : at;
 }
 
-/* Past the numbers. */
-static const uint8_t *skip_numbers(const struct record *record) {
+unsigned record_more(const struct record *record) {
     unsigned flags = record_flags(record);
-    const uint8_t *at = numbers_of(record);
+    return flags & RECORD_HAS_MORE ? *parts_of(record, flags) : 0;
+}
+
+/* Past the further flags and the moments, from where they begin. */
+static const uint8_t *past_moments(const uint8_t *at, unsigned flags) {
+    if (flags & RECORD_HAS_MORE) at += 1;
     if (flags & RECORD_HAS_ABSOLUTE) at += 8;
     if (flags & RECORD_HAS_STATUS_AT) at += 8;
     if (flags & RECORD_HAS_TIMEOUTS) at += 24;
     return at;
 }
 
-struct bytes record_id(const struct record *record) {
+struct bytes record_parts(const struct record *record) {
+    if (record_is_plain(record)) return bytes_of(record->payload + record_id_size(record), 0);
     unsigned flags = record_flags(record);
-    size_t size = record->sizes & 0xff;
-    if (!(flags & RECORD_HAS_ANY)) return (struct bytes){record->payload, size};
-    unsigned more = record_more(record);
-    const uint8_t *at = skip_numbers(record);
+    const uint8_t *begin = parts_of(record, flags), *at = past_moments(begin, flags);
+    unsigned more = flags & RECORD_HAS_MORE ? *begin : 0;
     if (flags & RECORD_HAS_USER) take_bytes(&at, 1);
     if (flags & RECORD_HAS_CLIENT) take_bytes(&at, 1);
     if (more & RECORD_MORE_POOL) take_bytes(&at, 1);
@@ -166,23 +252,25 @@ struct bytes record_id(const struct record *record) {
     if (more & RECORD_MORE_TAGS) take_bytes(&at, 2);
     if (more & RECORD_MORE_TOKEN) take_bytes(&at, 2);
     if (more & RECORD_MORE_BOUND) take_bytes(&at, 2);
-    return (struct bytes){at, size};
+    return bytes_of(begin, (size_t)(at - begin));
 }
 
-size_t record_size_slow(const struct record *record) {
-    struct bytes id = record_id(record);
-    return (size_t)(id.data - (const uint8_t *)record) + id.size + record_data_size(record);
+__attribute__((noinline)) size_t record_size_slow(const struct record *record) {
+    struct bytes parts = record_parts(record);
+    return (size_t)(parts.data + parts.size - (const uint8_t *)record) + record_data_size(record);
 }
 
 struct bytes record_group(const struct record *record, unsigned kind) {
     unsigned flags = record_flags(record);
-    if (!record_has_groups(record)) return BYTES_ABSENT;
-    const uint8_t *at = skip_numbers(record);
+    if (flags & RECORD_IS_ALIAS || !(flags & (RECORD_HAS_USER | RECORD_HAS_CLIENT | RECORD_HAS_MORE)))
+        return BYTES_ABSENT;
+    const uint8_t *parts = parts_of(record, flags), *at = past_moments(parts, flags);
     struct bytes user = flags & RECORD_HAS_USER ? take_bytes(&at, 1) : BYTES_ABSENT;
     if (kind == GROUP_USER) return user;
     struct bytes client = flags & RECORD_HAS_CLIENT ? take_bytes(&at, 1) : BYTES_ABSENT;
     if (kind == GROUP_CLIENT) return client;
-    return kind == GROUP_POOL && record_more(record) & RECORD_MORE_POOL ? take_bytes(&at, 1) : BYTES_ABSENT;
+    bool has_pool = flags & RECORD_HAS_MORE && *parts & RECORD_MORE_POOL;
+    return kind == GROUP_POOL && has_pool ? take_bytes(&at, 1) : BYTES_ABSENT;
 }
 
 static int64_t take_int(const uint8_t **at) {
@@ -194,38 +282,43 @@ static int64_t take_int(const uint8_t **at) {
 
 void record_view_life(const struct record *record, const struct terms *terms, uint64_t active, struct session *out) {
     unsigned flags = record_flags(record);
-    const uint8_t *at = numbers_of(record);
-    out->version = record->version;
-    out->created_at = record_created_at(record);
+    out->version = record_version_narrow(record);
+    out->created_at = VERSION_EPOCH_MS + (int64_t)(record->born >> RECORD_CREATED_SHIFT);
     out->last_active_at = (int64_t)(active >> 16);
     out->birth = (uint16_t)(active >> 1 & BIRTH_MAX);
-    out->status = record_status(record);
+    out->status = (enum status)(flags & 15);
     out->is_alias = flags & RECORD_IS_ALIAS;
-    out->absolute_expires_at = flags & RECORD_HAS_ABSOLUTE ? take_int(&at) : 0;
-    out->status_at = flags & RECORD_HAS_STATUS_AT ? take_int(&at) : 0;
-    if (flags & RECORD_HAS_TIMEOUTS) {
-        out->idle_timeout_ms = take_int(&at);
-        out->absolute_timeout_ms = take_int(&at);
-        out->abandon_timeout_ms = take_int(&at);
-    } else {
-        out->idle_timeout_ms = terms->idle_timeout_ms;
-        out->absolute_timeout_ms = terms->absolute_timeout_ms;
-        out->abandon_timeout_ms = terms->abandon_timeout_ms;
+    if (flags & RECORD_IS_WIDE) {
+        out->version = record_version(record);
+        out->created_at = record_created_at(record);
     }
+    out->absolute_expires_at = out->status_at = 0;
+    out->idle_timeout_ms = terms->idle_timeout_ms;
+    out->absolute_timeout_ms = terms->absolute_timeout_ms;
+    out->abandon_timeout_ms = terms->abandon_timeout_ms;
+    if (!(flags & (RECORD_HAS_ABSOLUTE | RECORD_HAS_STATUS_AT | RECORD_HAS_TIMEOUTS))) return;
+    const uint8_t *at = parts_of(record, flags) + (flags & RECORD_HAS_MORE ? 1 : 0);
+    if (flags & RECORD_HAS_ABSOLUTE) out->absolute_expires_at = take_int(&at);
+    if (flags & RECORD_HAS_STATUS_AT) out->status_at = take_int(&at);
+    if (!(flags & RECORD_HAS_TIMEOUTS)) return;
+    out->idle_timeout_ms = take_int(&at);
+    out->absolute_timeout_ms = take_int(&at);
+    out->abandon_timeout_ms = take_int(&at);
 }
 
 void record_view_bytes(const struct record *record, struct session *out) {
-    unsigned flags = record_flags(record);
-    size_t id_size = record->sizes & 0xff;
-    const uint8_t *at = record->payload;
+    const uint8_t *at = record->payload + record_id_size(record);
+    out->id = record_id(record);
     out->user = out->client = out->reason = out->replaced_by = out->meta = BYTES_ABSENT;
     out->pool = out->tags = out->token = out->bound = BYTES_ABSENT;
     out->usage = NULL;
     out->event = EVENT_NONE;
     out->is_touch = false;
-    if (flags & RECORD_HAS_ANY) {
-        unsigned more = record_more(record);
-        at = skip_numbers(record);
+    if (!record_is_plain(record)) {
+        unsigned flags = record_flags(record);
+        at = parts_of(record, flags);
+        unsigned more = flags & RECORD_HAS_MORE ? *at : 0;
+        at = past_moments(at, flags);
         if (flags & RECORD_HAS_USER) out->user = take_bytes(&at, 1);
         if (flags & RECORD_HAS_CLIENT) out->client = take_bytes(&at, 1);
         if (more & RECORD_MORE_POOL) out->pool = take_bytes(&at, 1);
@@ -236,6 +329,5 @@ void record_view_bytes(const struct record *record, struct session *out) {
         if (more & RECORD_MORE_TOKEN) out->token = take_bytes(&at, 2);
         if (more & RECORD_MORE_BOUND) out->bound = take_bytes(&at, 2);
     }
-    out->id = (struct bytes){at, id_size};
-    out->data = (struct bytes){at + id_size, record_data_size(record)};
+    out->data = (struct bytes){at, record_data_size(record)};
 }

@@ -90,7 +90,7 @@ static bool enter_group(struct recovery *recovery, const struct record *record, 
     if (key->kind == GROUP_CLIENT) {
         /* As far as its sessions tell it; what was told of the client itself comes over it. */
         struct group_client *client = group_client(group);
-        int64_t created_at = record_created_at(record), updated_at = version_time(record->version);
+        int64_t created_at = record_created_at(record), updated_at = version_time(record_version(record));
         int64_t last_active_at = (int64_t)(record_active(record) >> 16);
         if (last_active_at > updated_at) updated_at = last_active_at;
         if (!group->count || created_at < client->created_at) client->created_at = created_at;
@@ -190,7 +190,7 @@ static bool raise_expired(struct raising *raising, struct record *record, const 
 /* One that expired, but is not kept any more. */
 static bool raise_expired_away(struct raising *raising, const struct record *record, const struct session *view) {
     struct memory_engine *engine = raising->recovery->engine;
-    if (record->version <= namespace_epoch(record_terms(engine, record)->namespace)) return true;
+    if (record_version(record) <= namespace_epoch(record_terms(engine, record)->namespace)) return true;
     return !expired_unseen(raising, record, view) || expired_note(engine, NULL, 0);
 }
 
@@ -201,9 +201,9 @@ static void ends_choose(const struct recovered_namespace *known, const struct re
     struct effect_clear clear = {0, 0};
     struct effect_purge purge = {0, INT64_MAX, 0};
     int64_t died_at = session_died_at(view, now_ms), status_at = session_status_at(view, now_ms);
-    for (size_t i = known->clear_count; i > 0 && known->clears[i - 1].version >= record->version; i--)
+    for (size_t i = known->clear_count; i > 0 && known->clears[i - 1].version >= record_version(record); i--)
         clear = known->clears[i - 1];
-    for (size_t i = known->purge_count; i > 0 && known->purges[i - 1].version >= record->version; i--)
+    for (size_t i = known->purge_count; i > 0 && known->purges[i - 1].version >= record_version(record); i--)
         if (known->purges[i - 1].at <= purge.at &&
             purge_concerns(known->purges[i - 1].at, known->purges[i - 1].until, status_at, died_at))
             purge = known->purges[i - 1];
@@ -240,7 +240,7 @@ static enum judged raise_judge(struct raising *raising, const struct record *rec
     struct namespace *namespace = record_terms(engine, record)->namespace;
     const struct recovered_namespace *known = recovery_known(raising->recovery, namespace->key);
     uint64_t active = record_active(record), purge_version = atomic_load(&namespace->purge_version);
-    bool is_ended = record->version <= namespace_epoch(namespace) || record->version <= purge_version;
+    bool is_ended = record_version(record) <= namespace_epoch(namespace) || record_version(record) <= purge_version;
     bool is_crowded = known->clear_count > ENDS_KEPT || known->purge_count > ENDS_KEPT;
     if (!is_ended || !is_crowded) return record_judge(engine, record, active, now_ms, view, tombstone);
     record_judge(engine, record, active, now_ms, view, tombstone); /* for the view */

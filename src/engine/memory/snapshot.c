@@ -59,7 +59,7 @@ static void usage_write(struct walk *walk, const struct record *record, struct n
     env_point(engine->env);
     lock_take(&table->lock);
     const struct pool *pool = pool_find(table, &key);
-    const struct pool_entry *entry = pool ? pool_entry_of(pool, hash, record->version) : NULL;
+    const struct pool_entry *entry = pool ? pool_entry_of(pool, hash, record_version(record)) : NULL;
     if (entry && entry->told) effect_write_usage(walk->out, entry);
     lock_release(&table->lock);
 }

@@ -97,7 +97,7 @@ void needs_of(struct context *context, struct namespace *namespace, uint64_t has
     /* What ends a session may always be written: it is how memory comes back. */
     needs->growth_bytes = 0;
     if (status_is_living(draft->status))
-        needs->growth_bytes = (int64_t)slab_size(record_size_of(draft, false)) -
+        needs->growth_bytes = (int64_t)slab_size(record_size_of(draft, &(struct record_frame){0})) -
                               (is_old_seen ? (int64_t)slab_size(record_size(old->record)) : 0);
 }
 
@@ -107,7 +107,7 @@ void groups_leave(struct context *context, struct namespace *namespace, uint64_t
         if (!leaves[k].data) continue;
         struct group_key key = group_key_of(context->engine, namespace, GROUP_USER + k, leaves[k]);
         group_leave(context, &key, record_entry(old, hash), true);
-        if (key.kind == GROUP_POOL) pool_leave(context, namespace, leaves[k], hash, old->version);
+        if (key.kind == GROUP_POOL) pool_leave(context, namespace, leaves[k], hash, record_version(old));
     }
 }
 
@@ -127,13 +127,16 @@ static enum step update_fail(struct update *update, struct attempt *attempt, str
 static const struct error no_memory = {
     .code = ERROR_NO_MEMORY, .message = "The server lacks memory for this; try again later.", .limit = -1};
 
-/* Under the lock: takes a version and sees whether what the rule saw still stands. */
-static bool update_lock(struct context *context, struct update *update, struct attempt *attempt, uint64_t *version) {
+/* Under the lock: takes a version, for `fresh` unless that is NULL, and sees whether what the rule saw still stands. */
+static bool update_lock(struct context *context, struct update *update, struct attempt *attempt, struct record *fresh,
+                        uint64_t *version) {
     if (!attempt->is_locked) shard_take(context->engine, attempt->shard);
     attempt->is_locked = true;
     *version = version_take(context);
     namespace_settle_epoch(update->namespace);
-    if (sight_holds(context, update->namespace, update->hash, update->id, &attempt->sight)) return true;
+    if (sight_holds(context, update->namespace, update->hash, update->id, &attempt->sight) &&
+        (!fresh || record_set_version(fresh, *version)))
+        return true;
     attempt_release(attempt);
     return false;
 }
@@ -162,11 +165,10 @@ static enum step update_replace(struct context *context, struct update *update, 
         return update_fail(update, attempt, no_memory);
     }
     uint64_t active = record_active(fresh); /* as it is published: the answer knows nothing of a touch after that */
-    if (!update_lock(context, update, attempt, &version)) {
+    if (!update_lock(context, update, attempt, fresh, &version)) {
         record_free(context, fresh);
         return STEP_AGAIN;
     }
-    fresh->version = version;
     pool_begin_life(places, version);
     attempt->draft.version = version;
     if (attempt->draft.event) /* what it stands for is published next, and cannot fail: `old` has its place */
@@ -207,7 +209,7 @@ static enum step update_replace(struct context *context, struct update *update, 
 static enum step update_remove(struct context *context, struct update *update, struct attempt *attempt) {
     uint64_t version;
     assert(attempt->sight.presence == PRESENCE_ALIVE || attempt->sight.presence == PRESENCE_DEAD);
-    if (!update_lock(context, update, attempt, &version)) return STEP_AGAIN;
+    if (!update_lock(context, update, attempt, NULL, &version)) return STEP_AGAIN;
     struct record *record = attempt->sight.record;
     shard_note_removed(attempt->shard, version);
     /* The tombstone first: who finds no record without the lock must find that there are tombstones. */

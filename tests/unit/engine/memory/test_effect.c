@@ -35,11 +35,16 @@ static struct session whole_session(void) {
                             .birth = 0x5a5b};
 }
 
-static struct record *record_of(const struct session *session, bool has_own_timeouts, uint64_t mark) {
-    struct record *record = malloc(record_size_of(session, has_own_timeouts));
-    record_fill(record, session, 42, has_own_timeouts, mark);
-    record->version = 77;
+static struct record *record_in(const struct session *session, struct record_frame *frame) {
+    struct record *record = malloc(record_size_of(session, frame));
+    record_fill(record, session, frame);
     return record;
+}
+
+static struct record *record_of(const struct session *session, bool has_own_timeouts, bool is_reaped) {
+    return record_in(session,
+                     &(struct record_frame){
+                         .version = 77, .terms = 42, .has_own_timeouts = has_own_timeouts, .is_reaped = is_reaped});
 }
 
 static struct effect read_one(const struct buf *out) {
@@ -89,7 +94,7 @@ Test(effect, of_a_session_is_read_with_whatever_parts_it_has) {
     for (unsigned parts = 0; parts < 1024; parts++)
         for (unsigned has_own = 0; has_own < 2; has_own++) {
             struct session session = session_with(parts);
-            struct record *record = record_of(&session, has_own, parts & 1 ? RECORD_MARK_REAPED : 0);
+            struct record *record = record_of(&session, has_own, parts & 1);
             struct buf out = BUF_EMPTY;
             effect_write_put(&out, NAMESPACE, record, &terms);
             struct effect effect = read_one(&out);
@@ -119,7 +124,7 @@ static struct session alias_session(void) {
 
 static void write_move(struct buf *out, bool has_alias) {
     struct session session = whole_session(), old = alias_session();
-    struct record *record = record_of(&session, true, 0), *alias = record_of(&old, false, 0);
+    struct record *record = record_of(&session, true, false), *alias = record_of(&old, false, false);
     effect_write_move(out, NAMESPACE, record, &terms, old.id, has_alias ? alias : NULL, &terms);
     free(record);
     free(alias);
@@ -302,7 +307,7 @@ static bool is_taken_with(void (*change)(struct record *record, struct session *
     struct session session = whole_session();
     session.data = BYTES_LITERAL("\x81\xa1x\x01");
     if (change) change(NULL, &session);
-    struct record *record = record_of(&session, false, 0);
+    struct record *record = record_of(&session, false, false);
     if (change) change(record, NULL);
     struct buf out = BUF_EMPTY;
     effect_write_put(&out, NAMESPACE, record, &terms);
@@ -322,13 +327,18 @@ static bool is_taken_with(void (*change)(struct record *record, struct session *
         }                                                                                                              \
     }
 
-CHANGE(no_status, , record->born &= ~UINT64_C(15))
-CHANGE(high_status, , record->born |= 15)
-CHANGE(unknown_flag, , record->born |= 1 << 15)
-CHANGE(no_version, , record->version = 0)
-CHANGE(high_version, , record->version = EFFECT_VERSION_MAX + 1)
+/* The flags of one that is rare, as that session is: behind its id. */
+static void flags_change(struct record *record, unsigned taken, unsigned given) {
+    uint8_t *at = record->payload + record_id_size(record);
+    at[0] = (uint8_t)((at[0] & ~taken) | given);
+    at[1] = (uint8_t)((at[1] & ~(taken >> 8)) | given >> 8);
+}
+
+CHANGE(no_status, , flags_change(record, 15, 0))
+CHANGE(high_status, , flags_change(record, 0, 15))
+CHANGE(unknown_flag, , flags_change(record, 0, 1 << 15))
+CHANGE(no_version, , record_set_version(record, 0))
 CHANGE(no_birth, session->birth = 0, )
-CHANGE(no_id, , record->sizes &= ~255u)
 CHANGE(two_values, session->data = BYTES_LITERAL("\x01\x02"), )
 CHANGE(no_value, session->data = BYTES_LITERAL(""), )
 CHANGE(half_a_value, session->data = BYTES_LITERAL("\x81\xa1x"), )
@@ -342,11 +352,84 @@ CHANGE(alias_without_target, session->is_alias = true; session->replaced_by = BY
 Test(effect, of_a_session_that_no_engine_could_have_had_is_refused) {
     cr_assert(is_taken_with(NULL));
     void (*const changes[])(struct record * record, struct session * session) = {
-        no_status,     high_status, unknown_flag,     no_version,          high_version, no_birth,
-        no_id,         two_values,  no_value,         half_a_value,        meta_no_map,  tags_no_array,
-        tags_no_texts, far_end,     alias_that_lives, alias_without_target};
+        no_status,    high_status, unknown_flag,  no_version,    no_birth, two_values,       no_value,
+        half_a_value, meta_no_map, tags_no_array, tags_no_texts, far_end,  alias_that_lives, alias_without_target};
     for (unsigned i = 0; i < sizeof(changes) / sizeof(*changes); i++)
         cr_assert(!is_taken_with(changes[i]), "the change %u is taken", i);
+}
+
+/* Whether a PUT is taken of which eight bytes of its body have become `number`. */
+static bool is_taken_with_number(size_t at, uint64_t number) {
+    struct session session = whole_session();
+    struct record *record = record_of(&session, false, false);
+    struct buf out = BUF_EMPTY;
+    effect_write_put(&out, NAMESPACE, record, &terms);
+    memcpy(out.data + EFFECT_HEAD_BYTES + at, &number, sizeof(number));
+    bool taken = is_taken(&out);
+    buf_fini(&out);
+    free(record);
+    return taken;
+}
+
+Test(effect, of_a_session_takes_versions_up_to_53_bits) {
+    cr_assert(!is_taken_with_number(8, 0));
+    cr_assert(is_taken_with_number(8, 1));
+    cr_assert(is_taken_with_number(8, EFFECT_VERSION_MAX));
+    cr_assert(!is_taken_with_number(8, EFFECT_VERSION_MAX + 1));
+}
+
+Test(effect, of_a_session_without_an_id_is_refused) {
+    struct session session = whole_session();
+    struct record *record = record_of(&session, false, false);
+    struct buf out = BUF_EMPTY;
+    effect_write_put(&out, NAMESPACE, record, &terms);
+    /* The id's place goes to the data, so that all sizes fit. */
+    uint32_t sizes = (uint32_t)(session.id.size + session.data.size) << 8;
+    memcpy(out.data + EFFECT_HEAD_BYTES + 56, &sizes, sizeof(sizes));
+    uint8_t *id = out.data + out.size - session.data.size - session.id.size;
+    memset(id, 0xc0, session.id.size + session.data.size);
+    /* An array of nils, as data may be: that alone would be taken. */
+    *id = (uint8_t)(0x90 + session.id.size + session.data.size - 1);
+    struct bytes left = buf_bytes(&out);
+    struct effect effect;
+    const char *why = NULL;
+    cr_assert(!effect_read(&left, &effect, &why));
+    cr_assert_str_eq(why, "a session's fields are out of bounds");
+    buf_fini(&out);
+    free(record);
+}
+
+/* ---- whatever a record had to do to hold it */
+
+static void expect_put_of(const struct session *session, struct record_frame *frame) {
+    struct record *record = record_in(session, frame);
+    struct buf out = BUF_EMPTY;
+    effect_write_put(&out, NAMESPACE, record, &terms);
+    struct effect effect = read_one(&out);
+    cr_assert_eq(effect.put.session.version, frame->version);
+    effect.put.session.version = 77;
+    expect_session(&effect.put.session, session);
+    free(record);
+    buf_fini(&out);
+}
+
+Test(effect, of_a_session_says_nothing_of_how_its_record_holds_numbers) {
+    static uint8_t data[70000] = {0xc6};
+    uint32_t sizes[] = {RECORD_WIDE_DATA - 1, RECORD_WIDE_DATA, RECORD_WIDE_DATA + 1, 65535, 65536, sizeof(data)};
+    const uint64_t versions[] = {1, EFFECT_VERSION_MAX - 1, EFFECT_VERSION_MAX};
+    const int64_t moments[] = {0, VERSION_EPOCH_MS - 1, VERSION_EPOCH_MS, NOW, (INT64_C(1) << 48) - 1};
+    const uint32_t numbers[] = {0, RECORD_WIDE_TERMS - 1, RECORD_WIDE_TERMS, UINT32_MAX - 1};
+    for (unsigned i = 0; i < 6 * 3 * 5 * 4 * 2; i++) {
+        bool is_plain = i % 2;
+        struct session session =
+            is_plain ? (struct session){.id = BYTES_LITERAL("an id"), .status = STATUS_ACTIVE, .birth = 1}
+                     : whole_session();
+        uint32_t size = sizes[i / 2 % 6];
+        for (unsigned k = 0; k < 4; k++) data[1 + k] = (uint8_t)((size - 5) >> (24 - 8 * k));
+        session.data = bytes_of(data, size);
+        session.created_at = session.last_active_at = moments[i / 36 % 5];
+        expect_put_of(&session, &(struct record_frame){.version = versions[i / 12 % 3], .terms = numbers[i / 180]});
+    }
 }
 
 Test(effect, of_a_namespace_that_cannot_be_is_refused) {
