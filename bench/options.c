@@ -125,6 +125,7 @@ static const struct option_row rows[] = {
     {"version", OPTION_FLAG, PLACE(is_version), 0, 0, NULL, "the version"},
 };
 enum { ROW_COUNT = sizeof rows / sizeof *rows };
+enum { ROW_FIRST = 256 }; /* what getopt_long answers for the first: behind the ':' and '?' of what it refuses */
 
 static const struct options defaults = {
     .server = "sessiond",
@@ -278,9 +279,10 @@ static bool check_together(const struct options *options, FILE *err) {
 
 bool options_parse(struct options *options, int argc, char **argv, FILE *err) {
     struct option known[ROW_COUNT + 1] = {{0}};
-    for (int i = 0; i < ROW_COUNT; i++)
-        known[i] =
-            (struct option){rows[i].name, rows[i].type == OPTION_FLAG ? no_argument : required_argument, NULL, i};
+    for (int i = 0; i < ROW_COUNT; i++) {
+        int has_argument = rows[i].type == OPTION_FLAG ? no_argument : required_argument;
+        known[i] = (struct option){rows[i].name, has_argument, NULL, ROW_FIRST + i};
+    }
     *options = defaults;
     optind = 0;
     opterr = 0;
@@ -290,7 +292,7 @@ bool options_parse(struct options *options, int argc, char **argv, FILE *err) {
                     row == ':' ? "an argument is missing after" : "no such option", argv[optind - 1]);
             return false;
         }
-        if (!take_option(options, &rows[row], optarg, err)) return false;
+        if (!take_option(options, &rows[row - ROW_FIRST], optarg, err)) return false;
     }
     if (optind < argc) fprintf(err, "sessiond-bench: what is '%s'? --help lists the options\n", argv[optind]);
     if (optind < argc || !check_together(options, err) || !check_peers(options, err)) return false;

@@ -20,6 +20,8 @@ Test(options, take_thousands_and_millions_and_refuse_the_rest) {
     cr_expect(parse(&options, "--sessions", "1.5m") && options.sessions == 1500000);
     cr_expect(parse(&options, "--sessions", "20k") && options.sessions == 20000);
     cr_expect(parse(&options, NULL, NULL) && options.connections == 50);
+    cr_expect(parse(&options, "--help", NULL) && options.is_help);
+    cr_expect(parse(&options, "--version", NULL) && options.is_version);
     cr_expect_not(parse(&options, "--sessions", "0"));
     cr_expect_not(parse(&options, "--sessions", "1.5"));
     cr_expect_not(parse(&options, "--sessions", "-3"));

@@ -266,6 +266,7 @@ enum {
     FLAG_ACCEPT_CLOCK,
     FLAG_COUNT
 };
+_Static_assert(FLAG_COUNT <= ':', "':' and '?' are what getopt_long answers where it refuses");
 
 static void flag_name(const char *name, char out[48]) {
     size_t i = 0;
