@@ -58,6 +58,16 @@ Test(cipher, tells_equal_bytes_from_others_at_every_place) {
     }
 }
 
+Test(cipher, tells_a_difference_of_any_bit_in_bytes_of_any_number_and_none_behind_them) {
+    uint8_t a[HASH_SIZE + 1] = {0}, b[HASH_SIZE + 1];
+    for (size_t size = 0; size <= HASH_SIZE; size++)
+        for (size_t bit = 0; bit < 8 * sizeof a; bit++) {
+            memcpy(b, a, sizeof b);
+            b[bit / 8] ^= (uint8_t)(1u << bit % 8);
+            cr_expect_eq(cipher_is_equal(a, b, size), bit / 8 >= size, "bit %zu of %zu bytes", bit, size);
+        }
+}
+
 Test(cipher, unseals_what_it_sealed_and_never_seals_alike_twice) {
     uint8_t key[KEY_SIZE], a[] = "a secret answer", b[] = "a secret answer";
     count_up(key);
