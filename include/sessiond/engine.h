@@ -277,6 +277,8 @@ struct verb {
     uint64_t private[4]; /* the engine's between its phases; nothing for others */
 };
 
+#define ANTICIPATED_MAX 16 /* so many at a time: more would push each other out of the cache */
+
 /* A session that a verb to come may name; any bytes. */
 struct anticipated {
     struct bytes namespace, id; /* borrowed during the call */
@@ -401,8 +403,8 @@ struct engine_vtable {
     void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
                    size_t count, int64_t now_ms);
 
-    /* Says which sessions the verbs of the next submits are likely to name, so that the engine can ask for the memory
-     * of all of them at once. Inside a turn; decides nothing, and none of it need be true. NULL in an engine that gains
+    /* Says which sessions, at most ANTICIPATED_MAX, the verbs of the next submits are likely to name, so that the engine
+     * can ask for the memory of all of them at once. Inside a turn; decides nothing, and none of it need be true. NULL in an engine that gains
      * nothing by it. */
     void (*anticipate)(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count);
 

@@ -85,7 +85,6 @@ struct conn_input {
     const struct conn *conn;
     struct bytes bytes;
 };
-#define ANTICIPATED_MAX 16 /* so many at a time: more would push each other out of the cache */
 /* Says what will be fed next, at most ANTICIPATED_MAX of it, so that the memory that it takes is asked for at once: one
  * request alone waits for its session's longer than it works. Inside a turn; it decides nothing, and need not come. */
 void server_loop_anticipate(struct server_loop *loop, const struct conn_input *inputs, size_t count);

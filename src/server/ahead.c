@@ -8,8 +8,9 @@
 
 #define CACHE_LINE_BYTES 64
 
-/* All that feeding a connection touches of it. */
-static void conn_prefetch(const struct conn *conn) {
+/* All that feeding a connection touches of it. Always inline: the compiler takes what only asks for memory for nothing,
+ * and leaves calls of it out. */
+static inline __attribute__((always_inline)) void conn_prefetch(const struct conn *conn) {
     for (size_t at = 0; at < offsetof(struct conn, namespace); at += CACHE_LINE_BYTES)
         __builtin_prefetch((const char *)conn + at, 1);
 }

@@ -132,14 +132,21 @@ static void session_expect(struct memory_engine *engine, struct loop *loop, stru
 static void memory_anticipate(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count) {
     struct memory_engine *engine = of(self);
     struct loop *loop = &engine->loops[loop_index];
+    const char *records[ANTICIPATED_MAX];
+    size_t found = 0;
+    assert(count <= ANTICIPATED_MAX);
     for (size_t i = 0; i < count; i++) session_expect(engine, loop, &sessions[i]);
     for (size_t i = 0; i < count; i++) {
         uint64_t hash = sessions[i].private;
         if (!hash) continue;
         struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
-        const char *record = table_next(&find);
-        if (record) record_prefetch(record, loop->read_bytes);
+        records[found] = table_next(&find);
+        if (!records[found]) continue;
+        __builtin_prefetch(records[found++]);
     }
+    if (loop->read_bytes <= CACHE_LINE_BYTES) return;
+    for (size_t i = 0; i < found; i++)
+        record_prefetch(records[i] + CACHE_LINE_BYTES, loop->read_bytes - CACHE_LINE_BYTES);
 }
 
 static void verb_refuse(struct verb *verb) {
