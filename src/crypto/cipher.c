@@ -43,23 +43,10 @@ void cipher_hmac(struct bytes key, struct bytes text, uint8_t out[HASH_SIZE]) {
     sodium_memzero(&state, sizeof state);
 }
 
-/* Eight bytes at a time, where sodium_memcmp reads each one through a volatile pointer: two hashes of a validate were a
- * thirteenth of it. The compiler is not told what `difference` holds, so it can neither leave early nor decide by it.
- */
+/* Hashes, which nearly all of it is, by the function made for their size: sodium_memcmp reads each byte through a
+ * volatile pointer, and two comparisons were a thirteenth of a validate. Both answer 0 or -1, by arithmetic. */
 unsigned cipher_is_equal(const void *a, const void *b, size_t size) {
-    const uint8_t *left = a, *right = b;
-    uint64_t difference = 0, words[2];
-    for (; size >= sizeof *words; size -= sizeof *words, left += sizeof *words, right += sizeof *words) {
-        memcpy(&words[0], left, sizeof *words);
-        memcpy(&words[1], right, sizeof *words);
-        difference |= words[0] ^ words[1];
-        __asm__("" : "+r"(difference));
-    }
-    for (; size > 0; size--, left++, right++) {
-        difference |= (uint64_t)(*left ^ *right);
-        __asm__("" : "+r"(difference));
-    }
-    return 1 ^ (unsigned)((difference | (0 - difference)) >> 63);
+    return (unsigned)(1 + (size == crypto_verify_32_BYTES ? crypto_verify_32(a, b) : sodium_memcmp(a, b, size)));
 }
 
 __attribute__((weak, noinline)) unsigned cipher_reveal(unsigned found) {
