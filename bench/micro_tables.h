@@ -17,22 +17,31 @@ static struct reclaim reclaim;
 static struct table tables[SHARDS];
 static _Atomic uint64_t roots[SHARDS];
 static struct wheel wheels[SHARDS];
+static _Atomic uint32_t segment_bits;
 
-static void array_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)reader, (void)kind;
-    slab_free(&slab, pointer, size);
+/* What is given to reclaim_retire. */
+enum { RETIRE_BLOCK, RETIRE_TABLE };
+
+static void retired_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
+    (void)context, (void)reader;
+    if (kind == RETIRE_TABLE)
+        table_array_free(&slab, pointer);
+    else
+        slab_free(&slab, pointer, size);
 }
 
 /* Once, before anything else here is used. */
 static void tables_open(void) {
     slab_init(&slab);
-    if (!reclaim_init(&reclaim, 1, array_free, NULL)) abort();
+    if (!reclaim_init(&reclaim, 1, retired_free, NULL)) abort();
     for (unsigned i = 0; i < SHARDS; i++) {
         struct table_options options = {.root = &roots[i],
                                         .shard = i,
                                         .shard_bits = SHARD_BITS,
-                                        .arena = i,
+                                        .arena = 0, /* as an engine of one loop has it */
+                                        .retire_kind = RETIRE_TABLE,
                                         .wheel = &wheels[i],
+                                        .segment_bits = &segment_bits,
                                         .slab = &slab,
                                         .reclaim = &reclaim};
         wheel_init(&wheels[i], 0, i * 2654435761u);

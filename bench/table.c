@@ -140,7 +140,7 @@ static void bench_replace(uint64_t count) {
         struct record *old = look_up(hash, ids[j]), *record = slab_alloc(&slab, 0, sizeof *record);
         memcpy(record, old, sizeof *record);
         table_replace(table_of(hash), table_slot_of(table_of(hash), hash, old), record);
-        reclaim_retire(&reclaim, 0, old, sizeof *old, 0);
+        reclaim_retire(&reclaim, 0, old, sizeof *old, RETIRE_BLOCK);
         if (i % 64 == 63) reclaim_leave(&reclaim, 0);
     }
     report("find, copy, replace, retire, free (64 a turn)", start_ns, LOOKUPS / 4);

@@ -33,6 +33,7 @@ static struct reclaim reclaim;
 static struct wheel wheel;
 static struct table table;
 static _Atomic uint64_t root;
+static _Atomic uint32_t segment_bits;
 static struct lock lock;
 static uint64_t version_last; /* under the lock */
 static _Atomic uint64_t looked, walked, written, arrays_freed, records_freed;
@@ -41,10 +42,23 @@ static uint64_t hash_of(uint64_t key) {
     return hash_mix(key + 1);
 }
 
+static void array_poison(struct table_array *array) {
+    const struct table_fill *fill = table_array_fill(array);
+    for (uint32_t i = 0; i < fill->bucket_count; i++)
+        memset(table_bucket_at(array, i), 0xdd, sizeof(struct table_bucket));
+    for (uint32_t i = 1; i <= fill->overflow_used; i++)
+        memset(table_overflow_at(array, i), 0xdd, sizeof(struct table_bucket));
+}
+
 static void block_free(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
     (void)context, (void)reader;
-    memset(pointer, 0xdd, size);
-    slab_free(&slab, pointer, size);
+    if (kind == ARRAY) {
+        array_poison(pointer);
+        table_array_free(&slab, pointer);
+    } else {
+        memset(pointer, 0xdd, size);
+        slab_free(&slab, pointer, size);
+    }
     atomic_fetch_add_explicit(kind == ARRAY ? &arrays_freed : &records_freed, 1, memory_order_relaxed);
 }
 
@@ -168,8 +182,12 @@ int main(int argc, char **argv) {
     slab_init(&slab);
     RACE_CHECK(reclaim_init(&reclaim, THREADS, block_free, NULL), "no memory");
     wheel_init(&wheel, 0, 0);
-    struct table_options options = {
-        .root = &root, .retire_kind = ARRAY, .wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
+    struct table_options options = {.root = &root,
+                                    .retire_kind = ARRAY,
+                                    .wheel = &wheel,
+                                    .segment_bits = &segment_bits,
+                                    .slab = &slab,
+                                    .reclaim = &reclaim};
     table_init(&table, &options);
     for (uint64_t key = 0; key < KEYS; key += 2) put(READERS, key);
     race_run(argc, argv, run, THREADS);

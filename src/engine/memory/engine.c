@@ -379,6 +379,8 @@ static void memory_free(void *context, unsigned reader, void *pointer, size_t si
         stock_give(&engine->loops[reader].stock, pointer, size);
     else if (kind == RETIRE_NAMESPACE)
         registry_free(&engine->registry, pointer);
+    else if (kind == RETIRE_TABLE)
+        table_array_free(&engine->slab, pointer);
     else
         slab_free(&engine->slab, pointer, size);
 }
@@ -458,8 +460,9 @@ static void shard_open(struct memory_engine *engine, uint32_t index, int64_t now
                                                       .shard = index,
                                                       .shard_bits = engine->shard_bits,
                                                       .arena = index % engine->loop_count,
-                                                      .retire_kind = RETIRE_BLOCK,
+                                                      .retire_kind = RETIRE_TABLE,
                                                       .wheel = &shard->wheel,
+                                                      .segment_bits = &engine->segment_bits,
                                                       .slab = &engine->slab,
                                                       .reclaim = &engine->reclaim});
     tombstone_init(&shard->tombstones, &engine->slab, index % engine->loop_count);

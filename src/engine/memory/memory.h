@@ -32,7 +32,7 @@
 #include "engine/memory/tombstone.h"
 #include "engine/memory/wheel.h"
 
-enum retire_kind { RETIRE_BLOCK, RETIRE_RECORD, RETIRE_NAMESPACE };
+enum retire_kind { RETIRE_BLOCK, RETIRE_RECORD, RETIRE_NAMESPACE, RETIRE_TABLE };
 
 #define SHARD_BITS_DEFAULT 10
 #define REAP_BATCH         32  /* buckets taken under one lock */
@@ -130,6 +130,7 @@ struct memory_engine {
     uint32_t shard_count;
     struct shard *shards;
     _Atomic uint64_t *roots; /* of the shards' tables: what every look-up reads first, 8 KiB that stay in the cache */
+    _Atomic uint32_t segment_bits; /* of all tables; see table.h */
     _Atomic int64_t
         *due; /* of each shard: when something is due in it; together, so that they are quickly looked through */
     struct loop *loops;

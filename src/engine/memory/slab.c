@@ -26,7 +26,8 @@ enum {
 #define TRIM_BYTES_MIN  (UINT64_C(1) << 20)
 #define LARGE_BYTES_MAX ((size_t)1 << 39) /* no machine has that, and the sanitizers abort on much more */
 
-_Static_assert(CLASS_LINEAR_COUNT + 3 * 16 == SLAB_CLASS_COUNT, "classes up to SLAB_BLOCK_MAX");
+_Static_assert(CLASS_LINEAR_COUNT + 4 * 16 + 2 == SLAB_CLASS_COUNT,
+               "classes up to SLAB_BLOCK_MAX, 8 KiB and two steps");
 
 #define PREFETCH_BYTES_MAX 512
 
@@ -34,7 +35,7 @@ _Static_assert(CLASS_LINEAR_COUNT + 3 * 16 == SLAB_CLASS_COUNT, "classes up to S
 
 static unsigned class_of(size_t size) {
     if (size <= SLAB_LINEAR_MAX) return (unsigned)((size + 7) / 8) - 1;
-    unsigned top = 63 - (unsigned)__builtin_clzl(size - 1); /* 9 to 11 */
+    unsigned top = 63 - (unsigned)__builtin_clzl(size - 1); /* 9 to 13 */
     return CLASS_LINEAR_COUNT + (top - 9) * 16 + (unsigned)(((size - 1) >> (top - 4)) & 15);
 }
 

@@ -2,9 +2,9 @@
  *
  * Why not malloc: a block of 376 bytes costs mimalloc or jemalloc 51 to 67 bytes more than asked, and 64 a session is
  * all we have. Here the caller passes the size again when it frees, so a block has no header; size classes are 8 bytes
- * apart up to 512, then 16 to a doubling up to 4 KiB. Larger blocks come from malloc: only a few of them would fit a
- * slab, and the tables' arrays, whose sizes drift through all classes as they grow, left half of their slabs empty when
- * the bound was 16 KiB (16 bytes a session at 500,000 sessions, 3 with malloc).
+ * apart up to 512, then 16 to a doubling up to 9 KiB. Larger blocks come from malloc: only a few of them would fit a
+ * slab, and what grows through all sizes leaves half of its slabs empty (the tables' arrays did, 16 bytes a session at
+ * 500,000 sessions, before they were made of segments).
  *
  * Memory comes from the system in chunks of 2 MiB, each 32 slabs of 64 KiB; a slab holds blocks of one class and
  * belongs to one of 16 arenas, each with a lock. What stands about a slab stands at its chunk's head, not in the slab,
@@ -25,9 +25,9 @@
 #include <stddef.h>
 
 #define SLAB_ARENA_COUNT 16
-#define SLAB_CLASS_COUNT 112
+#define SLAB_CLASS_COUNT 130
 #define SLAB_LINEAR_MAX  512  /* bytes; up to there classes are eight bytes apart */
-#define SLAB_BLOCK_MAX   4096 /* bytes; larger ones are malloc's */
+#define SLAB_BLOCK_MAX   9216 /* bytes: the largest segments of tables. Larger blocks are malloc's */
 
 struct env;
 struct slab_page;  /* 64 KiB of blocks of one class */

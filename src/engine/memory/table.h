@@ -7,10 +7,15 @@
  * A bucket is one cache line: 7 slots and a word of 8 bytes. A slot holds a pointer (44 bits: records are aligned to 8
  * and user space has 47) and 20 bits of the hash, the tag: those below the bits that chose the shard. The bucket is
  * tag * bucket_count >> 20, so buckets stand in the order of the hash, and growing by any factor is one linear merge
- * that reads no record. What finds no place in its bucket goes into an overflow bucket, chained from there and taken
- * from the end of the same array; when those run out the array is replaced by one about a sixth larger. Never by a
- * doubled one: that would leave the table half empty on average. With 5.1 to about 6 of 7 slots in use this costs 14
- * to 16 bytes a session, and 1.5 more for the wheel's links.
+ * that reads no record. What finds no place in its bucket goes into an overflow bucket, chained from there. When there
+ * are seven records to a bucket the array is replaced by one about a sixth larger. Never by a doubled one: that would
+ * leave the table half empty on average.
+ *
+ * An array is made of segments: blocks of the slab with 2 to 128 buckets each, of one size for all arrays that are
+ * about as large, and overflow buckets come a few at a time, when they are needed. So arrays leave no holes behind as
+ * they grow, which in one piece they did however they were allocated, and they lie in the slab's huge pages. Where they
+ * are is read in the array's head: a line of the cache, or two. When the first table needs larger segments all others
+ * follow at once: as long as some of either size were in use, pages of the smaller one stayed for little.
  *
  * Always true:
  * - A published record keeps its slot as long as its array lives, and an overflow bucket its chain, so that a reader
@@ -33,7 +38,7 @@
 struct table_bucket {
     _Atomic uint64_t slots[TABLE_SLOTS]; /* tag << 44 | record >> 3; 0: empty */
     uint32_t armed;                      /* the wheel's: 0, or when this bucket is due. First of a chain only */
-    _Atomic uint32_t overflow;           /* next of the chain: its number in the array; 0: none */
+    _Atomic uint32_t overflow;           /* next of the chain: an overflow bucket's number; 0: none */
 } __attribute__((aligned(64)));
 
 /* A bucket's neighbours in the wheel; see wheel.h. */
@@ -41,14 +46,22 @@ struct table_link {
     uint32_t previous, next;
 };
 
-/* One array: this header, bucket_count buckets, overflow_count overflow buckets, bucket_count links. */
+/* The head of one array: what readers need first. Segments of buckets and their links come first, those of overflow
+ * buckets, which are smaller, from the end on. Behind them stands struct table_fill. */
 struct table_array {
-    uint32_t bucket_count;
-    uint32_t overflow_count;
-    uint32_t overflow_used;
-    struct table_link *links;
-    struct table_bucket buckets[];
+    uint8_t segment_bits;  /* a segment holds 1 << that buckets, then as many links */
+    uint8_t overflow_bits; /* ... and one of overflow buckets so many */
+    uint16_t segment_mask; /* (1 << segment_bits) - 1 */
+    uint32_t segment_max;
+    struct table_bucket *segments[];
 } __attribute__((aligned(64)));
+
+/* What only those need who change the array: the shard's lock. */
+struct table_fill {
+    uint32_t bucket_count;   /* a multiple of a segment's */
+    uint32_t overflow_used;  /* overflow buckets in use; the first has number 1 */
+    uint32_t overflow_count; /* segments of them */
+};
 
 struct wheel;
 
@@ -57,9 +70,10 @@ struct table {
     uint32_t count;         /* records; shard's lock */
     uint8_t shard_bits;
     uint8_t arena;       /* hint for slab */
-    uint8_t retire_kind; /* what reclaim's free is told of an array; it is a slab block */
+    uint8_t retire_kind; /* what reclaim's free is told of an array */
     uint32_t shard;
-    struct wheel *wheel; /* whose links these are; NULL: none. Rebuilt whenever the array is replaced */
+    struct wheel *wheel;            /* whose links these are; NULL: none. Rebuilt whenever the array is replaced */
+    _Atomic uint32_t *segment_bits; /* see table_options */
     struct slab *slab;
     struct reclaim *reclaim;
 };
@@ -70,8 +84,9 @@ struct table_options {
     unsigned shard;         /* this shard's number: the top shard_bits of all its hashes */
     unsigned shard_bits;    /* 0 to 24 */
     unsigned arena;         /* for slab_alloc; one for all tables wastes least, since arrays are few and large */
-    unsigned retire_kind;   /* for reclaim_retire */
+    unsigned retire_kind;   /* for reclaim_retire, whose free calls table_array_free for these */
     struct wheel *wheel;    /* initialised before; NULL: none */
+    _Atomic uint32_t *segment_bits; /* one for all tables of a slab, 0 at first: how large segments are by now */
     struct slab *slab;
     struct reclaim *reclaim;
 };
@@ -92,6 +107,9 @@ void table_trim(struct table *table, unsigned reader);
 
 /* Bytes of the current array, links included. The shard's lock. */
 size_t table_bytes(const struct table *table);
+
+/* Frees an array that was retired, and that no reader can see any more. */
+void table_array_free(struct slab *slab, struct table_array *array);
 
 /* Tests: asserts every invariant; the shard's lock. */
 void table_check(const struct table *table);
@@ -139,12 +157,35 @@ static inline void *table_slot_record(uint64_t slot) {
     return (void *)(uintptr_t)((slot & ((UINT64_C(1) << TABLE_POINTER_BITS) - 1)) << 3);
 }
 
+/* ---- one array: its lock-free readers, and the shard's lock */
+
+static inline struct table_bucket *table_bucket_at(const struct table_array *array, uint32_t number) {
+    return &array->segments[number >> array->segment_bits][number & array->segment_mask];
+}
+
+/* The overflow bucket with that number, which another bucket tells. */
+static inline struct table_bucket *table_overflow_at(const struct table_array *array, uint32_t number) {
+    uint32_t segment = (number - 1) >> array->overflow_bits;
+    return &array->segments[array->segment_max - 1 - segment][(number - 1) & ((1u << array->overflow_bits) - 1)];
+}
+
+/* The shard's lock, or who frees it. */
+static inline struct table_fill *table_array_fill(const struct table_array *array) {
+    return (struct table_fill *)&array->segments[array->segment_max];
+}
+
+/* The links of a bucket; the shard's lock. */
+static inline struct table_link *table_link_at(const struct table_array *array, uint32_t number) {
+    struct table_bucket *segment = array->segments[number >> array->segment_bits];
+    return (struct table_link *)&segment[array->segment_mask + 1] + (number & array->segment_mask);
+}
+
 /* ---- finding: lock-free, inside a turn, or under the shard's lock */
 
 /* Where the bucket of a hash stands in the table of that root, for whoever only asks the processor for it. */
 static inline const struct table_bucket *table_bucket_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
     uint32_t number = table_bucket_of_tag(table_tag_of(hash, shard_bits), table_root_count(root));
-    return &table_root_array(root)->buckets[number];
+    return table_bucket_at(table_root_array(root), number);
 }
 
 /* Asks the processor for the bucket of a hash. */
@@ -168,7 +209,8 @@ struct table_find {
 static inline struct table_find table_find_in(uint64_t root, unsigned shard_bits, uint64_t hash) {
     struct table_array *array = table_root_array(root);
     uint32_t tag = table_tag_of(hash, shard_bits);
-    return (struct table_find){array, &array->buckets[table_bucket_of_tag(tag, table_root_count(root))], tag, 0, NULL};
+    uint32_t number = table_bucket_of_tag(tag, table_root_count(root));
+    return (struct table_find){array, table_bucket_at(array, number), tag, 0, NULL};
 }
 
 static inline struct table_find table_find(const struct table *table, uint64_t hash) {
@@ -191,7 +233,7 @@ static inline void *table_next(struct table_find *find) {
             find->index = TABLE_SLOTS; /* so that a further call answers NULL again */
             return NULL;
         }
-        find->bucket = (struct table_bucket *)&find->array->buckets[overflow];
+        find->bucket = table_overflow_at(find->array, overflow);
     }
 }
 
@@ -237,11 +279,11 @@ struct table_walk {
     _Atomic uint64_t *slot;      /* of the record handed out last */
 };
 
-/* At the start of the bucket with that number. */
+/* At the start of the bucket with that number, below the bucket count. */
 static inline struct table_walk table_walk_at(const struct table *table, uint32_t number) {
     uint64_t root = table_root(table);
     struct table_array *array = table_root_array(root);
-    return (struct table_walk){array, table_root_count(root), number, &array->buckets[number], 0, NULL};
+    return (struct table_walk){array, table_root_count(root), number, table_bucket_at(array, number), 0, NULL};
 }
 
 /* At the start of the bucket that holds the hash; smaller hashes of the same bucket come too. */
@@ -249,7 +291,7 @@ static inline struct table_walk table_walk_from(const struct table *table, uint6
     uint64_t root = table_root(table);
     struct table_array *array = table_root_array(root);
     uint32_t number = table_bucket_of_tag(table_tag(table, hash), table_root_count(root));
-    return (struct table_walk){array, table_root_count(root), number, &array->buckets[number], 0, NULL};
+    return (struct table_walk){array, table_root_count(root), number, table_bucket_at(array, number), 0, NULL};
 }
 
 /* False once the last bucket was left. */
@@ -259,10 +301,11 @@ static inline bool table_walk_is_in(const struct table_walk *walk) {
 
 /* On to the next bucket, and asks the processor for the one after it. */
 static inline void table_walk_bucket(struct table_walk *walk) {
-    walk->bucket = (struct table_bucket *)&walk->array->buckets[++walk->number];
-    __builtin_prefetch(walk->bucket + 1);
     walk->index = 0;
     walk->slot = NULL;
+    if (++walk->number >= walk->bucket_count) return;
+    walk->bucket = table_bucket_at(walk->array, walk->number);
+    __builtin_prefetch(walk->bucket + 1);
 }
 
 /* The next record of this bucket's chain, or NULL. */
@@ -276,7 +319,7 @@ static inline void *table_walk_next(struct table_walk *walk) {
         }
         uint32_t overflow = atomic_load_explicit(&walk->bucket->overflow, memory_order_acquire);
         if (!overflow) return NULL;
-        walk->bucket = (struct table_bucket *)&walk->array->buckets[overflow];
+        walk->bucket = table_overflow_at(walk->array, overflow);
         walk->index = 0;
     }
 }

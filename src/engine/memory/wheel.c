@@ -31,26 +31,26 @@ static unsigned level_of(uint32_t tick, uint32_t cursor) {
 /* ---- links */
 
 static void entry_link(struct wheel *wheel, struct table_array *array, uint32_t bucket) {
-    uint32_t tick = array->buckets[bucket].armed & WHEEL_TICK_MASK;
+    uint32_t tick = table_bucket_at(array, bucket)->armed & WHEEL_TICK_MASK;
     unsigned level = level_of(tick, cursor_tick(wheel)), slot = digit_of(tick, level);
     uint32_t *first = &wheel->slots[level][slot], next = *first ? *first - 1 : LINK_NONE;
-    array->links[bucket] = (struct table_link){LINK_FIRST | level << WHEEL_LEVEL_BITS | slot, next};
-    if (next != LINK_NONE) array->links[next].previous = bucket;
+    *table_link_at(array, bucket) = (struct table_link){LINK_FIRST | level << WHEEL_LEVEL_BITS | slot, next};
+    if (next != LINK_NONE) table_link_at(array, next)->previous = bucket;
     *first = bucket + 1;
     wheel->occupied[level] |= UINT64_C(1) << slot;
     wheel->count++;
 }
 
 static void entry_unlink(struct wheel *wheel, struct table_array *array, uint32_t bucket) {
-    struct table_link link = array->links[bucket];
-    if (link.next != LINK_NONE) array->links[link.next].previous = link.previous;
+    struct table_link link = *table_link_at(array, bucket);
+    if (link.next != LINK_NONE) table_link_at(array, link.next)->previous = link.previous;
     if (link.previous & LINK_FIRST) {
         unsigned slot = link.previous & (WHEEL_SLOTS - 1);
         unsigned level = (link.previous & ~LINK_FIRST) >> WHEEL_LEVEL_BITS;
         wheel->slots[level][slot] = link.next + 1; /* LINK_NONE + 1 is 0: empty */
         if (link.next == LINK_NONE) wheel->occupied[level] &= ~(UINT64_C(1) << slot);
     } else {
-        array->links[link.previous].next = link.next;
+        table_link_at(array, link.previous)->next = link.next;
     }
     wheel->count--;
 }
@@ -65,8 +65,8 @@ void wheel_init(struct wheel *wheel, int64_t now_ms, uint32_t phase) {
 
 bool wheel_arm(struct wheel *wheel, struct table *table, uint32_t bucket, int64_t at_ms) {
     struct table_array *array = table_array(table);
-    uint32_t *armed = &array->buckets[bucket].armed;
-    assert(array->links && bucket < array->bucket_count); /* the array of an empty table has no links */
+    uint32_t *armed = &table_bucket_at(array, bucket)->armed;
+    assert(array->segment_bits && bucket < table_bucket_count(table)); /* what an empty table shows has no links */
     if (at_ms < wheel->at_ms) at_ms = wheel->at_ms;
     if (at_ms - wheel->at_ms > WHEEL_HORIZON_MS) at_ms = wheel->at_ms + WHEEL_HORIZON_MS;
     uint32_t word = (((uint32_t)at_ms + wheel->phase) & WHEEL_TICK_MASK) | WHEEL_ARMED;
@@ -80,16 +80,16 @@ bool wheel_arm(struct wheel *wheel, struct table *table, uint32_t bucket, int64_
 }
 
 int64_t wheel_armed_at(const struct wheel *wheel, const struct table *table, uint32_t bucket) {
-    uint32_t armed = table_array(table)->buckets[bucket].armed;
+    uint32_t armed = table_bucket_at(table_array(table), bucket)->armed;
     return armed ? wheel->at_ms + ((armed - cursor_tick(wheel)) & WHEEL_TICK_MASK) : INT64_MAX;
 }
 
-void wheel_rebuild(struct wheel *wheel, struct table_array *array) {
+void wheel_rebuild(struct wheel *wheel, struct table_array *array, uint32_t bucket_count) {
     memset(wheel->occupied, 0, sizeof wheel->occupied);
     memset(wheel->slots, 0, sizeof wheel->slots);
     wheel->count = 0;
-    for (uint32_t bucket = 0; bucket < array->bucket_count; bucket++)
-        if (array->buckets[bucket].armed) entry_link(wheel, array, bucket);
+    for (uint32_t bucket = 0; bucket < bucket_count; bucket++)
+        if (table_bucket_at(array, bucket)->armed) entry_link(wheel, array, bucket);
 }
 
 /* ---- turning */
@@ -121,8 +121,8 @@ static unsigned slot_look(const struct wheel *wheel, const struct table_array *a
                           unsigned max) {
     uint32_t bucket = wheel->slots[level][digit_of(cursor_tick(wheel), level)] - 1;
     unsigned count = 0;
-    for (; count < max && bucket != LINK_NONE; bucket = array->links[bucket].next) {
-        __builtin_prefetch(&array->buckets[bucket]);
+    for (; count < max && bucket != LINK_NONE; bucket = table_link_at(array, bucket)->next) {
+        __builtin_prefetch(table_bucket_at(array, bucket));
         buckets[count++] = bucket;
     }
     return count;
@@ -150,7 +150,7 @@ static unsigned wheel_take(struct wheel *wheel, struct table_array *array, uint3
     while (taken < max && *first) {
         uint32_t bucket = *first - 1;
         entry_unlink(wheel, array, bucket);
-        array->buckets[bucket].armed = 0;
+        table_bucket_at(array, bucket)->armed = 0;
         buckets[taken++] = bucket;
     }
     return taken;
@@ -166,20 +166,21 @@ unsigned wheel_advance(struct wheel *wheel, struct table *table, int64_t now_ms,
         int64_t next_ms = wheel_next_due(wheel);
         wheel->at_ms = next_ms < now_ms ? next_ms : now_ms;
     }
-    for (unsigned i = 0; i < taken; i++) __builtin_prefetch(&array->buckets[buckets[i]]);
+    for (unsigned i = 0; i < taken; i++) __builtin_prefetch(table_bucket_at(array, buckets[i]));
     return taken;
 }
 
 /* ---- checking */
 
-static uint32_t slot_check(const struct wheel *wheel, const struct table_array *array, unsigned level, unsigned slot) {
+static uint32_t slot_check(const struct wheel *wheel, const struct table *table, unsigned level, unsigned slot) {
+    const struct table_array *array = table_array(table);
     uint32_t first = wheel->slots[level][slot];
     CHECK(!first == !(wheel->occupied[level] >> slot & 1));
     if (!first) return 0; /* nearly all of them, and tests check after each step */
     uint32_t count = 0, cursor = cursor_tick(wheel), previous = LINK_FIRST | level << WHEEL_LEVEL_BITS | slot;
-    for (uint32_t bucket = first - 1; bucket != LINK_NONE; bucket = array->links[bucket].next) {
-        CHECK(bucket < array->bucket_count && array->links[bucket].previous == previous);
-        uint32_t armed = array->buckets[bucket].armed, tick = armed & WHEEL_TICK_MASK;
+    for (uint32_t bucket = first - 1; bucket != LINK_NONE; bucket = table_link_at(array, bucket)->next) {
+        CHECK(bucket < table_bucket_count(table) && table_link_at(array, bucket)->previous == previous);
+        uint32_t armed = table_bucket_at(array, bucket)->armed, tick = armed & WHEEL_TICK_MASK;
         CHECK(armed & WHEEL_ARMED && ((tick - cursor) & WHEEL_TICK_MASK) <= WHEEL_HORIZON_MS);
         CHECK(digit_of(tick, level) == slot);
         CHECK(level == level_of(tick, cursor) || slot == digit_of(cursor, level)); /* or it is still to be moved */
@@ -193,7 +194,8 @@ void wheel_check(const struct wheel *wheel, const struct table *table) {
     const struct table_array *array = table_array(table);
     uint32_t linked = 0, armed = 0;
     for (unsigned level = 0; level < WHEEL_LEVELS; level++)
-        for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) linked += slot_check(wheel, array, level, slot);
-    for (uint32_t bucket = 0; bucket < array->bucket_count; bucket++) armed += array->buckets[bucket].armed != 0;
+        for (unsigned slot = 0; slot < WHEEL_SLOTS; slot++) linked += slot_check(wheel, table, level, slot);
+    for (uint32_t bucket = 0; bucket < table_bucket_count(table); bucket++)
+        armed += table_bucket_at(array, bucket)->armed != 0;
     CHECK(linked == armed && linked == wheel->count);
 }

@@ -54,8 +54,8 @@ unsigned wheel_advance(struct wheel *wheel, struct table *table, int64_t now_ms,
 /* A moment not later than the earliest armed one: exact within 64 ms, else the start of its slot. INT64_MAX: none. */
 int64_t wheel_next_due(const struct wheel *wheel);
 
-/* Links all armed buckets of a new array. For table.c, when it replaces the array. */
-void wheel_rebuild(struct wheel *wheel, struct table_array *array);
+/* Links all armed buckets of a new array of so many. For table.c, when it replaces the array. */
+void wheel_rebuild(struct wheel *wheel, struct table_array *array, uint32_t bucket_count);
 
 /* Of two words `armed`, the one due earlier; 0 is never. For table.c, when it merges buckets. */
 static inline uint32_t wheel_earlier(uint32_t a, uint32_t b) {

@@ -167,22 +167,22 @@ Test(slab, keeps_what_is_in_use_when_the_pages_around_it_go_back) {
 
 /* Else the system fills its holes again, some seconds after they were given back. */
 Test(slab, asks_for_huge_pages_under_what_is_full_and_for_none_under_what_has_holes) {
-    enum { BLOCKS = 20000, KEPT_EVERY = 500 }; /* 80 MB; a chunk of 2 MiB holds some 500 */
+    enum { BLOCK = 4096, BLOCKS = 20000, KEPT_EVERY = 500 }; /* 80 MB; a chunk of 2 MiB holds some 500 */
     static void *blocks[BLOCKS];
-    for (int i = 0; i < BLOCKS; i++) cr_assert_not_null(blocks[i] = slab_alloc(&slab, 0, SLAB_BLOCK_MAX));
+    for (int i = 0; i < BLOCKS; i++) cr_assert_not_null(blocks[i] = slab_alloc(&slab, 0, BLOCK));
     int middle = BLOCKS / 2;
     if (huge_pages_wanted(blocks[middle]) <= 0) cr_skip_test("this system has no huge pages to ask for");
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < BLOCKS; i++)
-            if (i % KEPT_EVERY) slab_free(&slab, blocks[i], SLAB_BLOCK_MAX);
+            if (i % KEPT_EVERY) slab_free(&slab, blocks[i], BLOCK);
         slab_check(&slab);
         int huge = 0;
         for (int i = BLOCKS / 2; i < BLOCKS; i += KEPT_EVERY) huge += huge_pages_wanted(blocks[i]) == 1;
         cr_assert_leq(huge, 2, "%d in round %d; the few pages that are kept for the next need may lie in two", huge,
                       round);
         for (int i = 0; i < BLOCKS; i++)
-            if (i % KEPT_EVERY) cr_assert_not_null(blocks[i] = slab_alloc(&slab, 0, SLAB_BLOCK_MAX));
+            if (i % KEPT_EVERY) cr_assert_not_null(blocks[i] = slab_alloc(&slab, 0, BLOCK));
         cr_assert_eq(huge_pages_wanted(blocks[middle]), 1, "full again in round %d", round);
     }
-    for (int i = 0; i < BLOCKS; i++) slab_free(&slab, blocks[i], SLAB_BLOCK_MAX);
+    for (int i = 0; i < BLOCKS; i++) slab_free(&slab, blocks[i], BLOCK);
 }

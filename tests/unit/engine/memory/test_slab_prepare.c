@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { FEW = 3000, MANY = 10000, BLOCKS_MAX = 20000 }; /* blocks of 4 KiB: of 6 chunks, and of 20 */
+enum { BLOCK = 4096, FEW = 3000, MANY = 10000, BLOCKS_MAX = 20000 }; /* blocks of 4 KiB: of 6 chunks, and of 20 */
 
 static struct slab slab;
 static unsigned asked;
@@ -33,12 +33,11 @@ static void teardown(void) {
 TestSuite(slab_prepare, .init = setup, .fini = teardown);
 
 static void grow_to(int count) {
-    for (; block_count < count; block_count++)
-        cr_assert_not_null(blocks[block_count] = slab_alloc(&slab, 0, SLAB_BLOCK_MAX));
+    for (; block_count < count; block_count++) cr_assert_not_null(blocks[block_count] = slab_alloc(&slab, 0, BLOCK));
 }
 
 static void shrink_to(int count) {
-    while (block_count > count) slab_free(&slab, blocks[--block_count], SLAB_BLOCK_MAX);
+    while (block_count > count) slab_free(&slab, blocks[--block_count], BLOCK);
 }
 
 static uint64_t mapped_bytes(void) {
@@ -176,7 +175,7 @@ Test(slab_prepare, asks_for_no_huge_page_under_what_has_holes_by_then) {
     struct slab_chunk *late = slab_chunk_of(blocks[MANY + 1024 + 200]);
     cr_assert(late->is_coarse);
     for (int i = 0; i < block_count; i++)
-        if (i % 500) slab_free(&slab, blocks[i], SLAB_BLOCK_MAX);
+        if (i % 500) slab_free(&slab, blocks[i], BLOCK);
     slab_prepare(&slab, 0);
     cr_assert_eq(huge_pages_wanted(blocks[MANY + 1000]), 0);
     cr_assert_eq(huge_pages_wanted(blocks[MANY + 1500]), 0);

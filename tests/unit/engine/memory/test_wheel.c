@@ -15,18 +15,20 @@ static struct reclaim reclaim;
 static struct wheel wheel;
 static struct table table;
 static _Atomic uint64_t root;
+static _Atomic uint32_t segment_bits;
 static uint64_t records[6 * BUCKETS];
 
 static void free_array(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
-    (void)context, (void)reader, (void)kind;
-    slab_free(&slab, pointer, size);
+    (void)context, (void)reader, (void)size, (void)kind;
+    table_array_free(&slab, pointer);
 }
 
 static void setup(void) {
     slab_init(&slab);
     cr_assert(reclaim_init(&reclaim, 1, free_array, NULL));
     wheel_init(&wheel, START_MS, 12345);
-    struct table_options options = {.root = &root, .wheel = &wheel, .slab = &slab, .reclaim = &reclaim};
+    struct table_options options = {
+        .root = &root, .wheel = &wheel, .segment_bits = &segment_bits, .slab = &slab, .reclaim = &reclaim};
     table_init(&table, &options);
     for (uint64_t i = 0; table_bucket_count(&table) < BUCKETS; i++)
         cr_assert(table_insert(&table, 0, hash_mix(i + 1), &records[i]));
