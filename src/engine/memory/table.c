@@ -238,13 +238,14 @@ static bool table_is_full(const struct table *table) {
     return bucket_count < TABLE_BUCKETS_MAX && (uint64_t)table->count * 10 >= bucket_count * OCCUPANCY_MAX_TENTHS;
 }
 
-/* Whether other tables have larger segments by now. */
+/* Whether other tables have larger segments by now. Asked where more overflow buckets are needed, every some per cent
+ * of growth, and not at each insert: then all pages of the smaller segments came back at once, more than are kept, and
+ * the system took huge pages apart for them. */
 static bool table_is_behind(const struct table *table, const struct table_array *array) {
     return array->segment_bits < atomic_load_explicit(table->segment_bits, memory_order_relaxed);
 }
 
-/* Stores a word whose chain needs an overflow bucket that is not there, or whose table is to have another array. False
- * where memory is lacking. */
+/* Stores a word whose chain needs an overflow bucket that is not there. False where memory is lacking. */
 static bool table_put_slow(struct table *table, unsigned reader, uint64_t word) {
     struct table_array *array = table_array(table);
     bool is_kept = array != &array_none && !table_is_full(table) && !table_is_behind(table, array);
@@ -280,8 +281,7 @@ bool table_insert(struct table *table, unsigned reader, uint64_t hash, void *rec
     assert(table->shard_bits == 0 || hash >> (64 - table->shard_bits) == table->shard);
     uint64_t word = (uint64_t)table_tag(table, hash) << TABLE_POINTER_BITS | (uintptr_t)record >> 3;
     struct table_array *array = table_array(table);
-    bool is_put = array != &array_none && !table_is_behind(table, array) && array_put(array, word);
-    if (!is_put && !table_put_slow(table, reader, word)) return false;
+    if ((array == &array_none || !array_put(array, word)) && !table_put_slow(table, reader, word)) return false;
     table->count++;
     return true;
 }

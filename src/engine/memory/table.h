@@ -15,7 +15,7 @@
  * about as large, and overflow buckets come a few at a time, when they are needed. So arrays leave no holes behind as
  * they grow, which in one piece they did however they were allocated, and they lie in the slab's huge pages. Where they
  * are is read in the array's head: a line of the cache, or two. When the first table needs larger segments all others
- * follow at once: as long as some of either size were in use, pages of the smaller one stayed for little.
+ * follow soon: as long as some of either size were in use, pages of the smaller one stayed for little.
  *
  * Always true:
  * - A published record keeps its slot as long as its array lives, and an overflow bucket its chain, so that a reader
