@@ -16,7 +16,7 @@ static struct wheel wheel;
 static struct table table;
 static _Atomic uint64_t root;
 static _Atomic uint32_t segment_bits;
-static uint64_t records[6 * BUCKETS];
+static uint64_t records[8 * BUCKETS];
 
 static void free_array(void *context, unsigned reader, void *pointer, size_t size, unsigned kind) {
     (void)context, (void)reader, (void)size, (void)kind;
