@@ -161,22 +161,30 @@ static struct slab_page *page_push(struct slab *slab, struct slab_arena *arena, 
 
 /* ---- the interface */
 
+static uint64_t held_bytes(struct slab *slab) {
+    return atomic_load_explicit(&slab->bytes_large, memory_order_relaxed) +
+           atomic_load_explicit(&slab->bytes_mapped, memory_order_relaxed);
+}
+
+void slab_note_peak(struct slab *slab) {
+    uint64_t bytes = held_bytes(slab), peak = atomic_load_explicit(&slab->peak, memory_order_relaxed);
+    while (bytes > peak && !atomic_compare_exchange_weak(&slab->peak, &peak, bytes)) {
+    }
+}
+
 static void *large_alloc(struct slab *slab, size_t size) {
     if (size > LARGE_BYTES_MAX) return NULL;
     void *block = size % 64 ? malloc(size) : aligned_alloc(64, size);
     if (!block) return NULL;
-    uint64_t bytes = atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed) + size;
-    uint64_t peak = atomic_load_explicit(&slab->large_peak, memory_order_relaxed);
-    while (bytes > peak && !atomic_compare_exchange_weak(&slab->large_peak, &peak, bytes)) {
-    }
+    atomic_fetch_add_explicit(&slab->bytes_large, size, memory_order_relaxed);
+    slab_note_peak(slab);
     return block;
 }
 
 /* Whether malloc may hold much for nobody: it gives back by itself what lies on top of all, and one small block there
- * keeps everything. */
+ * keeps everything. Where much less is in use than was, much of what others took of it for that has gone as well. */
 static bool large_is_sparse(struct slab *slab) {
-    uint64_t peak = atomic_load_explicit(&slab->large_peak, memory_order_relaxed);
-    uint64_t bytes = atomic_load_explicit(&slab->bytes_large, memory_order_relaxed);
+    uint64_t peak = atomic_load_explicit(&slab->peak, memory_order_relaxed), bytes = held_bytes(slab);
     uint64_t part = peak / TRIM_PART;
     return peak > bytes && peak - bytes >= (part > TRIM_BYTES_MIN ? part : TRIM_BYTES_MIN);
 }
@@ -184,6 +192,10 @@ static bool large_is_sparse(struct slab *slab) {
 static void large_free(struct slab *slab, void *block, size_t size) {
     atomic_fetch_sub_explicit(&slab->bytes_large, size, memory_order_relaxed);
     free(block);
+    slab_ask_trim(slab);
+}
+
+void slab_ask_trim(struct slab *slab) {
     if (!atomic_load_explicit(&slab->is_prepared, memory_order_relaxed) || !large_is_sparse(slab)) return;
     if (!atomic_exchange_explicit(&slab->is_sparse, true, memory_order_relaxed)) slab_ask(slab);
 }
@@ -195,7 +207,7 @@ static int64_t large_trim(struct slab *slab, int64_t now_ms) {
     if (now_ms < slab->trim_at) return slab->trim_at;
     slab->trim_at = 0;
     if (large_is_sparse(slab)) {
-        atomic_store(&slab->large_peak, atomic_load(&slab->bytes_large));
+        atomic_store(&slab->peak, held_bytes(slab));
         malloc_trim(0);
     }
     atomic_store(&slab->is_sparse, false);

@@ -53,11 +53,11 @@ struct slab {
     bool grows_slowly;                /* the last one was not needed in time */
     int64_t spare_until;              /* when it goes back unused */
     uint32_t chunk_count;
-    uint32_t free_pages;           /* over all chunks */
-    uint32_t dirty_pages;          /* of them: still backed by memory */
-    uint32_t fresh_pages;          /* of those: touched beforehand, and never taken */
-    _Atomic uint64_t bytes_large;  /* in malloc's blocks */
-    _Atomic uint64_t large_peak;   /* the most of it since malloc last gave back what it could */
+    uint32_t free_pages;          /* over all chunks */
+    uint32_t dirty_pages;         /* of them: still backed by memory */
+    uint32_t fresh_pages;         /* of those: touched beforehand, and never taken */
+    _Atomic uint64_t bytes_large; /* in malloc's blocks */
+    _Atomic uint64_t peak; /* the most of bytes_large and bytes_mapped since malloc last gave back what it could */
     _Atomic uint32_t thin_pages;   /* that had more, and hold no more than half of what they could */
     _Atomic uint32_t thin_before;  /* of them: those that running empty was tried for already */
     _Atomic uint64_t bytes_mapped; /* pages given out, free ones still backed, and the spare chunk */

@@ -167,6 +167,7 @@ struct slab_page *slab_page_take(struct slab *slab) {
          is_huge = may_be_huge && !atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
     bool asks = needs_preparing(slab, true);
     lock_release(&slab->lock);
+    slab_note_peak(slab);
     if (asks) slab_ask(slab);
     if (page) return page;
     struct slab_chunk *chunk = chunk_make(may_be_huge, is_huge);
@@ -174,6 +175,7 @@ struct slab_page *slab_page_take(struct slab *slab) {
     if (chunk) chunk_add(slab, chunk);
     page = free_page_take(slab); /* also where the system refused: somebody may have given one back meanwhile */
     lock_release(&slab->lock);
+    slab_note_peak(slab);
     return page;
 }
 
@@ -217,7 +219,10 @@ void slab_page_give(struct slab *slab, struct slab_page *page) {
     mapped_count(slab);
     bool asks = needs_preparing(slab, false);
     lock_release(&slab->lock);
-    if (surplus) munmap(surplus, SLAB_CHUNK_BYTES);
+    if (surplus) {
+        munmap(surplus, SLAB_CHUNK_BYTES);
+        slab_ask_trim(slab);
+    }
     if (asks) slab_ask(slab);
 }
 

@@ -81,6 +81,12 @@ static inline size_t slab_page_room(const struct slab_page *page) {
 /* Has slab_prepare called, if somebody does that. No lock is held. */
 void slab_ask(struct slab *slab);
 
+/* Notes how much is held now. Any thread. */
+void slab_note_peak(struct slab *slab);
+
+/* Has malloc give back what it can, if much less is held than was. No lock is held. */
+void slab_ask_trim(struct slab *slab);
+
 /* A page in no list, without a class, its bytes undefined; NULL where memory is lacking. */
 struct slab_page *slab_page_take(struct slab *slab);
 
