@@ -120,6 +120,8 @@ struct shell_loop {
     struct metrics *metrics;
     uint64_t turn_began_ns; /* while is_in_turn */
     bool is_in_turn, is_draining, is_finished;
+    bool has_to_share;      /* there are more loops than processors for this one to run on */
+    uint64_t yielded_at;    /* uv_hrtime */
     bool is_over;           /* nothing is left to do: the transport's run ends */
     int64_t drain_began_at; /* server time, ms */
     struct list silent;     /* peers that have not sent a whole request; oldest first */
@@ -187,6 +189,8 @@ void loop_enter_turn(struct shell_loop *loop);
 int64_t loop_now_ms(const struct shell_loop *loop);
 /* Ends the turn and works off what became due meanwhile. A transport calls it before it sleeps. */
 void loop_settle(struct shell_loop *loop);
+/* Between turns: lets other loops have the processor that it shares with them, once it had it for a while. */
+void loop_yield(struct shell_loop *loop);
 /* Takes what other threads left for it: sockets, the beginning of the end. */
 void loop_take_signal(struct shell_loop *loop);
 /* Has the loop call server_loop_advance soon. Any thread. */

@@ -197,6 +197,7 @@ void ring_run(struct shell_loop *loop) {
         ring->may_wait = true;
         ring_flush(loop, true);
         enter(loop);
+        loop_yield(loop);
         take_completions(loop);
     }
 }

@@ -4,11 +4,13 @@
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     SIZE_BITS = 56,    /* of a note's word; the kind stands above */
     CHUNK_NOTES = 254, /* so that a chunk is 4 KiB */
-    SPARE_CHUNKS_MAX = 8
+    SPARE_CHUNKS_MAX = 8,
+    BATCHES = 4 /* the one being filled among them */
 };
 
 struct note {
@@ -28,16 +30,28 @@ struct awaited {
     unsigned reader;
 };
 
+struct batch {
+    struct chunk *first, *last; /* the oldest notes first; NULL: empty */
+    struct awaited *awaited;    /* room for every reader */
+    unsigned awaited_count;
+};
+
 struct reclaim_reader {
-    _Atomic uint64_t turn;          /* odd: inside. A line of its own: others read it */
-    _Atomic uint64_t bytes_waiting; /* written by the reader's thread alone */
-    struct chunk *filling;          /* newest chunk first */
-    struct chunk *waiting;
+    _Atomic uint64_t turn; /* odd: inside. A line of its own: others look at it by writing */
+    _Atomic uint64_t bytes_waiting __attribute__((aligned(128))); /* written by the reader's thread alone */
+    unsigned oldest, closed; /* of `batches`, which go round; the one behind the closed ones is being filled */
+    struct batch batches[BATCHES];
     struct chunk *spare; /* the first is taken at init, so that one note more than memory allows can be made */
     unsigned spare_count;
-    unsigned awaited_count;
-    struct awaited *awaited; /* room for every reader */
 } __attribute__((aligned(128)));
+
+static struct batch *batch_at(struct reclaim_reader *reader, unsigned place) {
+    return &reader->batches[(reader->oldest + place) % BATCHES];
+}
+
+static struct batch *filling_of(struct reclaim_reader *reader) {
+    return batch_at(reader, reader->closed);
+}
 
 bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free free_block, void *context) {
     assert(reader_count > 0);
@@ -48,9 +62,12 @@ bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free f
     for (unsigned i = 0; i < reader_count; i++) {
         struct reclaim_reader *reader = &reclaim->readers[i];
         *reader = (struct reclaim_reader){.spare = malloc(sizeof(struct chunk)), .spare_count = 1};
-        reader->awaited = malloc(reader_count * sizeof *reader->awaited);
         if (reader->spare) reader->spare->next = NULL;
-        if (!reader->spare || !reader->awaited) is_complete = false;
+        is_complete &= reader->spare != NULL;
+        for (unsigned place = 0; place < BATCHES; place++) {
+            reader->batches[place].awaited = malloc(reader_count * sizeof(struct awaited));
+            is_complete &= reader->batches[place].awaited != NULL;
+        }
     }
     if (!is_complete) reclaim_fini(reclaim);
     return is_complete;
@@ -79,6 +96,14 @@ static void chunk_give(struct reclaim_reader *reader, struct chunk *chunk) {
     reader->spare_count++;
 }
 
+static void batch_append(struct batch *batch, struct chunk *first, struct chunk *last) {
+    if (batch->last)
+        batch->last->next = first;
+    else
+        batch->first = first;
+    batch->last = last;
+}
+
 static void bytes_count(struct reclaim_reader *reader, uint64_t change) {
     uint64_t bytes = atomic_load_explicit(&reader->bytes_waiting, memory_order_relaxed);
     atomic_store_explicit(&reader->bytes_waiting, bytes + change, memory_order_relaxed);
@@ -88,13 +113,14 @@ void reclaim_retire(struct reclaim *reclaim, unsigned index, void *pointer, size
     struct reclaim_reader *reader = &reclaim->readers[index];
     assert(index < reclaim->reader_count && size >> SIZE_BITS == 0 && kind < 256);
     bytes_count(reader, size);
-    struct chunk *chunk = reader->filling;
+    struct batch *filling = filling_of(reader);
+    struct chunk *chunk = filling->last;
     if (!chunk || chunk->count == CHUNK_NOTES) {
         chunk = chunk_take(reader);
         if (!chunk) return; /* kept for ever rather than freed too early */
         chunk->count = 0;
-        chunk->next = reader->filling;
-        reader->filling = chunk;
+        chunk->next = NULL;
+        batch_append(filling, chunk, chunk);
     }
     chunk->notes[chunk->count++] = (struct note){pointer, size | (uint64_t)kind << SIZE_BITS};
 }
@@ -108,9 +134,14 @@ static void chunk_free_notes(struct reclaim *reclaim, struct reclaim_reader *rea
     }
 }
 
-static void waiting_free(struct reclaim *reclaim, struct reclaim_reader *reader) {
-    struct chunk *chunk = reader->waiting;
-    reader->waiting = NULL; /* `free` may retire more, but that goes into filling */
+/* The oldest notes first, so that whoever takes the blocks that came last has the warmest. */
+static void oldest_free(struct reclaim *reclaim, struct reclaim_reader *reader) {
+    struct batch *oldest = batch_at(reader, 0);
+    struct chunk *chunk = oldest->first;
+    oldest->first = oldest->last = NULL;
+    reader->oldest =
+        (reader->oldest + 1) % BATCHES; /* `free` may retire more: the one being filled stays in its place */
+    reader->closed--;
     for (struct chunk *next; chunk; chunk = next) {
         next = chunk->next;
         chunk_free_notes(reclaim, reader, chunk);
@@ -120,34 +151,71 @@ static void waiting_free(struct reclaim *reclaim, struct reclaim_reader *reader)
 
 /* ---- waiting */
 
-/* Closes the batch being filled: it waits for whoever is inside a turn at this moment. */
-static void filling_close(struct reclaim *reclaim, struct reclaim_reader *reader) {
-    assert(!reader->waiting);
-    reader->waiting = reader->filling;
-    reader->filling = NULL;
-    reader->awaited_count = 0;
+static void batch_look(struct reclaim *reclaim, struct batch *batch) {
+    batch->awaited_count = 0;
     for (unsigned i = 0; i < reclaim->reader_count; i++) {
         /* Adds nothing, but writes: a reader that enters after this reads from it, and sees what was unlinked. */
         uint64_t turn = atomic_fetch_add_explicit(&reclaim->readers[i].turn, 0, memory_order_acq_rel);
-        if (turn & 1) reader->awaited[reader->awaited_count++] = (struct awaited){turn, i};
+        if (turn & 1) batch->awaited[batch->awaited_count++] = (struct awaited){turn, i};
     }
 }
 
-static bool awaited_is_through(struct reclaim *reclaim, struct reclaim_reader *reader) {
-    for (; reader->awaited_count; reader->awaited_count--) {
-        const struct awaited *last = &reader->awaited[reader->awaited_count - 1];
+/* Whether `batch` waits for each turn that `later` waits for. */
+static bool batch_covers(const struct batch *batch, const struct batch *later) {
+    for (unsigned i = 0; i < later->awaited_count; i++) {
+        unsigned k = 0;
+        while (k < batch->awaited_count && (batch->awaited[k].reader != later->awaited[i].reader ||
+                                            batch->awaited[k].turn != later->awaited[i].turn))
+            k++;
+        if (k == batch->awaited_count) return false;
+    }
+    return true;
+}
+
+/* A chunk of few notes gives them to one that has room: turns may be short, and many while somebody is awaited. */
+static void batch_join(struct reclaim_reader *reader, struct batch *batch, struct batch *later) {
+    struct chunk *last = batch->last, *only = later->first == later->last ? later->first : NULL;
+    if (only && last->count + only->count <= CHUNK_NOTES) {
+        memcpy(&last->notes[last->count], only->notes, only->count * sizeof *only->notes);
+        last->count += only->count;
+        chunk_give(reader, only);
+    } else {
+        batch_append(batch, later->first, later->last);
+    }
+    later->first = later->last = NULL;
+}
+
+/* Closes the batch being filled: it waits for whoever is inside a turn at this moment. Where no place is left for a
+ * further one it is filled on, and closed later. */
+static void filling_close(struct reclaim *reclaim, struct reclaim_reader *reader) {
+    struct batch *filling = filling_of(reader);
+    struct batch *newest = reader->closed ? batch_at(reader, reader->closed - 1) : NULL;
+    batch_look(reclaim, filling);
+    if (newest && batch_covers(newest, filling))
+        batch_join(reader, newest, filling);
+    else if (reader->closed + 1 < BATCHES)
+        reader->closed++;
+}
+
+static bool batch_is_through(struct reclaim *reclaim, struct batch *batch) {
+    for (; batch->awaited_count; batch->awaited_count--) {
+        const struct awaited *last = &batch->awaited[batch->awaited_count - 1];
         if (atomic_load_explicit(&reclaim->readers[last->reader].turn, memory_order_acquire) == last->turn)
             return false;
     }
     return true;
 }
 
+static void through_free(struct reclaim *reclaim, struct reclaim_reader *reader) {
+    while (reader->closed && batch_is_through(reclaim, batch_at(reader, 0))) oldest_free(reclaim, reader);
+}
+
 void reclaim_poll(struct reclaim *reclaim, unsigned index) {
     struct reclaim_reader *reader = &reclaim->readers[index];
-    if (reader->waiting && awaited_is_through(reclaim, reader)) waiting_free(reclaim, reader);
-    if (reader->waiting || !reader->filling) return;
+    through_free(reclaim, reader);
+    if (!filling_of(reader)->first) return;
     filling_close(reclaim, reader);
-    if (awaited_is_through(reclaim, reader)) waiting_free(reclaim, reader);
+    through_free(reclaim, reader);
 }
 
 /* ---- turns */
@@ -169,7 +237,7 @@ bool reclaim_is_inside(const struct reclaim *reclaim, unsigned index) {
 }
 
 bool reclaim_is_waiting(const struct reclaim *reclaim, unsigned index) {
-    return reclaim->readers[index].filling || reclaim->readers[index].waiting;
+    return reclaim->readers[index].closed || filling_of(&reclaim->readers[index])->first;
 }
 
 uint64_t reclaim_bytes(const struct reclaim *reclaim) {
@@ -196,7 +264,7 @@ void reclaim_fini(struct reclaim *reclaim) {
     }
     for (unsigned i = 0; i < reclaim->reader_count; i++) {
         chunks_free(reclaim->readers[i].spare);
-        free(reclaim->readers[i].awaited);
+        for (unsigned place = 0; place < BATCHES; place++) free(reclaim->readers[i].batches[place].awaited);
     }
     free(reclaim->readers);
     reclaim->readers = NULL;

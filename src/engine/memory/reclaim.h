@@ -4,11 +4,19 @@
  * pointers to anything that was published during it; outside it holds none. What a writer has unlinked it *retires*;
  * it is freed once every counter that was odd has moved. A reader that sleeps (even) holds nobody up.
  *
- * Each reader has two batches: one being filled, one waiting for the readers that were inside a turn when it was
- * closed. Retired blocks are not written to (readers may be reading them), so the batches are arrays of their own.
- * The counters are moved by read-modify-write operations alone on both sides: either the snapshot finds the reader
+ * Each reader has a few batches: one being filled, and those that wait for the readers which were inside a turn when
+ * they were closed. Retired blocks are not written to (readers may be reading them), so the batches are arrays of their
+ * own. The counters are moved by read-modify-write operations alone on both sides: either the snapshot finds the reader
  * odd, or the reader's entering has read what the snapshot wrote and so sees all that was unlinked before. This needs
  * no fences, which ThreadSanitizer does not understand.
+ *
+ * A batch is closed whenever its reader enters, leaves or polls, also while others wait: a reader that has lost its
+ * processor inside a turn keeps all that is retired meanwhile, but as soon as it has moved all of that goes, and not
+ * only what was closed before it stopped. Why nothing goes too early: a batch is freed when each turn in its own
+ * snapshot is over, or those of a snapshot that contains it. A batch whose snapshot has no turn that the newest closed
+ * one does not wait for is joined to that; a turn that was found over is never found again, since counters only grow.
+ * And batches come free in the order in which they were closed: a turn that the earlier one waits for is over, or the
+ * later one's snapshot has found it too.
  *
  * Threads: every function that takes a reader's index is called on that reader's thread only (or in its place, with the
  * usual happens-before). reclaim_bytes: any thread. init, fini: nobody else inside. */

@@ -5,8 +5,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define LIMIT_FALL_PART 8 /* of a lane's limit that goes with each turn in which less is taken */
-#define LIMIT_TURNS     8 /* what so many turns took may come back at once, where loops wait for one another */
+#define LIMIT_FALL_PART 16   /* of a lane's limit that goes with each turn in which less is taken */
+#define LIMIT_TURNS     8    /* what so many turns took may come back at once, where loops wait for one another */
+#define ROOM_MIN        1024 /* blocks */
 
 void stock_init(struct stock *stock, struct slab *slab, unsigned arena) {
     *stock = (struct stock){.slab = slab, .arena = arena};
@@ -29,11 +30,18 @@ static void block_prefetch(const char *block, size_t bytes) {
     __builtin_prefetch(block + bytes - 1, 1);
 }
 
-static bool lane_begin(struct stock *stock, struct stock_lane *lane, size_t bytes) {
-    if (!lane->blocks) lane->blocks = malloc(STOCK_LANE_MAX * sizeof(void *));
-    if (!lane->blocks) return false;
+static void lane_begin(struct stock *stock, struct stock_lane *lane, size_t bytes) {
     lane->bytes = (uint32_t)bytes;
     stock->active |= 1u << (lane - stock->lanes);
+}
+
+/* Sees to it that one more has room. */
+static bool lane_grow(struct stock_lane *lane) {
+    uint32_t room = lane->room ? 2 * lane->room : ROOM_MIN;
+    void **blocks = realloc(lane->blocks, room * sizeof *blocks);
+    if (!blocks) return false;
+    lane->blocks = blocks;
+    lane->room = room;
     return true;
 }
 
@@ -41,8 +49,8 @@ void *stock_take(struct stock *stock, size_t size) {
     size_t bytes = slab_size(size);
     if (bytes > SLAB_BLOCK_MAX) return slab_alloc(stock->slab, stock->arena, size);
     struct stock_lane *lane = lane_of(stock, bytes);
-    bool is_ours = lane->bytes == bytes || (lane->bytes == 0 && lane_begin(stock, lane, bytes));
-    if (!is_ours) return slab_alloc(stock->slab, stock->arena, size);
+    if (lane->bytes == 0) lane_begin(stock, lane, bytes);
+    if (lane->bytes != bytes) return slab_alloc(stock->slab, stock->arena, size);
     lane->taken++;
     if (lane->count == 0) return slab_alloc(stock->slab, stock->arena, size);
     void *block = lane->blocks[--lane->count];
@@ -55,13 +63,23 @@ void *stock_take(struct stock *stock, size_t size) {
 void stock_give(struct stock *stock, void *block, size_t size) {
     size_t bytes = slab_size(size);
     struct stock_lane *lane = lane_of(stock, bytes);
-    if (lane->bytes != bytes || lane->count >= lane->limit) {
+    bool is_wanted = lane->bytes == bytes && lane->count < lane->limit;
+    if (!is_wanted || (lane->count == lane->room && !lane_grow(lane))) {
         slab_free(stock->slab, block, size);
         return;
     }
     lane->blocks[lane->count++] = block;
+    lane->has_got = true;
     bytes_count(stock, (int64_t)bytes);
     SLAB_POISON(block, bytes);
+}
+
+static uint32_t limit_of(const struct stock_lane *lane) {
+    uint32_t fallen = lane->limit - (lane->limit + LIMIT_FALL_PART - 1) / LIMIT_FALL_PART;
+    uint32_t most =
+        STOCK_LANE_BYTES_MAX / lane->bytes < STOCK_LANE_MAX ? STOCK_LANE_BYTES_MAX / lane->bytes : STOCK_LANE_MAX;
+    uint32_t wanted = lane->taken < most / LIMIT_TURNS ? lane->taken * LIMIT_TURNS : most;
+    return wanted > fallen ? wanted : fallen;
 }
 
 static void lane_shrink(struct stock *stock, struct stock_lane *lane) {
@@ -73,17 +91,25 @@ static void lane_shrink(struct stock *stock, struct stock_lane *lane) {
     }
 }
 
+/* While nothing comes back, what the turns take is added up: so much is under way, and wanted again. */
+static void lane_end_turn(struct stock_lane *lane) {
+    bool is_waiting = !lane->has_got && lane->taken != lane->taken_before;
+    lane->limit = limit_of(lane);
+    if (!is_waiting) lane->taken = 0;
+    lane->taken_before = lane->taken;
+    lane->has_got = false;
+}
+
 void stock_settle(struct stock *stock) {
     for (uint32_t left = stock->active; left; left &= left - 1) {
         struct stock_lane *lane = &stock->lanes[__builtin_ctz(left)];
-        uint32_t fallen = lane->limit - (lane->limit + LIMIT_FALL_PART - 1) / LIMIT_FALL_PART;
-        uint32_t wanted = lane->taken * LIMIT_TURNS;
-        lane->limit = wanted > fallen ? wanted : fallen;
-        if (lane->limit > STOCK_LANE_MAX) lane->limit = STOCK_LANE_MAX;
-        lane->taken = 0;
+        lane_end_turn(lane);
         lane_shrink(stock, lane);
         if (lane->limit > 0) continue;
         lane->bytes = 0;
+        free(lane->blocks);
+        lane->blocks = NULL;
+        lane->room = 0;
         stock->active &= ~(1u << (lane - stock->lanes));
     }
 }

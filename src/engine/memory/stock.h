@@ -7,7 +7,8 @@
  * next ones in time.
  *
  * What lies here keeps a slab's page from going back to the system, so no more lies here than a few of the loop's last
- * turns took, and a loop that takes none any more soon has nothing: a mass expiry goes to the slab.
+ * turns took, or all those did that waited for another loop's turn: where that one has lost its processor, all that is
+ * taken meanwhile comes back at once. A loop that takes none any more soon has nothing: a mass expiry goes to the slab.
  *
  * Always true: a lane's blocks are of one size; a block of a stock is in use for the slab, and poisoned for
  * AddressSanitizer. Everything but stock_bytes runs on the loop's thread. All zero with stock_init is empty. */
@@ -16,17 +17,21 @@
 
 #include "engine/memory/slab.h"
 
-#define STOCK_LANES     16   /* sizes at a time; more of them share lanes, and whoever comes second has the slab */
-#define STOCK_LANE_MAX  2048 /* blocks */
-#define STOCK_AHEAD     8    /* blocks before it is taken the processor is asked for one */
-#define STOCK_AHEAD_MAX 512  /* bytes of it, at most */
+#define STOCK_LANES          16 /* sizes at a time; more of them share lanes, and whoever comes second has the slab */
+#define STOCK_LANE_MAX       16384      /* blocks */
+#define STOCK_LANE_BYTES_MAX (8u << 20) /* of them */
+#define STOCK_AHEAD          8          /* blocks before it is taken the processor is asked for one */
+#define STOCK_AHEAD_MAX      512        /* bytes of it, at most */
 
 struct stock_lane {
-    uint32_t bytes; /* of each block; 0: the lane is free */
-    uint32_t count; /* blocks that lie here */
-    uint32_t taken; /* in this turn, from here or from the slab */
-    uint32_t limit; /* how many may lie here */
-    void **blocks;  /* room for STOCK_LANE_MAX; NULL: not yet */
+    uint32_t bytes;        /* of each block; 0: the lane is free */
+    uint32_t count;        /* blocks that lie here */
+    uint32_t taken;        /* from here or from the slab, since a turn in which some came back, or none was taken */
+    uint32_t taken_before; /* the same, when the last turn ended */
+    uint32_t limit;        /* how many may lie here */
+    uint32_t room;         /* in `blocks` */
+    bool has_got;          /* in this turn */
+    void **blocks;
 };
 
 struct stock {

@@ -37,6 +37,8 @@ static void setup(void) {
     cr_assert(reclaim_init(&reclaim, READERS, free_block, &reclaim));
 }
 static void teardown(void) {
+    for (unsigned i = 0; i < READERS; i++) /* of a test that failed: fini would wait for them for ever */
+        if (reclaim_is_inside(&reclaim, i)) reclaim_leave(&reclaim, i);
     reclaim_fini(&reclaim);
 }
 TestSuite(reclaim, .init = setup, .fini = teardown);
@@ -80,6 +82,49 @@ Test(reclaim, does_not_wait_for_a_reader_that_entered_after_the_batch_was_closed
     cr_assert_eq(freed_count, 1);
     reclaim_leave(&reclaim, 1);
     reclaim_leave(&reclaim, 2);
+}
+
+static void retire_in_turns(unsigned first, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        reclaim_enter(&reclaim, 0);
+        reclaim_retire(&reclaim, 0, block_of(first + i), 1, 0);
+        reclaim_leave(&reclaim, 0);
+    }
+}
+
+Test(reclaim, frees_all_that_was_retired_under_a_turn_when_that_is_over_though_the_next_has_begun) {
+    enum { TURNS = 10000 };
+    reclaim_enter(&reclaim, 1);
+    retire_in_turns(0, TURNS);
+    cr_assert_eq(freed_count, 0);
+    reclaim_leave(&reclaim, 1);
+    reclaim_enter(&reclaim, 1); /* ... and loses its processor once more */
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, TURNS);
+    retire_in_turns(TURNS, 1);
+    cr_assert_eq(freed_count, TURNS);
+    reclaim_leave(&reclaim, 1);
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, TURNS + 1);
+}
+
+Test(reclaim, frees_in_the_order_in_which_several_readers_move) {
+    for (unsigned reader = 1; reader < READERS; reader++) { /* each batch waits for one reader more */
+        reclaim_enter(&reclaim, reader);
+        retire_in_turns(10 * reader, 2);
+    }
+    reclaim_leave(&reclaim, 2);
+    reclaim_leave(&reclaim, 4);
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 0, "all of them wait for the first reader");
+    reclaim_leave(&reclaim, 1);
+    reclaim_poll(&reclaim, 0);
+    cr_assert(is_freed[10] && is_freed[11] && is_freed[20] && is_freed[21]);
+    cr_assert(!is_freed[30] && !is_freed[31] && !is_freed[40] && !is_freed[41], "these wait for the third");
+    reclaim_leave(&reclaim, 3);
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, 8);
+    cr_assert_not(reclaim_is_waiting(&reclaim, 0));
 }
 
 Test(reclaim, keeps_what_its_own_open_turn_may_still_look_at) {

@@ -65,11 +65,42 @@ Test(stock, counts_what_lies_in_it_as_free) {
 
 Test(stock, holds_less_with_each_turn_that_takes_none) {
     take(COUNT, SIZE);
-    for (unsigned i = 0; i < 20; i++) stock_settle(&stock);
+    for (unsigned i = 0; i < 40; i++) stock_settle(&stock);
     uint32_t limit = stock.lanes[SIZE / 8 % STOCK_LANES].limit;
     cr_assert(limit > 0 && limit < COUNT, "%u", limit);
     give(COUNT, SIZE);
     cr_assert_eq(stock_bytes(&stock), limit * slab_size(SIZE));
+    cr_assert_eq(held_by_others(), 0);
+}
+
+Test(stock, holds_all_that_comes_back_once_another_loop_is_no_longer_waited_for) {
+    enum { TURNS = 50 };
+    static void *waiting[TURNS * COUNT];
+    for (unsigned i = 0; i < TURNS; i++) {
+        take(COUNT, SIZE);
+        memcpy(waiting + i * COUNT, blocks, sizeof blocks);
+        stock_settle(&stock);
+    }
+    for (unsigned i = 0; i < TURNS * COUNT; i++) stock_give(&stock, waiting[i], SIZE);
+    cr_assert_eq(stock_bytes(&stock), TURNS * COUNT * slab_size(SIZE));
+    for (unsigned i = 0; i < TURNS; i++) { /* the next wait begins: it lives on these */
+        uint64_t used = slab_stats_get(&slab).bytes_used;
+        take(COUNT, SIZE);
+        cr_assert_eq(slab_stats_get(&slab).bytes_used, used, "turn %u asked the slab", i);
+        memcpy(waiting + i * COUNT, blocks, sizeof blocks);
+        stock_settle(&stock);
+    }
+    cr_assert_eq(stock_bytes(&stock), 0);
+    for (unsigned i = 0; i < TURNS * COUNT; i++) stock_give(&stock, waiting[i], SIZE);
+}
+
+Test(stock, holds_no_more_bytes_of_large_blocks_than_of_small_ones) {
+    enum { MANY = STOCK_LANE_BYTES_MAX / SLAB_BLOCK_MAX + 50 };
+    static void *many[MANY];
+    for (unsigned i = 0; i < MANY; i++) many[i] = stock_take(&stock, SLAB_BLOCK_MAX);
+    stock_settle(&stock);
+    for (unsigned i = 0; i < MANY; i++) stock_give(&stock, many[i], SLAB_BLOCK_MAX);
+    cr_assert_eq(stock_bytes(&stock), STOCK_LANE_BYTES_MAX / SLAB_BLOCK_MAX * SLAB_BLOCK_MAX);
     cr_assert_eq(held_by_others(), 0);
 }
 
