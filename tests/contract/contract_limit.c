@@ -65,11 +65,20 @@ static bool is_ended_before(const struct limit_play *play, const struct session 
     return a->birth < b->birth;
 }
 
-/* How many of the living are to be ended before this one. */
-static int64_t place_of(const struct limit_play *play, const struct member *member) {
-    int64_t place = 0;
-    for (unsigned i = 0; i < play->count; i++)
-        place += play->members[i].is_living && is_ended_before(play, &play->members[i].session, &member->session);
+/* How many of the living are to be ended before this one, and how many at most: of those that were brought along with
+ * one created_at none is the older. */
+struct place {
+    int64_t first, last;
+};
+
+static struct place place_of(const struct limit_play *play, const struct member *member) {
+    struct place place = {0, 0};
+    for (unsigned i = 0; i < play->count; i++) {
+        const struct member *other = &play->members[i];
+        if (!other->is_living || other == member) continue;
+        place.first += is_ended_before(play, &other->session, &member->session);
+        place.last += !is_ended_before(play, &member->session, &other->session);
+    }
     return place;
 }
 
@@ -95,6 +104,21 @@ static struct put draw_put(struct limit_play *play) {
     return put;
 }
 
+/* So many were ended for the one that came, and those whose turn it was. */
+static void check_ended(struct limit_play *play, const struct member *coming, int64_t excess) {
+    int64_t ended = 0;
+    for (unsigned i = 0; i < play->count; i++) {
+        const struct member *member = &play->members[i];
+        if (!member->is_living || member == coming) continue;
+        struct verb after = contract_get(&play->world, "web", member->id, true);
+        struct place place = place_of(play, member);
+        bool is_ended = place.last < excess || (place.first < excess && after.session.status == STATUS_REVOKED);
+        CHECK_EQUAL(after.session.status, is_ended ? STATUS_REVOKED : member->session.status);
+        ended += is_ended;
+    }
+    CHECK_EQUAL(ended, excess);
+}
+
 /* A session comes to the user: a new one, or one that was another user's. */
 static void enter(struct limit_play *play) {
     int64_t living = read_members(play);
@@ -109,13 +133,7 @@ static void enter(struct limit_play *play) {
     int64_t excess = is_born_dead ? 0 : living - play->max + 1;
     bool is_refused = excess > 0 && play->policy == SESSION_LIMIT_POLICY_REJECT;
     CHECK_EQUAL(verb.error.code, is_refused ? ERROR_LIMIT : ERROR_NONE);
-    for (unsigned i = 0; i < play->count; i++) {
-        const struct member *member = &play->members[i];
-        if (!member->is_living || member == coming) continue;
-        struct verb after = contract_get(&play->world, "web", member->id, true);
-        bool is_ended = !is_refused && place_of(play, member) < excess;
-        CHECK_EQUAL(after.session.status, is_ended ? STATUS_REVOKED : member->session.status);
-    }
+    check_ended(play, coming, is_refused || excess < 0 ? 0 : excess);
 }
 
 static enum outcome shorten_rule(const struct update_input *input, struct session *draft, struct error *error) {
