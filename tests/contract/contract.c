@@ -127,7 +127,6 @@ void contract_close(struct world *world) {
     world->engine->vtable->close(world->engine);
 }
 
-/* The turn stays open until the next one begins, so that what was handed out can be looked at. */
 static void turn_begin(struct world *world) {
     world->engine->vtable->enter(world->engine, world->loop);
 }
@@ -135,10 +134,19 @@ static void turn_end(struct world *world) {
     world->engine->vtable->leave(world->engine, world->loop);
 }
 
+static void (*next_look)(const struct verb *verb);
+
+void contract_look(void (*look)(const struct verb *verb)) {
+    next_look = look;
+}
+
 enum submit_state contract_try(struct world *world, struct verb *verb) {
     enum submit_state state = SUBMIT_PENDING;
+    void (*look)(const struct verb *verb) = next_look;
+    next_look = NULL;
     turn_begin(world);
     world->engine->vtable->submit(world->engine, world->loop, verb, &state, 1, world->now_ms);
+    if (look) look(verb);
     turn_end(world);
     return state;
 }

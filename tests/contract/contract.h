@@ -49,6 +49,9 @@ struct world contract_open(unsigned shard_bits);
 struct world contract_open_at(unsigned shard_bits, int64_t now_ms, struct journal *journal);
 void contract_close(struct world *world);
 
+/* Has `look` called with the next verb before its turn ends: what was handed out may be gone after it. */
+void contract_look(void (*look)(const struct verb *verb));
+
 /* Executes one verb in a turn of its own; the end of a large group in as many more as it answers. What it hands out is
  * only valid until the next call. */
 unsigned contract_submit(struct world *world, struct verb *verb);

@@ -240,17 +240,21 @@ static void by_tags_hands_out_only_what_has_all_of_them(struct world *world) {
     CHECK(!pool_acquire(world, (struct want){.tags = us, .id = "a"}).is_found);
 }
 
+static void look_at_two(const struct verb *verb) {
+    CHECK(verb->is_found && verb->more_count == 1);
+    if (verb->more_count != 1) return;
+    CHECK(!bytes_equal(verb->session.id, verb->more[0].session.id));
+    CHECK_EQUAL(verb->more[0].use, 1);
+    CHECK_EQUAL(verb->more[0].session.usage->usage_count, 1);
+}
+
 static void hands_out_several_that_are_different(struct world *world) {
     pool_change(world, pool_sized(3));
     pool_put(world, "a");
     pool_put(world, "b");
-    struct verb verb = pool_acquire(world, (struct want){.count = 5});
-    CHECK(verb.is_found && verb.more_count == 1);
-    if (verb.more_count != 1) return;
-    CHECK(!bytes_equal(verb.session.id, verb.more[0].session.id));
-    CHECK_EQUAL(verb.more[0].use, 1);
-    CHECK_EQUAL(verb.more[0].session.usage->usage_count, 1);
-    verb = pool_acquire(world, (struct want){.count = 5, .creates = true});
+    contract_look(look_at_two);
+    pool_acquire(world, (struct want){.count = 5});
+    struct verb verb = pool_acquire(world, (struct want){.count = 5, .creates = true});
     CHECK_EQUAL(verb.more_count, 2);
     verb = pool_acquire(world, (struct want){.count = 3, .bytes_max = 1});
     CHECK_EQUAL(verb.more_count, 1); /* two of a byte of data each pass one byte */

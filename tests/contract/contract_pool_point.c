@@ -107,10 +107,14 @@ static void an_acquire_hands_out_what_is_alive(struct world *world) {
     at_every_point(world, get_a);
 }
 
+static void look_at_several(const struct verb *verb) {
+    CHECK(verb->is_found || verb->error.code == ERROR_EXHAUSTED);
+    if (verb->is_found && verb->more_count) CHECK(!bytes_equal(verb->session.id, verb->more[0].session.id));
+}
+
 static void get_several(struct world *world) {
-    struct verb verb = acquire_any(world, (struct want){.creates = true, .count = 3});
-    CHECK(verb.is_found || verb.error.code == ERROR_EXHAUSTED);
-    if (verb.is_found && verb.more_count) CHECK(!bytes_equal(verb.session.id, verb.more[0].session.id));
+    contract_look(look_at_several);
+    acquire_any(world, (struct want){.creates = true, .count = 3});
 }
 
 static void an_acquire_that_makes_sessions_keeps_its_places(struct world *world) {
