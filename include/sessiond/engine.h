@@ -403,9 +403,9 @@ struct engine_vtable {
     void (*submit)(struct engine *self, unsigned loop_index, struct verb *verbs, enum submit_state *states,
                    size_t count, int64_t now_ms);
 
-    /* Says which sessions, at most ANTICIPATED_MAX, the verbs of the next submits are likely to name, so that the engine
-     * can ask for the memory of all of them at once. Inside a turn; decides nothing, and none of it need be true. NULL in an engine that gains
-     * nothing by it. */
+    /* Says which sessions, at most ANTICIPATED_MAX, the verbs of the next submits are likely to name, so that the
+     * engine can ask for the memory of all of them at once. Inside a turn; decides nothing, and none of it need be
+     * true. NULL in an engine that gains nothing by it. */
     void (*anticipate)(struct engine *self, unsigned loop_index, struct anticipated *sessions, size_t count);
 
     /* Says where the answers of PENDING verbs go; called once, before the first submit. NULL in an engine that never

@@ -9,8 +9,10 @@
  *     pool_pair [seeds [first [tell]]]    tell: what came of each step */
 #include "base/prng.h"
 #include "pair/restart.h"
+#include "pair/rules.h"
 #include "pair/tell.h"
 #include "scenario/naive_engine.h"
+#include "support/tag_bits.h"
 #include "wire/codec.h"
 
 #include <stdio.h>
@@ -72,32 +74,9 @@ static unsigned out_count;
         exit(1);                                                                                                       \
     } while (0)
 
-static void test_random(void *context, void *out, size_t size) {
-    static struct prng entropy = {5};
-    (void)context;
-    prng_fill(&entropy, out, size);
-}
-static void test_wake(void *context, unsigned loop_index) {
-    (void)context, (void)loop_index;
-}
-static const struct env env = {.random = test_random, .wake = test_wake};
-
 static size_t make_id(void *context, char *id) {
     struct side *side = context;
     return (size_t)snprintf(id, 24, "m%u", ++side->made);
-}
-
-static void begin_session(const struct policy *policy, const struct pool_policy *pool, int64_t at_ms,
-                          struct session *draft, struct usage *usage) {
-    (void)policy;
-    draft->status = STATUS_ACTIVE;
-    draft->created_at = draft->last_active_at = at_ms;
-    draft->absolute_timeout_ms = pool->absolute_timeout_ms;
-    draft->idle_timeout_ms = pool->idle_timeout_ms;
-    draft->data = BYTES_LITERAL("\x80");
-    *usage = (struct usage){.max_usage_count = pool->max_usage_count,
-                            .max_error_score = pool->max_error_score,
-                            .error_score_decrement = pool->error_score_decrement};
 }
 
 static void copy_id(char *out, struct bytes id) {
@@ -136,7 +115,7 @@ static void open_side(unsigned i, struct journal *journal) {
                                      .limits = {.max_namespaces = 16},
                                      .default_policy = &policy_defaults,
                                      .default_pool_policy = &pool_policy_defaults,
-                                     .env = &env,
+                                     .env = &pair_env,
                                      .policy_apply = policy_apply,
                                      .policy_encode = codec_write_policy,
                                      .policy_decode = codec_read_policy,
@@ -144,7 +123,7 @@ static void open_side(unsigned i, struct journal *journal) {
                                      .pool_policy_encode = codec_write_pool_policy,
                                      .pool_policy_decode = codec_read_pool_policy,
                                      .pool_session_make = make_id,
-                                     .pool_session_begin = begin_session,
+                                     .pool_session_begin = rule_begin,
                                      .pool_context = &sides[i],
                                      .journal = journal};
     sides[i].engine = opens[i](&options);
@@ -263,25 +242,14 @@ static unsigned any_id(void) {
     return (unsigned)prng_below(&prng, has_many() ? IDS_MANY : IDS);
 }
 
-/* Those of the tags "a" to "h" that have a bit. */
-static struct bytes tags_of_bits(unsigned bits) {
-    static uint8_t text[32];
-    size_t size = 1;
-    for (unsigned i = 0; i < 8; i++) {
-        if (!(bits >> i & 1)) continue;
-        text[size++] = 0xa1;
-        text[size++] = (uint8_t)('a' + i);
-    }
-    text[0] = (uint8_t)(0x90 | (size - 1) / 2);
-    return bytes_of(text, size);
-}
-
-/* A session has most of them, and one, two or three are asked for. */
+/* A session has most of them, and one, two or three are asked for. They stay until the next ones. */
 static struct bytes any_tags(bool is_wanted) {
+    static uint8_t text[TAG_BITS_SIZE];
     if (!has_many()) return tag_sets[prng_below(&prng, 3)];
-    if (!is_wanted) return tags_of_bits((unsigned)(prng_below(&prng, 256) | prng_below(&prng, 256)));
+    if (!is_wanted) return tags_of_bits((unsigned)(prng_below(&prng, 256) | prng_below(&prng, 256)), text);
     return tags_of_bits(1u << prng_below(&prng, 8) | 1u << prng_below(&prng, 3) |
-                        1u << prng_below(&prng, prng_happens(&prng, 1, 4) ? 8 : 1));
+                            1u << prng_below(&prng, prng_happens(&prng, 1, 4) ? 8 : 1),
+                        text);
 }
 
 static void note_out(const struct verb *verbs) {
@@ -364,59 +332,11 @@ static void step_return(void) {
     if (verbs[0].is_found) compare_usage(&verbs[0].usage, &verbs[1].usage);
 }
 
-struct put {
-    bool is_removal, ends, renames;
-    int64_t idle_timeout_ms;
-    struct bytes tags, id, new_id;
-    struct usage usage;
-};
-
-static enum outcome put_rule(const struct update_input *input, struct session *draft, struct error *error) {
-    const struct put *put = input->arguments;
-    (void)error;
-    if (put->is_removal) return input->old ? OUTCOME_REMOVE : OUTCOME_KEEP;
-    if (input->presence == PRESENCE_ALIVE) {
-        if (put->ends) {
-            draft->status = STATUS_ENDED;
-            draft->status_at = input->now_ms;
-        }
-        draft->last_active_at = input->now_ms;
-        return OUTCOME_REPLACE;
-    }
-    memset(draft, 0, sizeof(*draft));
-    draft->id = put->id;
-    draft->status = STATUS_ACTIVE;
-    draft->pool = BYTES_LITERAL("p");
-    draft->tags = put->tags;
-    draft->data = BYTES_LITERAL("\x80");
-    draft->created_at = draft->last_active_at = input->now_ms;
-    draft->idle_timeout_ms = put->idle_timeout_ms;
-    draft->usage = &put->usage;
-    return OUTCOME_REPLACE;
-}
-
-static enum outcome rename_rule(const struct update_input *input, struct session *draft, struct error *error) {
-    const struct put *put = input->arguments;
-    (void)error;
-    if (input->presence != PRESENCE_ALIVE) return OUTCOME_KEEP;
-    draft->id = put->new_id;
-    return OUTCOME_REPLACE;
-}
-
 static void step_write(void) {
     struct verb verbs[2];
     enum submit_state states[2];
     char id[24], new_id[24];
-    struct put put = {.is_removal = prng_happens(&prng, 1, 6),
-                      .ends = prng_happens(&prng, 1, 8),
-                      .renames = prng_happens(&prng, 1, 8),
-                      .idle_timeout_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 300) : 0,
-                      .tags = any_tags(false)};
-    put.usage = (struct usage){.usage_count = prng_happens(&prng, 1, 3) ? prng_below(&prng, 3) : 0,
-                               .max_usage_count = 1 + prng_below(&prng, 4),
-                               .max_error_score = 2,
-                               .error_score_decrement = 0.5,
-                               .is_forced = prng_happens(&prng, 1, 3)};
+    struct put put = put_draw(&prng, any_tags(false));
     snprintf(id, sizeof(id), "s%u", any_id());
     if (out_count && prng_happens(&prng, 1, 4)) memcpy(id, outs[prng_below(&prng, out_count)].id, sizeof(id));
     snprintf(new_id, sizeof(new_id), "s%u", any_id());
@@ -424,10 +344,10 @@ static void step_write(void) {
     put.new_id = bytes_of_string(new_id);
     struct verb verb = verb_of(put.renames ? VERB_MOVE : VERB_UPDATE, id);
     if (put.renames) {
-        verb.move.rule = rename_rule;
+        verb.move.rule = rule_rename;
         verb.move.arguments = &put;
     } else {
-        verb.update.rule = put_rule;
+        verb.update.rule = rule_put;
         verb.update.arguments = &put;
     }
     verbs[0] = verbs[1] = verb;

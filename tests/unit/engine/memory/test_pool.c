@@ -1,6 +1,7 @@
 /* A pool by itself: its orders, lanes and the numbers of its hand-outs, against arrays that are looked through. */
 #include "base/prng.h"
 #include "engine/memory/pool_filter.h"
+#include "support/tag_bits.h"
 
 #include <criterion/criterion.h>
 #include <stdio.h>
@@ -196,18 +197,6 @@ Test(pool, looks_only_at_sessions_that_share_the_rarest_tag, .init = begin, .fin
 
 /* ---- many sets of tags that share them */
 
-/* The set of the tags "a" to "h" that have a bit. */
-static struct bytes set_of_bits(unsigned bits, uint8_t text[32]) {
-    size_t size = 1;
-    for (unsigned i = 0; i < 8; i++) {
-        if (!(bits >> i & 1)) continue;
-        text[size++] = 0xa1;
-        text[size++] = (uint8_t)('a' + i);
-    }
-    text[0] = (uint8_t)(0x90 | (size - 1) / 2);
-    return bytes_of(text, size);
-}
-
 static unsigned bits_of(const struct pool_entry *entry) {
     unsigned bits = 0;
     for (size_t i = 2; entry->lane && i < entry->lane->tags.size; i += 2)
@@ -220,9 +209,9 @@ static bool bits_fit(const struct pool_entry *entry, unsigned bits) {
 }
 
 static struct pool_entry *choose_by_bits(enum pool_strategy strategy, unsigned bits) {
-    uint8_t text[32];
+    uint8_t text[TAG_BITS_SIZE];
     struct pool_want want = {
-        .tags = set_of_bits(bits, text), .has_strategy = true, .strategy = strategy, .create = POOL_CREATE_NEVER};
+        .tags = tags_of_bits(bits, text), .has_strategy = true, .strategy = strategy, .create = POOL_CREATE_NEVER};
     struct pool_entry *entry;
     enum pool_choice choice = pool_choose(memory, pool, &want, false, &entry);
     cr_assert_eq(choice, entry ? CHOICE_ENTRY : CHOICE_NONE);
@@ -252,7 +241,7 @@ static void check_choice_by_bits(struct prng *prng) {
 
 Test(pool, picks_the_same_by_tags_that_many_sets_share, .init = begin, .fini = end) {
     struct prng prng = prng_of(12);
-    uint8_t text[32];
+    uint8_t text[TAG_BITS_SIZE];
     uint32_t most = 0, tags_of_one = 0;
     pool->policy.cooldown_ms = 5;
     for (unsigned step = 0; step < 60000; step++) {
@@ -260,7 +249,7 @@ Test(pool, picks_the_same_by_tags_that_many_sets_share, .init = begin, .fini = e
         unsigned chances = step / 10000 % 2 ? 3 : 6;
         while (count < MAX && prng_happens(&prng, chances, 20))
             entries[count++] =
-                add(prng_next(&prng), set_of_bits((unsigned)prng_below(&prng, 256), text), 1 + prng_below(&prng, 20));
+                add(prng_next(&prng), tags_of_bits((unsigned)prng_below(&prng, 256), text), 1 + prng_below(&prng, 20));
         if (prng_happens(&prng, 1, 5)) pass_time(&prng);
         check_choice_by_bits(&prng);
         change_one(&prng);
@@ -279,10 +268,10 @@ Test(pool, picks_the_same_by_tags_that_many_sets_share, .init = begin, .fini = e
 Test(pool, gives_each_session_of_many_sets_the_same_chance, .init = begin, .fini = end) {
     enum { SESSIONS = 100, ASKS = 100000 };
     unsigned counts[SESSIONS] = {0};
-    uint8_t text[32];
+    uint8_t text[TAG_BITS_SIZE];
     /* All have "a"; half of them are of one set, every other one of the rest is of a set of its own. */
     for (unsigned i = 0; i < SESSIONS; i++)
-        entries[count++] = add(i, set_of_bits(i < SESSIONS / 2 ? 1 : 1 | i << 1, text), UINT64_C(1) << 40);
+        entries[count++] = add(i, tags_of_bits(i < SESSIONS / 2 ? 1 : 1 | i << 1, text), UINT64_C(1) << 40);
     for (unsigned i = 0; i < ASKS; i++) counts[choose_by_bits(POOL_STRATEGY_RANDOM, 1)->hash]++;
     for (unsigned i = 0; i < SESSIONS; i++) cr_assert(counts[i] > 800 && counts[i] < 1200, "%u of %u", counts[i], i);
     /* Those with "b" and "c" too. */
