@@ -91,17 +91,21 @@ struct round {
     uint64_t use, fence;
 };
 
-static void acquire(struct verb *verb, enum pool_strategy strategy, enum pool_create create, int64_t lease_ms) {
+static void acquire_begin(struct verb *verb, enum pool_create create) {
     memset(verb, 0, sizeof(*verb));
     verb->kind = VERB_ACQUIRE;
     verb->namespace = BYTES_LITERAL("crawl");
     verb->acquire.pool = BYTES_LITERAL("proxies");
+    verb->acquire.create = create;
+    verb->acquire.count = 1;
+}
+
+static void acquire(struct verb *verb, enum pool_strategy strategy, enum pool_create create, int64_t lease_ms) {
+    acquire_begin(verb, create);
     verb->acquire.has_strategy = true;
     verb->acquire.strategy = strategy;
-    verb->acquire.create = create;
     verb->acquire.lease_ms = lease_ms;
     verb->acquire.tags = wanted;
-    verb->acquire.count = 1;
     submit(verb);
     if (!verb->is_found) abort();
 }
@@ -242,12 +246,7 @@ static void measure_waiting(unsigned waiting, unsigned distinct) {
     for (unsigned i = 0; i < waiting; i++) {
         enum submit_state state;
         snprintf(text, sizeof(text), "\x91\xa5%05u", i % distinct);
-        memset(&verb, 0, sizeof(verb));
-        verb.kind = VERB_ACQUIRE;
-        verb.namespace = BYTES_LITERAL("crawl");
-        verb.acquire.pool = BYTES_LITERAL("proxies");
-        verb.acquire.create = POOL_CREATE_NEVER;
-        verb.acquire.count = 1;
+        acquire_begin(&verb, POOL_CREATE_NEVER);
         verb.acquire.tags = i % distinct ? bytes_of_string(text)
                                          : BYTES_LITERAL("\x91\xa1"
                                                          "a");
@@ -291,12 +290,7 @@ static void submit_timed(struct verb *verb) {
 
 static void acquire_timed(void) {
     struct verb verb;
-    memset(&verb, 0, sizeof(verb));
-    verb.kind = VERB_ACQUIRE;
-    verb.namespace = BYTES_LITERAL("crawl");
-    verb.acquire.pool = BYTES_LITERAL("proxies");
-    verb.acquire.create = POOL_CREATE_NEVER;
-    verb.acquire.count = 1;
+    acquire_begin(&verb, POOL_CREATE_NEVER);
     submit_timed(&verb);
 }
 

@@ -1,8 +1,8 @@
 /* Looking ahead: what waits to be fed to several connections is asked of memory for all of them at once.
  *
- * Within one connection's input a batch does it. But who sends one request at a time makes batches of
- * one, and each of them would wait by itself for its connection, its session's bucket and its record. Nothing here
- * decides anything, nor keeps anything. On the loop's thread, inside a turn. */
+ * Within one connection's input a batch does it. But who sends one request at a time makes batches of one, and each of
+ * them would wait by itself for its connection, its session's bucket and its record. Nothing here decides anything, nor
+ * keeps anything. On the loop's thread, inside a turn. */
 #include "op/token.h"
 #include "server/internal.h"
 
