@@ -167,6 +167,21 @@ static bool has_spent(struct record *const *taken, unsigned taken_count) {
     return false;
 }
 
+/* Whether somebody who waits for the pool may have had the last use of one that this answer holds, and so made room for
+ * the next: that is answered behind it, and the model does not know of it yet. */
+static bool may_be_spent(struct model *model, const struct call *call, int64_t now_ms, struct record *const *taken,
+                         unsigned taken_count) {
+    for (unsigned i = 0; i < model->waiter_count; i++) {
+        const struct call *waiting = model->waiters[i].call;
+        if (pool_of(model, waiting) != pool_of(model, call)) continue;
+        for (unsigned k = 0; k < taken_count; k++)
+            if (taken[k]->seat->usage_count + 1 >= taken[k]->seat->max_usage &&
+                may_have(model, waiting, taken[k], now_ms, NULL, 0))
+                return true;
+    }
+    return false;
+}
+
 /* One hand-out of an answer. */
 static bool serve_one(struct model *model, const struct call *call, int64_t now_ms, struct bytes encoded,
                       enum offer offer, struct record **taken, unsigned taken_count) {
@@ -177,7 +192,10 @@ static bool serve_one(struct model *model, const struct call *call, int64_t now_
     /* A place that is given up within the call may be free for whoever comes next only. */
     bool may_be_there =
         has_spent(taken, taken_count) || may_lack_memory(model, model_namespace(model, call->namespace));
-    if (offer == OFFER_CREATE && !(record && may_be_there)) {
+    bool is_made = offer == OFFER_CREATE && !(record && may_be_there);
+    if (!record && call->making == POOL_CREATE_AUTO && may_be_spent(model, call, now_ms, taken, taken_count))
+        is_made = true;
+    if (is_made) {
         record = make_session(model, call, now_ms, id);
         if (!record) return false;
     } else {
