@@ -49,6 +49,7 @@ static bool end_one(struct naive *naive, struct space *space, struct entry *entr
             destroy_session(naive, space, entry, now_ms);
         } else if (session->is_alias && now_ms < session->absolute_expires_at) {
             put_tombstone(naive, entry, now_ms);
+            entry->is_uncovered = false;
         }
         return presence == PRESENCE_ALIVE;
     case END_PURGE:
