@@ -15,7 +15,7 @@ struct probe {
     struct answer answer;
 };
 
-#define PROBES_MAX 4
+#define PROBES_MAX 8
 
 /* The one answer that a connection holds, copied. */
 static struct answer single_answer(struct world *world, const struct peer *peer) {
@@ -26,25 +26,43 @@ static struct answer single_answer(struct world *world, const struct peer *peer)
     return (struct answer){error, result};
 }
 
-/* What stands under the ids of a pair afterwards: read, and not compared yet. */
-static unsigned probe_ids(struct world *world, struct peer *peer, const struct probe *pair, struct probe *probes) {
+/* Reads, and does not compare yet. What is drawn for it is nobody else's chance. */
+static void probe_ask(struct world *world, struct peer *peer, struct probe *probe) {
+    uint64_t chance = world->chance;
+    struct buf message = BUF_EMPTY;
+    call_encode(&probe->call, &chance, &message);
+    conn_feed(peer->conn, buf_bytes(&message), world->now_ms);
+    buf_fini(&message);
+    probe->answer = single_answer(world, peer);
+    conn_output_sent(peer->conn, conn_output(peer->conn).size);
+    conn_resume(peer->conn, world->now_ms);
+}
+
+/* Which of its sessions a client was active in last tells the order of two as well. */
+static void probe_client(struct world *world, struct peer *peer, const char *namespace, const char *client,
+                         struct probe *probe) {
+    *probe = (struct probe){.call = {.op = OP_CLIENT_GET}};
+    strcpy(probe->call.namespace, namespace);
+    strcpy(probe->call.client_name, client);
+    probe_ask(world, peer, probe);
+}
+
+/* What stands under the ids of a pair afterwards, and what became of the clients that it names. */
+static unsigned probe_all(struct world *world, struct peer *peer, const struct probe *pair, struct probe *probes) {
     unsigned count = 0;
     for (unsigned i = 0; i < 2; i++) {
-        const char *ids[] = {pair[i].call.id, pair[i].call.new_id};
+        const struct call *call = &pair[i].call;
+        const char *ids[] = {call->id, call->new_id};
         for (unsigned k = 0; k < 2; k++) {
             if (!ids[k][0]) continue;
             struct probe *probe = &probes[count++];
             *probe = (struct probe){.call = {.op = OP_SESSION_GET, .include_dead = true}};
-            strcpy(probe->call.namespace, pair[i].call.namespace);
+            strcpy(probe->call.namespace, call->namespace);
             strcpy(probe->call.id, ids[k]);
-            struct buf message = BUF_EMPTY;
-            call_encode(&probe->call, &world->chance, &message);
-            conn_feed(peer->conn, buf_bytes(&message), world->now_ms);
-            buf_fini(&message);
-            probe->answer = single_answer(world, peer);
-            conn_output_sent(peer->conn, conn_output(peer->conn).size);
-            conn_resume(peer->conn, world->now_ms);
+            probe_ask(world, peer, probe);
         }
+        if (call->client.is_given && !call->client.is_nil)
+            probe_client(world, peer, call->namespace, call->client.bytes, &probes[count++]);
     }
     return count;
 }
@@ -157,5 +175,5 @@ void pair_step(struct world *world) {
     pair_run(&pair);
     world->totals->interleaved += pair.switches > 2;
     pair_end(world, peers, &pair, asked);
-    compare_pair(world, peers, asked, probes, probe_ids(world, peers[0], asked, probes));
+    compare_pair(world, peers, asked, probes, probe_all(world, peers[0], asked, probes));
 }
