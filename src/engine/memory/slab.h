@@ -44,14 +44,19 @@ struct slab_arena {
 
 struct slab {
     struct slab_arena arenas[SLAB_ARENA_COUNT];
-    struct lock lock;                 /* of the fields below */
-    struct slab_chunk *chunks;        /* all chunks */
-    struct slab_chunk *open_chunks;   /* those with a free page */
-    struct slab_chunk *coarse_chunks; /* full ones that are still to ask for huge pages */
-    struct slab_chunk *spare;         /* none of `chunks`: touched beforehand; NULL: there is none ready */
-    bool wants_spare;                 /* one is to be made ready */
-    bool grows_slowly;                /* the last one was not needed in time */
-    int64_t spare_until;              /* when it goes back unused */
+    struct lock lock;                  /* of the fields below */
+    struct slab_chunk *chunks;         /* all chunks */
+    struct slab_chunk *open_chunks;    /* those with free pages of which none is backed by memory */
+    struct slab_chunk *backed_chunks;  /* those with a free page that is */
+    struct slab_chunk *coarse_chunks;  /* full ones that are still to ask for huge pages */
+    struct slab_chunk *spare;          /* none of `chunks`: touched beforehand; NULL: there is none ready */
+    bool wants_spare;                  /* one is to be made ready */
+    bool grows_slowly;                 /* the last one was not needed in time */
+    int64_t spare_until;               /* when it goes back unused */
+    struct slab_chunk *surplus_chunks; /* none of `chunks`: free, and to be unmapped */
+    bool is_surplus;                   /* there is something to give back to the system */
+    int64_t surplus_at;                /* and when; 0: not known yet */
+    uint32_t surplus_dirty_pages;      /* of surplus_chunks */
     uint32_t chunk_count;
     uint32_t free_pages;          /* over all chunks */
     uint32_t dirty_pages;         /* of them: still backed by memory */

@@ -4,7 +4,14 @@
  * yet to find the memory. No loop should wait for that. So from a certain size on one chunk is kept ready that somebody
  * else has touched (slab_prepare). A loop that needs one while none is ready takes one with pages of the ordinary size,
  * which come by and by; those ask for huge pages once they are full, when the system exchanges them behind everybody's
- * back. Where nobody ever prepares (tests, recovery), chunks are taken when they are needed. */
+ * back.
+ *
+ * Giving memory back takes long as well: a page is torn out of a huge one, which the system splits first, and after a
+ * mass expiry a loop would do that thousands of times within a tenth of a second. So pages that came back stay backed
+ * for a while, by which time most of their chunks are free as a whole, and the same somebody gives those back in one
+ * step each, a few at a time, since it may share a processor with those that wait.
+ *
+ * Where nobody ever prepares (tests, recovery), all that is done at once by whoever is there. */
 #include "engine/memory/slab_chunk.h"
 #include "base/check.h"
 #include "sessiond/env.h"
@@ -13,7 +20,10 @@
 #include <sys/mman.h>
 
 enum {
-    DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory */
+    DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory for good */
+    SURPLUS_AFTER_MS = 100,        /* what is beyond that goes back to the system, unless it is wanted again */
+    SURPLUS_SLICE = 4,             /* chunks that are given back, or parts of chunks, before others get the processor */
+    SURPLUS_PAUSE_MS = 1,          /* ... for so long */
     KEPT_PAGES = SLAB_CHUNK_PAGES, /* free pages beside it without which a free chunk is kept */
     SPARE_IDLE_MS = 2000,          /* a spare chunk that nobody has needed for so long goes back */
     SPARE_LATE_PAGES = 4,          /* ... and the next is made ready when so few pages are free, if it grows slowly */
@@ -79,21 +89,37 @@ static void waiting_unlink(struct slab_chunk **list, struct slab_chunk *chunk) {
         *list = chunk->waiting_next;
 }
 
+/* The list that a chunk is in, by its state; NULL: none. */
+static struct slab_chunk **waiting_list(struct slab *slab, const struct slab_chunk *chunk) {
+    if (chunk->is_coarse) return &slab->coarse_chunks;
+    if (!chunk->free) return NULL;
+    return chunk->dirty ? &slab->backed_chunks : &slab->open_chunks;
+}
+
+/* After its state has changed: from the list that it was in to the one where it belongs now. */
+static void waiting_move(struct slab *slab, struct slab_chunk **from, struct slab_chunk *chunk) {
+    struct slab_chunk **to = waiting_list(slab, chunk);
+    if (from == to) return;
+    if (from) waiting_unlink(from, chunk);
+    if (to) waiting_link(to, chunk);
+}
+
 static void chunk_add(struct slab *slab, struct slab_chunk *chunk) {
+    chunk->previous = NULL;
     chunk->next = slab->chunks;
     if (chunk->next) chunk->next->previous = chunk;
     slab->chunks = chunk;
-    waiting_link(&slab->open_chunks, chunk);
+    waiting_move(slab, NULL, chunk);
     slab->chunk_count++;
     slab->free_pages += SLAB_CHUNK_PAGES;
     slab->dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
     slab->fresh_pages += (uint32_t)__builtin_popcount(chunk->fresh);
 }
 
-/* Takes a wholly free chunk out of everything; the caller unmaps it outside the lock. */
+/* Takes a wholly free chunk out of everything, and among those that are to be unmapped. */
 static void chunk_detach(struct slab *slab, struct slab_chunk *chunk) {
-    assert(chunk->free == ALL_PAGES);
-    waiting_unlink(&slab->open_chunks, chunk);
+    assert(chunk->free == ALL_PAGES && !chunk->is_busy);
+    waiting_unlink(waiting_list(slab, chunk), chunk);
     if (chunk->next) chunk->next->previous = chunk->previous;
     if (chunk->previous)
         chunk->previous->next = chunk->next;
@@ -103,32 +129,47 @@ static void chunk_detach(struct slab *slab, struct slab_chunk *chunk) {
     slab->free_pages -= SLAB_CHUNK_PAGES;
     slab->dirty_pages -= (uint32_t)__builtin_popcount(chunk->dirty);
     slab->fresh_pages -= (uint32_t)__builtin_popcount(chunk->fresh);
+    chunk->next = slab->surplus_chunks;
+    slab->surplus_chunks = chunk;
+    slab->surplus_dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
+}
+
+/* A chunk that was to be unmapped; NULL: there is none. */
+static struct slab_chunk *surplus_take(struct slab *slab) {
+    struct slab_chunk *chunk = slab->surplus_chunks;
+    if (!chunk) return NULL;
+    slab->surplus_chunks = chunk->next;
+    slab->surplus_dirty_pages -= (uint32_t)__builtin_popcount(chunk->dirty);
+    return chunk;
+}
+
+static uint64_t backed_pages(const struct slab *slab) {
+    uint64_t pages = (uint64_t)slab->chunk_count * SLAB_CHUNK_PAGES - slab->free_pages + slab->dirty_pages;
+    return pages + slab->surplus_dirty_pages + (slab->spare ? SLAB_CHUNK_PAGES : 0);
 }
 
 /* Brings bytes_mapped up to date: what is mapped, without the free pages that no memory stands behind. */
 static void mapped_count(struct slab *slab) {
-    uint64_t pages = (uint64_t)slab->chunk_count * SLAB_CHUNK_PAGES - slab->free_pages + slab->dirty_pages;
-    if (slab->spare) pages += SLAB_CHUNK_PAGES;
+    uint64_t pages = backed_pages(slab);
     atomic_store_explicit(&slab->bytes_mapped, pages * SLAB_PAGE_BYTES, memory_order_relaxed);
 }
 
 /* ---- pages */
 
+/* A chunk whose last free page has just gone. */
 static void chunk_filled(struct slab *slab, struct slab_chunk *chunk) {
-    waiting_unlink(&slab->open_chunks, chunk);
-    if (!chunk->may_be_huge || chunk->is_huge || chunk->is_busy) return;
-    if (!atomic_load_explicit(&slab->is_prepared, memory_order_relaxed)) {
+    if (!chunk->may_be_huge || chunk->is_busy || chunk->is_huge) return;
+    if (atomic_load_explicit(&slab->is_prepared, memory_order_relaxed))
+        chunk->is_coarse = true;
+    else
         chunk_advise(chunk, true);
-        return;
-    }
-    chunk->is_coarse = true;
-    waiting_link(&slab->coarse_chunks, chunk);
 }
 
 /* Takes a free page out of its chunk, if there is one; first one that is backed, since it costs no page faults. */
 static struct slab_page *free_page_take(struct slab *slab) {
-    struct slab_chunk *chunk = slab->open_chunks;
+    struct slab_chunk *chunk = slab->backed_chunks ? slab->backed_chunks : slab->open_chunks;
     if (!chunk) return NULL;
+    struct slab_chunk **list = waiting_list(slab, chunk);
     unsigned number = (unsigned)__builtin_ctz(chunk->dirty ? chunk->dirty : chunk->free);
     slab->dirty_pages -= chunk->dirty >> number & 1;
     slab->fresh_pages -= chunk->fresh >> number & 1;
@@ -137,6 +178,7 @@ static struct slab_page *free_page_take(struct slab *slab) {
     chunk->dirty &= ~(UINT32_C(1) << number);
     chunk->fresh &= ~(UINT32_C(1) << number);
     if (!chunk->free) chunk_filled(slab, chunk);
+    waiting_move(slab, list, chunk);
     mapped_count(slab);
     return &chunk->pages[number];
 }
@@ -155,13 +197,20 @@ static bool needs_preparing(struct slab *slab, bool is_growing) {
            (is_too_many || slab->wants_spare || slab->coarse_chunks);
 }
 
-struct slab_page *slab_page_take(struct slab *slab) {
-    lock_take(&slab->lock);
-    if (!slab->open_chunks && slab->spare) {
-        chunk_add(slab, slab->spare);
+/* Where no free page is backed: takes a chunk back that was to be unmapped, or where no page is free the spare one. */
+static void ready_chunk_add(struct slab *slab) {
+    struct slab_chunk *chunk = surplus_take(slab);
+    if (!chunk && !slab->open_chunks && slab->spare) {
+        chunk = slab->spare;
         slab->spare = NULL;
         slab->grows_slowly = false;
     }
+    if (chunk) chunk_add(slab, chunk);
+}
+
+struct slab_page *slab_page_take(struct slab *slab) {
+    lock_take(&slab->lock);
+    if (!slab->backed_chunks) ready_chunk_add(slab);
     struct slab_page *page = free_page_take(slab);
     bool may_be_huge = slab->chunk_count >= HUGE_CHUNKS_MIN,
          is_huge = may_be_huge && !atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
@@ -179,50 +228,120 @@ struct slab_page *slab_page_take(struct slab *slab) {
     return page;
 }
 
-static void page_discard(struct slab_page *page) {
-    /* The first page begins with the chunk's head, which must stay: only whole system pages behind it go. */
-    uintptr_t start = (uintptr_t)slab_page_start(page), end = start + slab_page_room(page);
-    start = (start + SYSTEM_PAGE_BYTES - 1) & ~(uintptr_t)(SYSTEM_PAGE_BYTES - 1);
-    madvise((void *)start, end - start, MADV_DONTNEED);
+/* Under the lock: enters pages among the free ones of their chunk, which is to be unmapped if that makes it free as a
+ * whole and enough others are left. */
+static void free_pages_add(struct slab *slab, struct slab_chunk *chunk, uint32_t bits, bool is_dirty) {
+    uint32_t count = (uint32_t)__builtin_popcount(bits);
+    struct slab_chunk **list = waiting_list(slab, chunk);
+    chunk->is_coarse = false;
+    chunk->free |= bits;
+    if (is_dirty) chunk->dirty |= bits;
+    slab->dirty_pages += is_dirty ? count : 0;
+    slab->free_pages += count;
+    waiting_move(slab, list, chunk);
+    bool is_surplus = chunk->free == ALL_PAGES && !chunk->is_busy && slab->free_pages >= SLAB_CHUNK_PAGES + KEPT_PAGES;
+    if (is_surplus) chunk_detach(slab, chunk);
+    mapped_count(slab);
 }
 
-/* Under the lock: enters a page among the free ones of its chunk; answers the chunk if it is to be unmapped. */
-static struct slab_chunk *free_page_add(struct slab *slab, struct slab_page *page, bool is_dirty) {
-    struct slab_chunk *chunk = slab_chunk_of(page);
-    uint32_t bit = UINT32_C(1) << slab_page_number(page);
-    if (chunk->is_coarse) waiting_unlink(&slab->coarse_chunks, chunk);
-    chunk->is_coarse = false;
-    if (!chunk->free) waiting_link(&slab->open_chunks, chunk);
-    chunk->free |= bit;
-    if (is_dirty) chunk->dirty |= bit;
-    slab->dirty_pages += is_dirty;
-    slab->free_pages++;
-    if (chunk->free != ALL_PAGES || chunk->is_busy) return NULL;
-    if (slab->free_pages < SLAB_CHUNK_PAGES + KEPT_PAGES) return NULL;
-    chunk_detach(slab, chunk);
+/* ---- giving back to the system: whoever prepares, or where nobody does whoever gave the page back */
+
+static bool has_surplus(const struct slab *slab) {
+    return slab->surplus_chunks || slab->dirty_pages - slab->fresh_pages > DIRTY_PAGES_MAX;
+}
+
+/* Unmaps one of the chunks that are free as a whole. False: there was none. */
+static bool surplus_unmap(struct slab *slab) {
+    lock_take(&slab->lock);
+    struct slab_chunk *chunk = surplus_take(slab);
+    if (chunk) mapped_count(slab);
+    lock_release(&slab->lock);
+    if (chunk) munmap(chunk, SLAB_CHUNK_BYTES);
+    return chunk != NULL;
+}
+
+/* Pages of one chunk, which nobody else has meanwhile: one call for each row of them. */
+static void pages_discard(struct slab_chunk *chunk, uint32_t bits) {
+    while (bits) {
+        unsigned first = (unsigned)__builtin_ctz(bits), behind = first;
+        for (; behind < SLAB_CHUNK_PAGES && bits >> behind & 1; behind++) bits &= ~(UINT32_C(1) << behind);
+        /* The first page begins with the chunk's head, which must stay: only whole system pages behind it go. */
+        uintptr_t start = (uintptr_t)slab_page_start(&chunk->pages[first]),
+                  end = (uintptr_t)chunk + behind * SLAB_PAGE_BYTES;
+        start = (start + SYSTEM_PAGE_BYTES - 1) & ~(uintptr_t)(SYSTEM_PAGE_BYTES - 1);
+        madvise((void *)start, end - start, MADV_DONTNEED);
+    }
+}
+
+/* A chunk with pages that were in use and are free and backed; NULL: all pages that are backed were never in use. */
+static struct slab_chunk *stale_chunk(const struct slab *slab) {
+    struct slab_chunk *chunk = slab->backed_chunks;
+    while (chunk && (chunk->is_busy || !(chunk->dirty & ~chunk->fresh))) chunk = chunk->waiting_next;
     return chunk;
 }
 
+/* Gives back what is free of one chunk that is in use for the rest, if too much of that is backed. False: it is not. */
+static bool stale_discard(struct slab *slab) {
+    lock_take(&slab->lock);
+    struct slab_chunk *chunk = slab->dirty_pages - slab->fresh_pages > DIRTY_PAGES_MAX ? stale_chunk(slab) : NULL;
+    if (!chunk) {
+        lock_release(&slab->lock);
+        return false;
+    }
+    struct slab_chunk **list = waiting_list(slab, chunk);
+    uint32_t bits = chunk->dirty & ~chunk->fresh, count = (uint32_t)__builtin_popcount(bits);
+    chunk->free &= ~bits; /* nobody takes them, and so nobody unmaps the chunk */
+    chunk->dirty &= ~bits;
+    slab->free_pages -= count;
+    slab->dirty_pages -= count;
+    bool was_huge = chunk->is_huge; /* what has holes is not for huge pages: see chunk_advise */
+    chunk->is_huge = false;
+    chunk->is_busy = true;
+    waiting_move(slab, list, chunk);
+    lock_release(&slab->lock);
+    if (was_huge) madvise(chunk, SLAB_CHUNK_BYTES, MADV_NOHUGEPAGE);
+    pages_discard(chunk, bits);
+    lock_take(&slab->lock);
+    chunk->is_busy = false;
+    free_pages_add(slab, chunk, bits, false);
+    lock_release(&slab->lock);
+    return true;
+}
+
+/* Gives back as much as goes in one slice. Answers when to go on; INT64_MAX: it is all done. */
+static int64_t surplus_work(struct slab *slab, int64_t now_ms) {
+    lock_take(&slab->lock);
+    bool is_wanted = slab->is_surplus;
+    if (is_wanted && !slab->surplus_at) slab->surplus_at = now_ms + SURPLUS_AFTER_MS;
+    lock_release(&slab->lock);
+    if (!is_wanted) return INT64_MAX;
+    if (now_ms < slab->surplus_at) return slab->surplus_at;
+    unsigned done = 0;
+    while (done < SURPLUS_SLICE && (surplus_unmap(slab) || stale_discard(slab))) done++;
+    if (done) slab_ask_trim(slab);
+    lock_take(&slab->lock);
+    bool goes_on = slab->is_surplus = has_surplus(slab) && done > 0;
+    slab->surplus_at = goes_on ? now_ms + SURPLUS_PAUSE_MS : 0;
+    lock_release(&slab->lock);
+    return goes_on ? now_ms + SURPLUS_PAUSE_MS : INT64_MAX;
+}
+
+/* Where nobody prepares. */
+static void surplus_work_off(struct slab *slab) {
+    while (surplus_unmap(slab) || stale_discard(slab)) {
+    }
+}
+
 void slab_page_give(struct slab *slab, struct slab_page *page) {
-    struct slab_chunk *chunk = slab_chunk_of(page);
     SLAB_UNPOISON(slab_page_start(page), slab_page_room(page));
     lock_take(&slab->lock);
-    bool is_dirty = slab->dirty_pages - slab->fresh_pages < DIRTY_PAGES_MAX;
-    if (!is_dirty) { /* The system call runs outside the lock; the page is still ours. */
-        chunk_advise(chunk, false);
-        lock_release(&slab->lock);
-        page_discard(page);
-        lock_take(&slab->lock);
-        chunk_advise(chunk, false); /* the last free page may have gone out meanwhile */
-    }
-    struct slab_chunk *surplus = free_page_add(slab, page, is_dirty);
-    mapped_count(slab);
-    bool asks = needs_preparing(slab, false);
+    free_pages_add(slab, slab_chunk_of(page), UINT32_C(1) << slab_page_number(page), true);
+    bool is_first = has_surplus(slab) && !slab->is_surplus,
+         is_prepared = atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
+    if (is_first && is_prepared) slab->is_surplus = true;
+    bool asks = (is_first && is_prepared) || needs_preparing(slab, false);
     lock_release(&slab->lock);
-    if (surplus) {
-        munmap(surplus, SLAB_CHUNK_BYTES);
-        slab_ask_trim(slab);
-    }
+    if (is_first && !is_prepared) surplus_work_off(slab);
     if (asks) slab_ask(slab);
 }
 
@@ -233,8 +352,8 @@ static bool coarse_chunk_advise(struct slab *slab) {
     lock_take(&slab->lock);
     struct slab_chunk *chunk = slab->coarse_chunks;
     if (chunk) {
-        waiting_unlink(&slab->coarse_chunks, chunk);
         chunk->is_coarse = false;
+        waiting_move(slab, &slab->coarse_chunks, chunk);
         chunk->is_busy = true; /* it is not unmapped meanwhile, nor advised by anybody else */
     }
     lock_release(&slab->lock);
@@ -288,14 +407,17 @@ int64_t slab_chunks_prepare(struct slab *slab, int64_t now_ms) {
     while (coarse_chunk_advise(slab)) {
     }
     lock_take(&slab->lock);
-    int64_t next_ms = slab->spare ? slab->spare_until : INT64_MAX;
+    int64_t spare_at = slab->spare ? slab->spare_until : INT64_MAX;
     lock_release(&slab->lock);
-    return next_ms;
+    int64_t surplus_at = surplus_work(slab, now_ms);
+    return spare_at < surplus_at ? spare_at : surplus_at;
 }
 
 /* ---- the end, and checking */
 
 void slab_chunks_fini(struct slab *slab) {
+    while (surplus_unmap(slab)) {
+    }
     for (struct slab_chunk *chunk = slab->chunks, *next; chunk; chunk = next) {
         next = chunk->next;
         SLAB_UNPOISON(chunk, SLAB_CHUNK_BYTES);
@@ -313,12 +435,13 @@ static uint32_t waiting_check(const struct slab_chunk *chunk) {
 
 void slab_chunks_check(struct slab *slab) {
     uint32_t chunk_count = 0, open_count = 0, coarse_count = 0, free_pages = 0;
-    uint32_t dirty_pages = 0, fresh_pages = 0;
+    uint32_t dirty_pages = 0, fresh_pages = 0, backed_count = 0, surplus_dirty_pages = 0;
     for (const struct slab_chunk *chunk = slab->chunks; chunk; chunk = chunk->next) {
         CHECK((chunk->dirty & ~chunk->free) == 0 && (chunk->fresh & ~chunk->dirty) == 0);
         CHECK(!chunk->is_busy && !(chunk->is_coarse && chunk->free));
         chunk_count++;
-        open_count += chunk->free != 0;
+        open_count += chunk->free && !chunk->dirty;
+        backed_count += chunk->dirty != 0;
         coarse_count += chunk->is_coarse;
         free_pages += (uint32_t)__builtin_popcount(chunk->free);
         dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
@@ -326,8 +449,12 @@ void slab_chunks_check(struct slab *slab) {
     }
     CHECK(chunk_count == slab->chunk_count && free_pages == slab->free_pages);
     CHECK(dirty_pages == slab->dirty_pages && fresh_pages == slab->fresh_pages);
-    CHECK(open_count == waiting_check(slab->open_chunks) && coarse_count == waiting_check(slab->coarse_chunks));
-    uint64_t pages = (uint64_t)chunk_count * SLAB_CHUNK_PAGES - free_pages + dirty_pages;
-    if (slab->spare) pages += SLAB_CHUNK_PAGES;
-    CHECK(atomic_load(&slab->bytes_mapped) == pages * SLAB_PAGE_BYTES);
+    for (const struct slab_chunk *chunk = slab->surplus_chunks; chunk; chunk = chunk->next) {
+        CHECK(chunk->free == ALL_PAGES && !chunk->is_busy && !chunk->is_coarse);
+        surplus_dirty_pages += (uint32_t)__builtin_popcount(chunk->dirty);
+    }
+    CHECK(open_count == waiting_check(slab->open_chunks) && backed_count == waiting_check(slab->backed_chunks));
+    CHECK(coarse_count == waiting_check(slab->coarse_chunks));
+    CHECK(surplus_dirty_pages == slab->surplus_dirty_pages);
+    CHECK(atomic_load(&slab->bytes_mapped) == backed_pages(slab) * SLAB_PAGE_BYTES);
 }

@@ -42,7 +42,7 @@ struct slab_page {
 /* The head of a chunk; it lies in the chunk's first page, which is that much shorter. */
 struct slab_chunk {
     struct slab_chunk *next, *previous;                 /* of all */
-    struct slab_chunk *waiting_next, *waiting_previous; /* in the slab's open_chunks or coarse_chunks */
+    struct slab_chunk *waiting_next, *waiting_previous; /* in the slab's open_, backed_ or coarse_chunks */
     uint32_t free;                                      /* bit: that page is free */
     uint32_t dirty;                                     /* bit: it is free and still backed by memory */
     uint32_t fresh;                                     /* bit: and nobody has had it yet */

@@ -181,6 +181,74 @@ Test(slab_prepare, asks_for_no_huge_page_under_what_has_holes_by_then) {
     cr_assert_eq(huge_pages_wanted(blocks[MANY + 1500]), 0);
 }
 
+/* ---- what goes back to the system */
+
+enum { SURPLUS_AFTER_MS = 100, CHUNKS_A_SLICE = 4 };
+
+/* Calls until nothing is left to do; answers how many calls that took. */
+static int prepare_through(int64_t now_ms) {
+    int calls = 0;
+    while (now_ms != INT64_MAX) {
+        cr_assert_lt(calls++, 1000);
+        now_ms = slab_prepare(&slab, now_ms);
+    }
+    return calls;
+}
+
+Test(slab_prepare, has_whole_chunks_given_back_a_few_at_a_time_once_nobody_has_wanted_them_for_a_while) {
+    slab_prepare(&slab, 0);
+    grow_to(BLOCKS_MAX);
+    prepare_through(0);
+    uint64_t full = mapped_bytes(), slice = CHUNKS_A_SLICE * SLAB_CHUNK_BYTES;
+    asked = 0;
+    shrink_to(100);
+    cr_assert_eq(asked, 1, "asked once for all of it: %u", asked);
+    cr_assert_eq(mapped_bytes(), full, "whoever frees does not wait for the system");
+    cr_assert_eq(slab_prepare(&slab, 5000), 5000 + SURPLUS_AFTER_MS);
+    cr_assert_eq(mapped_bytes(), full);
+    cr_assert_eq(slab_prepare(&slab, 5099), 5100, "it is not put off by being called meanwhile");
+    cr_assert_eq(slab_prepare(&slab, 5100), 5101);
+    cr_assert_eq(mapped_bytes(), full - slice);
+    slab_check(&slab);
+    cr_assert_geq(prepare_through(5101), (int)(full / slice) - 2);
+    cr_assert_lt(mapped_bytes(), 2 * SLAB_CHUNK_BYTES + SLAB_CHUNK_BYTES);
+}
+
+Test(slab_prepare, has_chunks_kept_that_are_wanted_again_within_that_while) {
+    slab_prepare(&slab, 0);
+    grow_to(MANY);
+    prepare_through(0);
+    uint64_t full = mapped_bytes();
+    struct slab_chunk *chunk = slab_chunk_of(blocks[MANY / 2]);
+    shrink_to(100);
+    slab_prepare(&slab, 5000);
+    grow_to(MANY);
+    cr_assert_eq(mapped_bytes(), full);
+    cr_assert_eq(resident_pages(chunk), SLAB_CHUNK_BYTES / 4096);
+    slab_check(&slab);
+    cr_assert_eq(slab_prepare(&slab, 5100), INT64_MAX, "there is nothing left to give back");
+    cr_assert_eq(mapped_bytes(), full);
+}
+
+/* Every chunk keeps a page or two, so none can be unmapped. */
+Test(slab_prepare, has_the_free_pages_of_chunks_given_back_that_are_in_use_for_the_rest) {
+    slab_prepare(&slab, 0);
+    grow_to(MANY);
+    prepare_through(0);
+    uint64_t full = mapped_bytes();
+    for (int i = 0; i < block_count; i++)
+        if (i % 500) slab_free(&slab, blocks[i], BLOCK);
+    cr_assert_eq(mapped_bytes(), full);
+    cr_assert_eq(slab_prepare(&slab, 5000), 5100);
+    prepare_through(5100);
+    slab_check(&slab);
+    cr_assert_lt(mapped_bytes(), full / 4);
+    int resident = 0;
+    for (struct slab_chunk *chunk = slab.chunks; chunk; chunk = chunk->next) resident += resident_pages(chunk);
+    cr_assert_lt((uint64_t)resident * 4096, full / 4, "the system has it: %d pages", resident);
+    for (int i = 0; i < block_count; i += 500) memset(blocks[i], 1, BLOCK);
+}
+
 /* ---- what malloc has */
 
 enum { LARGE = 20000, LARGE_COUNT = 1000 };
