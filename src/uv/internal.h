@@ -189,8 +189,11 @@ void loop_enter_turn(struct shell_loop *loop);
 int64_t loop_now_ms(const struct shell_loop *loop);
 /* Ends the turn and works off what became due meanwhile. A transport calls it before it sleeps. */
 void loop_settle(struct shell_loop *loop);
-/* Between turns: lets other loops have the processor that it shares with them, once it had it for a while. */
+/* Between turns, and before it asks for what has come: lets other loops have the processor that it shares with them,
+ * once it had it for a while. */
 void loop_yield(struct shell_loop *loop);
+/* Whether loop_yield would. */
+bool loop_is_to_yield(const struct shell_loop *loop);
 /* Takes what other threads left for it: sockets, the beginning of the end. */
 void loop_take_signal(struct shell_loop *loop);
 /* Has the loop call server_loop_advance soon. Any thread. */

@@ -72,15 +72,20 @@ void loop_settle(struct shell_loop *loop) {
     if (atomic_load(&loop->wants_advance)) uv_idle_start(&loop->busy, on_busy);
 }
 
+bool loop_is_to_yield(const struct shell_loop *loop) {
+    return loop->has_to_share && uv_hrtime() - loop->yielded_at >= YIELD_AFTER_NS;
+}
+
 /* A loop that is made to give way inside its turn keeps all that the others retire meanwhile from being freed, for some
  * milliseconds: they write to memory that nobody has had at hand for long, and a set costs a quarter more. So it gives
  * way by itself where it holds nothing, before the system's patience ends (base_slice_ns, 0.75 ms and more). Alone on
  * its processor it does not: whoever yields to strangers gets less than they do. */
 void loop_yield(struct shell_loop *loop) {
     assert(!loop->is_in_turn);
-    if (!loop->has_to_share || uv_hrtime() - loop->yielded_at < YIELD_AFTER_NS) return;
+    if (!loop_is_to_yield(loop)) return;
     sched_yield();
     loop->yielded_at = uv_hrtime();
+    uv_update_time(&loop->uv); /* else it would sleep beyond its timers for as long as the others had */
 }
 
 static void note_processors(struct shell_loop *loop) {

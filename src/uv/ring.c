@@ -148,6 +148,14 @@ static void enter(struct shell_loop *loop) {
     hand_over(uring); /* what was left, because memory was short for a moment */
 }
 
+/* Between answering and receiving, when nothing waits for this loop but the system: what is received before would have
+ * left the cache when it is fed, and answers would leave so much later. */
+static void give_way(struct shell_loop *loop) {
+    if (!loop_is_to_yield(loop)) return;
+    hand_over(&loop->ring->uring);
+    loop_yield(loop);
+}
+
 static void take_completion(struct shell_loop *loop, const struct io_uring_cqe *cqe) {
     struct ring *ring = loop->ring;
     switch (ring_kind_of(cqe)) {
@@ -196,8 +204,8 @@ void ring_run(struct shell_loop *loop) {
         loop_settle(loop);
         ring->may_wait = true;
         ring_flush(loop, true);
+        give_way(loop);
         enter(loop);
-        loop_yield(loop);
         take_completions(loop);
     }
 }
