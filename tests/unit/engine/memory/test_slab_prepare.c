@@ -221,10 +221,12 @@ Test(slab_prepare, has_chunks_kept_that_are_wanted_again_within_that_while) {
     uint64_t full = mapped_bytes();
     struct slab_chunk *chunk = slab_chunk_of(blocks[MANY / 2]);
     shrink_to(100);
+    int resident = resident_pages(chunk);
     slab_prepare(&slab, 5000);
     grow_to(MANY);
     cr_assert_eq(mapped_bytes(), full);
-    cr_assert_eq(resident_pages(chunk), SLAB_CHUNK_BYTES / 4096);
+    cr_assert_gt(resident, 400);
+    cr_assert_eq(resident_pages(chunk), resident);
     slab_check(&slab);
     cr_assert_eq(slab_prepare(&slab, 5100), INT64_MAX, "there is nothing left to give back");
     cr_assert_eq(mapped_bytes(), full);
