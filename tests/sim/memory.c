@@ -12,6 +12,7 @@
 #define ALIAS_MOST   1000  /* what an old id takes in its grace */
 #define ENGINE_MOST  40000 /* what the engine may need beside the record */
 #define CONTENT_MOST 2     /* bytes taken for a byte of contents */
+#define KEPT_MOST    13000 /* what may be added when the turn ends: notes of what was retired, and stocks for it */
 
 static uint64_t least_of(const struct record *record) {
     return strlen(record->id) + record->data.size + record->meta.size;
@@ -75,7 +76,7 @@ static bool must_lack(struct model *model, unsigned namespace, const struct reco
     model->refusal = "LIMIT";
     if (max && sum(model, namespace, false) - (old ? least_of(old) : 0) + least_of(draft) > max) return true;
     model->refusal = "NO_MEMORY";
-    return model->max_memory && model->is_single && !old && model->memory_used[1] > model->max_memory;
+    return model->max_memory && model->is_single && !old && model->memory_used[1] > model->max_memory + KEPT_MOST;
 }
 
 static bool is_refused_by_bytes(const struct model *model, unsigned namespace) {

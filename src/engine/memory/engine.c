@@ -283,7 +283,11 @@ static uint64_t fixed_bytes(const struct memory_engine *engine) {
 
 uint64_t memory_used(struct memory_engine *engine) {
     uint64_t used = slab_stats_get(&engine->slab).bytes_used + fixed_bytes(engine);
-    for (unsigned i = 0; i < engine->loop_count; i++) used -= stock_bytes(&engine->loops[i].stock);
+    used += reclaim_note_bytes(&engine->reclaim);
+    for (unsigned i = 0; i < engine->loop_count; i++) {
+        struct stock *stock = &engine->loops[i].stock;
+        used += stock_array_bytes(stock) - stock_bytes(stock);
+    }
     return used;
 }
 

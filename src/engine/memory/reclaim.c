@@ -39,6 +39,7 @@ struct batch {
 struct reclaim_reader {
     _Atomic uint64_t turn; /* odd: inside. A line of its own: others look at it by writing */
     _Atomic uint64_t bytes_waiting __attribute__((aligned(128))); /* written by the reader's thread alone */
+    _Atomic uint64_t note_bytes;                                  /* of its chunks; the same */
     unsigned oldest, closed; /* of `batches`, which go round; the one behind the closed ones is being filled */
     struct batch batches[BATCHES];
     struct chunk *spare; /* the first is taken at init, so that one note more than memory allows can be made */
@@ -61,7 +62,8 @@ bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free f
     bool is_complete = true;
     for (unsigned i = 0; i < reader_count; i++) {
         struct reclaim_reader *reader = &reclaim->readers[i];
-        *reader = (struct reclaim_reader){.spare = malloc(sizeof(struct chunk)), .spare_count = 1};
+        *reader = (struct reclaim_reader){
+            .note_bytes = sizeof(struct chunk), .spare = malloc(sizeof(struct chunk)), .spare_count = 1};
         if (reader->spare) reader->spare->next = NULL;
         is_complete &= reader->spare != NULL;
         for (unsigned place = 0; place < BATCHES; place++) {
@@ -75,6 +77,10 @@ bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free f
 
 /* ---- notes */
 
+static void figure_add(_Atomic uint64_t *figure, uint64_t change) {
+    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + change, memory_order_relaxed);
+}
+
 static struct chunk *chunk_take(struct reclaim_reader *reader) {
     struct chunk *chunk = reader->spare;
     if (chunk) {
@@ -82,6 +88,7 @@ static struct chunk *chunk_take(struct reclaim_reader *reader) {
         reader->spare_count--;
     } else {
         chunk = malloc(sizeof *chunk);
+        if (chunk) figure_add(&reader->note_bytes, sizeof *chunk);
     }
     return chunk;
 }
@@ -89,6 +96,7 @@ static struct chunk *chunk_take(struct reclaim_reader *reader) {
 static void chunk_give(struct reclaim_reader *reader, struct chunk *chunk) {
     if (reader->spare_count >= SPARE_CHUNKS_MAX) {
         free(chunk);
+        figure_add(&reader->note_bytes, -sizeof *chunk);
         return;
     }
     chunk->next = reader->spare;
@@ -104,15 +112,10 @@ static void batch_append(struct batch *batch, struct chunk *first, struct chunk 
     batch->last = last;
 }
 
-static void bytes_count(struct reclaim_reader *reader, uint64_t change) {
-    uint64_t bytes = atomic_load_explicit(&reader->bytes_waiting, memory_order_relaxed);
-    atomic_store_explicit(&reader->bytes_waiting, bytes + change, memory_order_relaxed);
-}
-
 void reclaim_retire(struct reclaim *reclaim, unsigned index, void *pointer, size_t size, unsigned kind) {
     struct reclaim_reader *reader = &reclaim->readers[index];
     assert(index < reclaim->reader_count && size >> SIZE_BITS == 0 && kind < 256);
-    bytes_count(reader, size);
+    figure_add(&reader->bytes_waiting, size);
     struct batch *filling = filling_of(reader);
     struct chunk *chunk = filling->last;
     if (!chunk || chunk->count == CHUNK_NOTES) {
@@ -128,7 +131,7 @@ void reclaim_retire(struct reclaim *reclaim, unsigned index, void *pointer, size
 static void chunk_free_notes(struct reclaim *reclaim, struct reclaim_reader *reader, struct chunk *chunk) {
     for (size_t i = 0; i < chunk->count; i++) {
         uint64_t size = chunk->notes[i].size_and_kind & ((UINT64_C(1) << SIZE_BITS) - 1);
-        bytes_count(reader, -size);
+        figure_add(&reader->bytes_waiting, -size);
         reclaim->free(reclaim->context, (unsigned)(reader - reclaim->readers), chunk->notes[i].pointer, size,
                       (unsigned)(chunk->notes[i].size_and_kind >> SIZE_BITS));
     }
@@ -244,6 +247,13 @@ uint64_t reclaim_bytes(const struct reclaim *reclaim) {
     uint64_t bytes = 0;
     for (unsigned i = 0; i < reclaim->reader_count; i++)
         bytes += atomic_load_explicit(&reclaim->readers[i].bytes_waiting, memory_order_relaxed);
+    return bytes;
+}
+
+uint64_t reclaim_note_bytes(const struct reclaim *reclaim) {
+    uint64_t bytes = 0;
+    for (unsigned i = 0; i < reclaim->reader_count; i++)
+        bytes += atomic_load_explicit(&reclaim->readers[i].note_bytes, memory_order_relaxed);
     return bytes;
 }
 

@@ -19,7 +19,7 @@
  * later one's snapshot has found it too.
  *
  * Threads: every function that takes a reader's index is called on that reader's thread only (or in its place, with the
- * usual happens-before). reclaim_bytes: any thread. init, fini: nobody else inside. */
+ * usual happens-before). reclaim_bytes, reclaim_note_bytes: any thread. init, fini: nobody else inside. */
 #ifndef ENGINE_MEMORY_RECLAIM_H
 #define ENGINE_MEMORY_RECLAIM_H
 
@@ -67,5 +67,8 @@ bool reclaim_is_inside(const struct reclaim *reclaim, unsigned reader);
 
 /* Bytes that were retired and are not freed yet, over all readers. */
 uint64_t reclaim_bytes(const struct reclaim *reclaim);
+
+/* Bytes of the notes about them: while a reader sleeps inside its turn they grow with what is retired. */
+uint64_t reclaim_note_bytes(const struct reclaim *reclaim);
 
 #endif

@@ -5,9 +5,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#define LIMIT_FALL_PART 16   /* of a lane's limit that goes with each turn in which less is taken */
-#define LIMIT_TURNS     8    /* what so many turns took may come back at once, where loops wait for one another */
-#define ROOM_MIN        1024 /* blocks */
+#define LIMIT_FALL_PART 16 /* of a lane's limit that goes with each turn in which less is taken */
+#define LIMIT_TURNS     8  /* what so many turns took may come back at once, where loops wait for one another */
+#define ROOM_MIN        64 /* blocks: a server at max_memory has not much room for what nobody counted on */
 
 void stock_init(struct stock *stock, struct slab *slab, unsigned arena) {
     *stock = (struct stock){.slab = slab, .arena = arena};
@@ -18,9 +18,13 @@ static struct stock_lane *lane_of(struct stock *stock, size_t bytes) {
     return &stock->lanes[bytes / 8 % STOCK_LANES];
 }
 
+static void figure_add(_Atomic uint64_t *figure, int64_t bytes) {
+    uint64_t now = atomic_load_explicit(figure, memory_order_relaxed);
+    atomic_store_explicit(figure, now + (uint64_t)bytes, memory_order_relaxed);
+}
+
 static void bytes_count(struct stock *stock, int64_t bytes) {
-    uint64_t now = atomic_load_explicit(&stock->bytes, memory_order_relaxed);
-    atomic_store_explicit(&stock->bytes, now + (uint64_t)bytes, memory_order_relaxed);
+    figure_add(&stock->bytes, bytes);
 }
 
 /* Whoever takes a block writes all of it. */
@@ -36,10 +40,11 @@ static void lane_begin(struct stock *stock, struct stock_lane *lane, size_t byte
 }
 
 /* Sees to it that one more has room. */
-static bool lane_grow(struct stock_lane *lane) {
+static bool lane_grow(struct stock *stock, struct stock_lane *lane) {
     uint32_t room = lane->room ? 2 * lane->room : ROOM_MIN;
     void **blocks = realloc(lane->blocks, room * sizeof *blocks);
     if (!blocks) return false;
+    figure_add(&stock->array_bytes, (int64_t)((room - lane->room) * sizeof *blocks));
     lane->blocks = blocks;
     lane->room = room;
     return true;
@@ -64,7 +69,7 @@ void stock_give(struct stock *stock, void *block, size_t size) {
     size_t bytes = slab_size(size);
     struct stock_lane *lane = lane_of(stock, bytes);
     bool is_wanted = lane->bytes == bytes && lane->count < lane->limit;
-    if (!is_wanted || (lane->count == lane->room && !lane_grow(lane))) {
+    if (!is_wanted || (lane->count == lane->room && !lane_grow(stock, lane))) {
         slab_free(stock->slab, block, size);
         return;
     }
@@ -100,17 +105,19 @@ static void lane_end_turn(struct stock_lane *lane) {
     lane->has_got = false;
 }
 
+static void lane_end(struct stock *stock, struct stock_lane *lane) {
+    figure_add(&stock->array_bytes, -(int64_t)(lane->room * sizeof *lane->blocks));
+    free(lane->blocks);
+    *lane = (struct stock_lane){0};
+    stock->active &= ~(1u << (lane - stock->lanes));
+}
+
 void stock_settle(struct stock *stock) {
     for (uint32_t left = stock->active; left; left &= left - 1) {
         struct stock_lane *lane = &stock->lanes[__builtin_ctz(left)];
         lane_end_turn(lane);
         lane_shrink(stock, lane);
-        if (lane->limit > 0) continue;
-        lane->bytes = 0;
-        free(lane->blocks);
-        lane->blocks = NULL;
-        lane->room = 0;
-        stock->active &= ~(1u << (lane - stock->lanes));
+        if (lane->limit == 0) lane_end(stock, lane);
     }
 }
 
@@ -118,7 +125,6 @@ void stock_fini(struct stock *stock) {
     for (unsigned i = 0; i < STOCK_LANES; i++) {
         stock->lanes[i].limit = 0;
         lane_shrink(stock, &stock->lanes[i]);
-        free(stock->lanes[i].blocks);
+        lane_end(stock, &stock->lanes[i]);
     }
-    *stock = (struct stock){.slab = stock->slab, .arena = stock->arena};
 }

@@ -11,7 +11,8 @@
  * taken meanwhile comes back at once. A loop that takes none any more soon has nothing: a mass expiry goes to the slab.
  *
  * Always true: a lane's blocks are of one size; a block of a stock is in use for the slab, and poisoned for
- * AddressSanitizer. Everything but stock_bytes runs on the loop's thread. All zero with stock_init is empty. */
+ * AddressSanitizer. Everything but stock_bytes and stock_array_bytes runs on the
+ * loop's thread. All zero with stock_init is empty. */
 #ifndef ENGINE_MEMORY_STOCK_H
 #define ENGINE_MEMORY_STOCK_H
 
@@ -37,8 +38,9 @@ struct stock_lane {
 struct stock {
     struct slab *slab;
     unsigned arena;
-    uint32_t active;        /* a bit for each lane that is not free */
-    _Atomic uint64_t bytes; /* that lie here; written by the loop alone */
+    uint32_t active;              /* a bit for each lane that is not free */
+    _Atomic uint64_t bytes;       /* that lie here; written by the loop alone, as is the next */
+    _Atomic uint64_t array_bytes; /* of the lanes' `blocks` */
     struct stock_lane lanes[STOCK_LANES];
 };
 
@@ -57,6 +59,11 @@ void stock_settle(struct stock *stock);
 /* What lies here, which counts as free; any thread. */
 static inline uint64_t stock_bytes(struct stock *stock) {
     return atomic_load_explicit(&stock->bytes, memory_order_relaxed);
+}
+
+/* What the stock takes for itself; any thread. */
+static inline uint64_t stock_array_bytes(struct stock *stock) {
+    return atomic_load_explicit(&stock->array_bytes, memory_order_relaxed);
 }
 
 #endif

@@ -184,6 +184,22 @@ static void exhaust_memory(void) {
         for (void *hog; (hog = malloc(size));) *(void *volatile *)hog = hog; /* or the compiler leaves the malloc out */
 }
 
+Test(reclaim, counts_the_notes_that_a_reader_who_sleeps_in_its_turn_costs) {
+    uint64_t before = reclaim_note_bytes(&reclaim);
+    reclaim_enter(&reclaim, 1);
+    for (unsigned i = 0; i < BLOCKS; i++) {
+        reclaim_enter(&reclaim, 0);
+        reclaim_retire(&reclaim, 0, block_of(i), 1, 0);
+        reclaim_leave(&reclaim, 0);
+    }
+    cr_assert_eq(freed_count, 0);
+    cr_assert_geq(reclaim_note_bytes(&reclaim), before + (BLOCKS - 254) * 16);
+    reclaim_leave(&reclaim, 1);
+    reclaim_poll(&reclaim, 0);
+    cr_assert_eq(freed_count, BLOCKS);
+    cr_assert_leq(reclaim_note_bytes(&reclaim), before + 8 * 4096, "what lies ready for the next");
+}
+
 Test(reclaim, keeps_and_counts_for_ever_what_it_has_no_memory_to_note) {
 #if defined(__SANITIZE_ADDRESS__)
     cr_skip_test("AddressSanitizer does not live under a limit of address space");

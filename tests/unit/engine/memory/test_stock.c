@@ -63,6 +63,20 @@ Test(stock, counts_what_lies_in_it_as_free) {
     cr_assert_gt(stock_bytes(&stock), 0);
 }
 
+Test(stock, counts_what_it_takes_for_itself_and_has_nothing_left_of_it_when_it_is_empty) {
+    cr_assert_eq(stock_array_bytes(&stock), 0);
+    turn(COUNT, SIZE);
+    cr_assert_geq(stock_array_bytes(&stock), COUNT * sizeof(void *));
+    uint64_t one = stock_array_bytes(&stock);
+    turn(COUNT, SIZE + 8);
+    cr_assert_gt(stock_array_bytes(&stock), one, "a lane of its own");
+    for (unsigned i = 0; i < 2000; i++) stock_settle(&stock);
+    cr_assert_eq(stock_array_bytes(&stock), 0);
+    turn(COUNT, SIZE);
+    stock_fini(&stock);
+    cr_assert_eq(stock_array_bytes(&stock), 0);
+}
+
 Test(stock, holds_less_with_each_turn_that_takes_none) {
     take(COUNT, SIZE);
     for (unsigned i = 0; i < 40; i++) stock_settle(&stock);
