@@ -397,6 +397,12 @@ struct engine_vtable {
     void (*enter)(struct engine *self, unsigned loop_index);
     void (*leave)(struct engine *self, unsigned loop_index);
 
+    /* Inside a turn, while nothing that was handed out in it is looked at any more: from pause to resume the loop holds
+     * nobody up, as if outside, and what it replaced before may be freed. All else of the turn goes on; nothing else is
+     * called in between. NULL, both, in an engine that gains nothing by it. */
+    void (*pause)(struct engine *self, unsigned loop_index);
+    void (*resume)(struct engine *self, unsigned loop_index);
+
     /* Executes `count` verbs in order at `now_ms`, inside a turn. states[i] tells what became of verbs[i]. Calls `each`
      * functions of scans from inside, nothing else. All PENDING verbs are answered later by the `done` given to
      * set_done, on the same loop, never from inside submit; they are known by the ticket in private[0]. */

@@ -65,6 +65,10 @@ struct metrics *server_loop_metrics(struct server_loop *loop);
  * sleeping and ends before it sleeps. */
 void server_loop_enter(struct server_loop *loop);
 void server_loop_leave(struct server_loop *loop);
+/* Between two connections of a long turn, around what takes the shell some time: what was replaced until then is freed,
+ * and other loops need not wait for this one. Nothing of the loop is called in between. */
+void server_loop_pause(struct server_loop *loop);
+void server_loop_resume(struct server_loop *loop);
 /* Timers, reaper, forgotten op_ids, answers that have become safe. To be called soon after env.wake. Answers when it wants to be called again; INT64_MAX: never. */
 int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned budget);
 

@@ -90,6 +90,17 @@ void server_loop_leave(struct server_loop *loop) {
     if (loop->journal) gate_await(loop);
 }
 
+/* Requests are answered when their connection was fed, so nothing of the engine's is looked at between two of them. */
+void server_loop_pause(struct server_loop *loop) {
+    assert(loop->is_in_turn);
+    if (loop->engine->vtable->pause) loop->engine->vtable->pause(loop->engine, loop->index);
+}
+
+void server_loop_resume(struct server_loop *loop) {
+    assert(loop->is_in_turn);
+    if (loop->engine->vtable->resume) loop->engine->vtable->resume(loop->engine, loop->index);
+}
+
 /* ---------------------------------------------------------------- heavy requests */
 
 void loop_rest(struct server_loop *loop, struct conn *conn) {

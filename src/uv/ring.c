@@ -111,11 +111,14 @@ static void settle_posts(struct shell_loop *loop) {
     ring_settle_posts(loop);
 }
 
-/* Writes now what would wait for the end of the round. Inside a turn, or where one may begin. */
+/* Writes now what would wait for the end of the round. Inside a turn, or where one may begin. A turn pauses meanwhile:
+ * most of a round's time goes by here, and whoever the system wakes by it may be given this processor. */
 static void write_out(struct shell_loop *loop) {
     ring_bury(loop);
     ring_flush(loop, false);
+    if (loop->is_in_turn) server_loop_pause(loop->core);
     hand_over(&loop->ring->uring);
+    if (loop->is_in_turn) server_loop_resume(loop->core);
     settle_posts(loop);
 }
 

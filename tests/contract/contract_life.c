@@ -342,6 +342,35 @@ static void verbs_see_the_namespace_that_is_there_when_they_execute(struct world
     CHECK(contract_get(world, "web", "s", false).is_found);
 }
 
+static uint64_t bytes_retired(struct world *world) {
+    struct engine_stats stats;
+    world->engine->vtable->stats(world->engine, &stats);
+    return stats.bytes_retired;
+}
+
+/* Loop 1 stands inside its turn, as one that has lost its processor; loop 0 replaces the session. */
+static void is_freed_once_replaced_where_another_turn_pauses(struct world *world) {
+    const struct engine_vtable *vtable = world->engine->vtable;
+    struct verb verb = verb_of(VERB_GET, "web", "s");
+    enum submit_state state;
+    if (!vtable->pause) return;
+    contract_put(world, "web", "s", IDLE_100);
+    vtable->enter(world->engine, 1);
+    contract_put(world, "web", "s", IDLE_100);
+    CHECK(bytes_retired(world) > 0);
+    vtable->pause(world->engine, 1);
+    vtable->enter(world->engine, 0);
+    vtable->leave(world->engine, 0);
+    CHECK_EQUAL(bytes_retired(world), 0);
+    vtable->resume(world->engine, 1);
+    vtable->submit(world->engine, 1, &verb, &state, 1, world->now_ms);
+    uint64_t version = verb.session.version;
+    contract_put(world, "web", "s", IDLE_100);
+    CHECK(bytes_retired(world) > 0); /* from resume on it holds what it is handed, as before */
+    CHECK(verb.is_found && bytes_equal(verb.session.id, BYTES_LITERAL("s")) && verb.session.version == version);
+    vtable->leave(world->engine, 1);
+}
+
 /* Of a namespace that is not there, of sessions that are and are not, and of any bytes. */
 static void anticipated_sessions_are_as_they_were(struct world *world) {
     const struct engine_vtable *vtable = world->engine->vtable;
@@ -449,6 +478,7 @@ const struct contract_test life_tests[] = {
     {"keeps every field byte for byte", keeps_every_field_byte_for_byte},
     {"sees the verbs of a batch in their order", verbs_of_one_batch_execute_in_order},
     {"is of the namespace that a verb of its batch made anew", verbs_see_the_namespace_that_is_there_when_they_execute},
+    {"is freed once it is replaced where another loop's turn pauses", is_freed_once_replaced_where_another_turn_pauses},
     {"is as it was where it was announced that it may be named", anticipated_sessions_are_as_they_were},
     {"is not reached through another namespace", is_not_reached_through_another_namespace},
     {"stays as it is when the rule refuses", refused_by_the_rule_changes_nothing},

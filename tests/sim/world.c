@@ -260,6 +260,13 @@ static size_t piece_of(const struct world *world, const struct peer *peer, size_
     return has_waiting && end && end - peer->fed < size ? (size_t)(end - peer->fed) : size;
 }
 
+/* Between two connections a shell may pause the loop's turn, around a system call: nothing of it is looked at then. */
+static void pause_turn(struct world *world, unsigned loop) {
+    if (world->step % 4) return;
+    server_loop_pause(world->loops[loop]);
+    server_loop_resume(world->loops[loop]);
+}
+
 static void deliver_piece(struct world *world, struct peer *peer, size_t size) {
     if (peer->state == CONN_PAUSED && of(world, 80))
         return; /* a shell reads no more, but what it has read it may feed */
@@ -272,6 +279,7 @@ static void deliver_piece(struct world *world, struct peer *peer, size_t size) {
     peer->fed += size;
     around_measure(world, false);
     peer->state = conn_feed(peer->conn, bytes_of(copy, size), world->now_ms);
+    pause_turn(world, peer->loop);
     free(copy);
     world_take_answers(world, peer);
     if (peer->is_prompt && !world->has_failed) world_read_all(world, peer);

@@ -273,6 +273,14 @@ static void memory_leave(struct engine *self, unsigned loop_index) {
     reclaim_leave(&of(self)->reclaim, loop_index);
 }
 
+static void memory_pause(struct engine *self, unsigned loop_index) {
+    reclaim_leave(&of(self)->reclaim, loop_index);
+}
+
+static void memory_resume(struct engine *self, unsigned loop_index) {
+    reclaim_resume(&of(self)->reclaim, loop_index);
+}
+
 /* ---- figures */
 
 /* What is taken once and for all. */
@@ -435,6 +443,8 @@ static const struct engine_vtable memory_vtable = {.name = "memory",
                                                                ENGINE_ORDERED_SCAN | ENGINE_POOLS | ENGINE_EVENTS,
                                                    .enter = memory_enter,
                                                    .leave = memory_leave,
+                                                   .pause = memory_pause,
+                                                   .resume = memory_resume,
                                                    .submit = memory_submit,
                                                    .anticipate = memory_anticipate,
                                                    .set_done = memory_set_done,

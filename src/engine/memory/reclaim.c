@@ -223,10 +223,14 @@ void reclaim_poll(struct reclaim *reclaim, unsigned index) {
 
 /* ---- turns */
 
-void reclaim_enter(struct reclaim *reclaim, unsigned index) {
+void reclaim_resume(struct reclaim *reclaim, unsigned index) {
     assert(index < reclaim->reader_count && !reclaim_is_inside(reclaim, index));
-    reclaim_poll(reclaim, index);
     atomic_fetch_add_explicit(&reclaim->readers[index].turn, 1, memory_order_acq_rel);
+}
+
+void reclaim_enter(struct reclaim *reclaim, unsigned index) {
+    reclaim_poll(reclaim, index);
+    reclaim_resume(reclaim, index);
 }
 
 void reclaim_leave(struct reclaim *reclaim, unsigned index) {

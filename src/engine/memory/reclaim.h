@@ -50,6 +50,9 @@ void reclaim_fini(struct reclaim *reclaim);
 void reclaim_enter(struct reclaim *reclaim, unsigned reader);
 void reclaim_leave(struct reclaim *reclaim, unsigned reader);
 
+/* Begins a turn shortly after the last one ended, which has freed what could be freed: this frees nothing. */
+void reclaim_resume(struct reclaim *reclaim, unsigned reader);
+
 /* Hands over a block that no new reader can find any more. Inside a turn or not; never waits. `size` (below 2^56) is
  * counted until the block is freed; `kind` is below 256. Where memory is lacking even for the note, the block is never
  * freed, and stays counted. */

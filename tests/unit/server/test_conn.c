@@ -510,3 +510,15 @@ Test(conn, a_closed_connection_lives_until_its_last_pending_request_is_done) {
     cr_assert_null(notified, "the shell has closed it");
     rig.conn = NULL;
 }
+
+Test(conn, a_turn_pauses_between_two_packets_and_goes_on) {
+    for (int i = 1; i <= 2; i++) {
+        rig_add(&rig, i, "server.ping", "[]");
+        rig_feed(&rig);
+        server_loop_pause(rig.loop);
+        cr_assert_eq(rig.fake->turn_depth, 0);
+        server_loop_resume(rig.loop);
+        cr_assert_eq(rig.fake->turn_depth, 1);
+    }
+    rig_expect_text(&rig, "[1, 1, null, {'now': 1767225600000}]\n[1, 2, null, {'now': 1767225600000}]\n");
+}

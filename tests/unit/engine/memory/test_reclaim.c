@@ -84,6 +84,21 @@ Test(reclaim, does_not_wait_for_a_reader_that_entered_after_the_batch_was_closed
     reclaim_leave(&reclaim, 2);
 }
 
+Test(reclaim, holds_again_what_is_retired_once_a_turn_was_resumed) {
+    reclaim_enter(&reclaim, 1);
+    reclaim_leave(&reclaim, 1);
+    reclaim_enter(&reclaim, 0);
+    reclaim_retire(&reclaim, 0, block_of(1), 100, 0);
+    reclaim_resume(&reclaim, 1);
+    reclaim_leave(&reclaim, 0);
+    cr_assert_eq(freed_count, 0);
+    reclaim_leave(&reclaim, 1);
+    reclaim_resume(&reclaim, 0);
+    cr_assert_eq(freed_count, 0, "who resumes frees nothing");
+    reclaim_leave(&reclaim, 0);
+    cr_assert_eq(freed_count, 1);
+}
+
 static void retire_in_turns(unsigned first, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
         reclaim_enter(&reclaim, 0);
