@@ -117,7 +117,9 @@ static enum loaded load_one(struct model *model, const struct call *call, struct
     publish(model, namespace, id, &draft, now_ms);
     take_oldest_hold(make_pool(model, namespace, call->pool));
     model->loaded++;
-    return serve_waiters(model, now_ms) ? LOADED : WRONG;
+    /* What a later one of the same load may replace at once was not answered before that. */
+    bool may_be_replaced = policy_of(model, call)->single_session && draft.client[0];
+    return may_be_replaced || serve_waiters(model, now_ms) ? LOADED : WRONG;
 }
 
 bool do_load(struct model *model, const struct call *call, int64_t now_ms, const struct answer *answer) {
@@ -133,5 +135,5 @@ bool do_load(struct model *model, const struct call *call, int64_t now_ms, const
         case WRONG: return false;
         }
     }
-    return expect_integer(model, answer, count);
+    return serve_waiters(model, now_ms) && expect_integer(model, answer, count);
 }
