@@ -41,8 +41,11 @@ struct disk {
     /* What was written before it began is there after a power cut (its size included). Once it has failed, a later
      * success of the same file proves nothing. */
     enum disk_error (*sync)(struct disk_file *file);
-    /* Sees to it that the file has at least that size, with zeros where nothing was written, and that writing there needs no
-     * further space. DISK_FULL: it is as it was. A disk that cannot promise the space only sets the size. */
+    /* What stands before `offset` is synced and is not read again soon, so the system need not keep it in memory. Never
+     * fails and changes nothing that is read. */
+    void (*forget)(struct disk_file *file, uint64_t offset);
+    /* Sees to it that the file has at least that size, with zeros where nothing was written, and that writing there
+     * needs no further space. DISK_FULL: it is as it was. A disk that cannot promise the space only sets the size. */
     enum disk_error (*allocate)(struct disk_file *file, uint64_t size);
     enum disk_error (*truncate)(struct disk_file *file, uint64_t size);
     enum disk_error (*size)(struct disk_file *file, uint64_t *out);

@@ -151,8 +151,12 @@ static int64_t snapshot_rotate(struct log *log, int64_t now_ms) {
 
 static bool file_sync(struct log *log) {
     struct file_out *out = &log->snapshot.out;
-    if (log->options.disk->sync(out->file) != DISK_OK) return false;
+    const struct disk *disk = log->options.disk;
+    if (disk->sync(out->file) != DISK_OK) return false;
     out->synced = out->position;
+    /* Nobody reads it before the next start. Kept, all of a snapshot would take memory that nobody had in use, and
+     * getting that costs more than the rest of the writing. */
+    disk->forget(out->file, out->synced);
     return true;
 }
 

@@ -28,6 +28,16 @@ static bool window_fill(struct file_reader *reader, size_t want) {
     return window->size >= want || fails(reader, "it became shorter while it was read");
 }
 
+/* What has been read and is on the device goes out of the system's memory: the next piece then comes into pages that
+ * were just in use, which costs half. What nothing says was synced stays, since recovery writes it once more from
+ * there. */
+static void window_forget(struct file_reader *reader) {
+    uint64_t offset = reader->window_place < reader->synced ? reader->window_place : reader->synced;
+    if (offset <= reader->forgotten) return;
+    reader->disk->forget(reader->file, offset);
+    reader->forgotten = offset;
+}
+
 /* The bytes of that range, which ends within the file; valid until the next call. NULL: see why. */
 static const uint8_t *window_get(struct file_reader *reader, uint64_t place, size_t size) {
     struct buf *window = &reader->window;
@@ -39,6 +49,7 @@ static const uint8_t *window_get(struct file_reader *reader, uint64_t place, siz
     if (window->size - skipped < size) {
         buf_consume(window, skipped);
         reader->window_place = place;
+        window_forget(reader);
         skipped = 0;
         uint64_t left = reader->size - place;
         size_t want = size > READER_PIECE_BYTES ? size : READER_PIECE_BYTES;
@@ -173,6 +184,7 @@ enum frame_state file_reader_next(struct file_reader *reader, struct frame_heade
     if (is_sealed && !reader->is_raw && !open_payload(reader, header, payload)) return FRAME_STRANGE;
     if (header->kind != FRAME_EFFECTS && payload->size > 0 && !(is_sealed && reader->is_raw))
         return strange(reader, "the frame holds something where there should be nothing");
+    if (header->synced > reader->synced) reader->synced = header->synced;
     reader->frame_place = reader->place;
     reader->place += FRAME_HEADER_BYTES + header->size;
     reader->is_ended = header->kind == FRAME_END;

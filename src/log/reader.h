@@ -44,7 +44,9 @@ struct file_reader {
     struct stream stream;
     struct buf window; /* bytes from window_place on */
     uint64_t window_place;
-    struct buf plain; /* the opened payload */
+    uint64_t synced;    /* up to there the file is on its device, as the frames that were read say */
+    uint64_t forgotten; /* up to there the system was told that it need not keep it in memory */
+    struct buf plain;   /* the opened payload */
 };
 
 /* What stands behind a place where frames end. */

@@ -101,6 +101,12 @@ static enum disk_error on_sync(struct disk_file *file) {
     return answer(fdatasync(file->fd));
 }
 
+/* Whole pages only, so the last one stays until the next call reaches beyond it. What is not known to be on the device
+ * must not be named here: after a sync that failed it may be nowhere but in this memory. */
+static void on_forget(struct disk_file *file, uint64_t offset) {
+    if (offset > 0) posix_fadvise(file->fd, 0, (off_t)offset, POSIX_FADV_DONTNEED);
+}
+
 static enum disk_error on_truncate(struct disk_file *file, uint64_t size) {
     int result;
     do {
@@ -246,6 +252,7 @@ bool directory_open(struct directory *directory, const char *path, enum director
                                     .write = on_write,
                                     .read = on_read,
                                     .sync = on_sync,
+                                    .forget = on_forget,
                                     .allocate = on_allocate,
                                     .truncate = on_truncate,
                                     .size = on_size,

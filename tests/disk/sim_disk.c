@@ -148,6 +148,20 @@ static enum disk_error on_sync(struct disk_file *file) {
     return call_end(sim, error);
 }
 
+/* A real disk reads it from the device from now on: there it has to be. */
+static void on_forget(struct disk_file *file, uint64_t offset) {
+    struct sim_disk *sim = file->sim;
+    lock_take(&sim->lock);
+    for (struct list *link = file->inode->changes.next; link != &file->inode->changes; link = link->next) {
+        struct change *change = LIST_ENTRY(link, struct change, link);
+        if (change->is_synced || change->is_size || change->offset >= offset) continue;
+        fprintf(stderr, "%s: what stands before %llu is forgotten, and of it %llu is not synced\n", file->name,
+                (unsigned long long)offset, (unsigned long long)change->offset);
+        abort();
+    }
+    lock_release(&sim->lock);
+}
+
 static enum disk_error resize(struct disk_file *file, enum sim_call call, uint64_t size) {
     struct sim_disk *sim = file->sim;
     uint64_t number;
@@ -256,6 +270,7 @@ struct sim_disk *sim_disk_open(void) {
                               .write = on_write,
                               .read = on_read,
                               .sync = on_sync,
+                              .forget = on_forget,
                               .allocate = on_allocate,
                               .truncate = on_truncate,
                               .size = on_size,

@@ -132,9 +132,14 @@ static const char *memory_why(void *context) {
     return "nothing";
 }
 
+static void memory_forget(struct disk_file *file, uint64_t offset) {
+    (void)file, (void)offset;
+}
+
 static struct disk disk = {.open = memory_open,
                            .write = memory_write,
                            .sync = memory_sync,
+                           .forget = memory_forget,
                            .allocate = memory_size_set,
                            .truncate = memory_size_set,
                            .close = memory_close,

@@ -91,6 +91,25 @@ static void what_was_synced_is_read_as_it_was_written_last(struct disk *disk) {
     disk->close(file);
 }
 
+/* More than once, up to places within what is synced, also within a page, and with something unsynced behind. */
+static void what_is_forgotten_is_read_as_it_was(struct disk *disk) {
+    enum { PIECE = 1 << 20 };
+    static uint8_t written[3 * PIECE], read[3 * PIECE];
+    size_t got;
+    struct disk_file *file = open_as(disk, "a", DISK_MAKE);
+    for (size_t i = 0; i < sizeof written; i++) written[i] = (uint8_t)(i * 7 + i / 4096);
+    CHECK(disk->write(file, 0, bytes_of(written, 2 * PIECE)) == DISK_OK);
+    CHECK(disk->sync(file) == DISK_OK);
+    CHECK(disk->write(file, 2 * PIECE, bytes_of(written + 2 * PIECE, PIECE)) == DISK_OK);
+    static const uint64_t places[] = {0, 1, 5000, PIECE, 2 * PIECE, 2 * PIECE};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        disk->forget(file, places[i]);
+        CHECK(disk->read(file, 0, read, sizeof read, &got) == DISK_OK && got == sizeof read);
+        CHECK(memcmp(read, written, sizeof read) == 0);
+    }
+    disk->close(file);
+}
+
 static void a_file_that_is_only_read_is_not_written(struct disk *disk) {
     put(disk, "a", "one");
     struct disk_file *file = open_as(disk, "a", DISK_READ);
@@ -195,6 +214,7 @@ static const struct {
     SENTENCE(a_file_is_made_once_and_opened_where_it_is),
     SENTENCE(what_is_written_anywhere_is_read_there),
     SENTENCE(what_was_synced_is_read_as_it_was_written_last),
+    SENTENCE(what_is_forgotten_is_read_as_it_was),
     SENTENCE(a_file_that_is_only_read_is_not_written),
     SENTENCE(what_is_allocated_is_zeros_and_never_shrinks),
     SENTENCE(a_file_is_cut_and_grown_with_zeros),

@@ -1,4 +1,5 @@
 /* Recovery where it has to change something, or where keys, clocks and disks are not what they should be. */
+#include "log/reader.h"
 #include "unit/log/recovery_case.h"
 
 TestSuite(recovery_fix, .init = begin, .fini = end);
@@ -208,15 +209,16 @@ Test(recovery_fix, what_was_recovered_is_safe_also_where_the_last_server_had_not
     }
 }
 
-/* A segment of nine numbers, of which three are synced, and the sync of the rest has failed. */
-static void put_forsaken(void) {
+/* A segment of nine frames of so many numbers, of which three are synced, and the sync of the rest has failed. */
+static void put_forsaken(uint64_t numbers) {
     struct disk *disk = sim_disk_of(sim);
     struct file_writer writer;
     struct disk_file *out;
-    segment(&writer, 1, 1, 3);
+    file(&writer, FILE_LOG, 1);
+    for (uint64_t i = 0; i < 3; i++) file_writer_effects(&writer, i * numbers + 1, (i + 1) * numbers);
     size_t synced = writer.bytes.size;
     file_writer_synced(&writer);
-    for (uint64_t i = 4; i <= 9; i++) file_writer_effects(&writer, i, i);
+    for (uint64_t i = 3; i < 9; i++) file_writer_effects(&writer, i * numbers + 1, (i + 1) * numbers);
     cr_assert_eq(disk->open(disk->context, ONE, DISK_MAKE, &out), DISK_OK);
     cr_assert_eq(disk->write(out, 0, bytes_of(writer.bytes.data, synced)), DISK_OK);
     cr_assert_eq(disk->sync(out), DISK_OK);
@@ -236,13 +238,27 @@ Test(recovery_fix, what_a_failed_sync_has_left_in_memory_alone_is_written_once_m
         struct prng prng = prng_of(seed);
         end();
         begin();
-        put_forsaken();
+        put_forsaken(1);
         sim_disk_kill(sim);
         expect_good(attempt(), 9);
         sim_disk_crash(sim, &prng);
         sim_disk_set_wall_ms(sim, NOW);
         expect_good(attempt(), 9);
     }
+}
+
+/* The same in several pieces of the reader's, which has the system forget those that are synced: the simulated disk
+ * ends the test where one is forgotten that is not. */
+Test(recovery_fix, what_a_failed_sync_has_left_in_memory_alone_is_not_forgotten_while_it_is_read) {
+    enum { NUMBERS = 22000 };
+    struct prng prng = prng_of(1);
+    put_forsaken(NUMBERS);
+    sim_disk_kill(sim);
+    cr_assert_gt(size_of(ONE), READER_PIECE_BYTES * 3 / 2);
+    expect_good(attempt(), 9 * NUMBERS);
+    sim_disk_crash(sim, &prng);
+    sim_disk_set_wall_ms(sim, NOW);
+    expect_good(attempt(), 9 * NUMBERS);
 }
 
 /* Of two segments that go, a power cut in between must not bring back the later one alone: it would stand behind a gap.
