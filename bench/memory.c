@@ -21,6 +21,7 @@
 enum { CHURN_ROUNDS = 5, SIZES = 65, SIZE_MIN = 100, SIZE_MAX_BYTES = 4096, BATCH = 16 };
 enum { STAGE_EMPTY, STAGE_LOADED, STAGE_CHURNED, STAGE_ENDED = STAGE_CHURNED + CHURN_ROUNDS, STAGE_COUNT };
 enum { DYING_MS = 1000, LOOK_EVERY_MS = 20, EMPTY_PERCENT = 120, LONG_PAUSE_NS = 1000000 };
+enum { KEPT_BYTES_MAX = 4 << 20 }; /* more than that is not kept for the next need, it has not been given back */
 
 struct stage {
     uint64_t sessions, live_bytes;     /* ids and data */
@@ -64,12 +65,14 @@ static bool look(struct memory_run *run, struct stage *stage) {
     return is_fine;
 }
 
-/* What the allocator keeps for later, and says so: what was mapped since the server was empty and is not in use. */
+/* What the allocator keeps for later, and says so: what was mapped since the server was empty and is not in use; as far
+ * as it may be kept. */
 static uint64_t kept_bytes(const struct memory_run *run, const struct stage *stage) {
     const struct stage *empty = &run->stages[STAGE_EMPTY];
     int64_t mapped = (int64_t)(stage->mapped_bytes - empty->mapped_bytes);
     int64_t used = (int64_t)(stage->used_bytes - empty->used_bytes);
-    return mapped > used ? (uint64_t)(mapped - used) : 0;
+    if (mapped <= used) return 0;
+    return mapped - used < KEPT_BYTES_MAX ? (uint64_t)(mapped - used) : KEPT_BYTES_MAX;
 }
 
 static bool is_back(const struct memory_run *run, const struct stage *stage) {

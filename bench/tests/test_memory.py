@@ -42,6 +42,9 @@ class Memory(unittest.TestCase):
             self.assertLessEqual(batches["p50_us"], batches["p99.9_us"])
             self.assertLessEqual(batches["p99.9_us"], batches["longest_us"] * 1.001)
         self.assertEqual("memory_back_ms" in found, found["is_memory_back"])
+        self.assertLessEqual(found["kept_bytes"], 4 << 20)
+        may_be = stages[0]["rss_bytes"] * 1.2 + found["kept_bytes"]
+        self.assertEqual(found["is_memory_back"], stages[-1]["rss_bytes"] <= may_be)
 
     def test_a_server_that_is_not_there_is_named(self):
         done, found = self.run_bench("--sessions", "10", "--sessiond", "no-such-server")

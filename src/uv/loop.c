@@ -153,6 +153,7 @@ static void on_tick(uv_timer_t *handle) {
     int64_t handshake_ms = limit_of(&shell->limits.handshake_timeout_ms);
     int64_t idle_ms = limit_of(&shell->limits.connection_idle_timeout_ms);
     note_processors(loop);
+    if (shell->transport->rest) shell->transport->rest(loop);
     cut_slow_readers(loop, now_ms);
     cut_older(&loop->lingering, LINGER_MS, CUT_DONE, now_ms);
     if (handshake_ms) cut_older(&loop->silent, handshake_ms, CUT_SILENT, now_ms);

@@ -45,6 +45,8 @@ struct ring_buffers {
     uint8_t *memory; /* count times size */
     struct io_uring_buf_ring *table;
     unsigned given_back; /* of what was fed, and not handed to the kernel yet */
+    uint64_t fed;        /* since ring_buffers_rest looked last */
+    bool is_backed;      /* pages of them may have memory behind them */
 };
 
 enum { RING_LIGHT, RING_HEAVY, RING_GROUPS };
@@ -88,6 +90,9 @@ uint8_t *ring_buffer_of(const struct ring_buffers *buffers, const struct io_urin
 /* It was fed: the kernel may have it again, after ring_buffers_return. */
 void ring_buffer_give(struct ring_buffers *buffers, const struct io_uring_cqe *cqe);
 void ring_buffers_return(struct ring *ring);
+/* Gives the memory behind groups back of which hardly any buffer was filled since the last call. No completion waits.
+ */
+void ring_buffers_rest(struct ring *ring);
 
 /* ---- ring.c */
 /* NULL: `error` says why there is none; the ring belongs to the thread that runs it later. */

@@ -23,6 +23,15 @@ static void give(struct ring_buffers *buffers, unsigned number) {
                           (unsigned short)number, io_uring_buf_ring_mask(buffers->count), (int)buffers->given_back++);
 }
 
+static void group_rest(struct ring_buffers *buffers) {
+    bool is_idle = buffers->fed < buffers->count;
+    buffers->is_backed |= buffers->fed > 0;
+    buffers->fed = 0;
+    if (!is_idle || !buffers->is_backed) return;
+    madvise(buffers->memory, buffers->count * buffers->size, MADV_DONTNEED);
+    buffers->is_backed = false;
+}
+
 static void return_all(struct ring_buffers *buffers) {
     if (buffers->given_back == 0) return;
     io_uring_buf_ring_advance(buffers->table, (int)buffers->given_back);
@@ -66,9 +75,17 @@ uint8_t *ring_buffer_of(const struct ring_buffers *buffers, const struct io_urin
 }
 
 void ring_buffer_give(struct ring_buffers *buffers, const struct io_uring_cqe *cqe) {
-    if (cqe->flags & IORING_CQE_F_BUFFER) give(buffers, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    if (!(cqe->flags & IORING_CQE_F_BUFFER)) return;
+    give(buffers, cqe->flags >> IORING_CQE_BUFFER_SHIFT);
+    buffers->fed++;
 }
 
 void ring_buffers_return(struct ring *ring) {
     for (unsigned i = 0; i < RING_GROUPS; i++) return_all(&ring->buffers[i]);
+}
+
+/* The kernel writes into buffers by their addresses, and only while it is asked for completions: between two rounds
+ * there is nothing in any of them. */
+void ring_buffers_rest(struct ring *ring) {
+    for (unsigned i = 0; i < RING_GROUPS; i++) group_rest(&ring->buffers[i]);
 }

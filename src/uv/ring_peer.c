@@ -269,6 +269,11 @@ void ring_flush(struct shell_loop *loop, bool is_round_end) {
     }
 }
 
+static void ring_rest(struct shell_loop *loop) {
+    struct io_uring *uring = &loop->ring->uring;
+    if (!io_uring_cq_has_overflow(uring) && io_uring_cq_ready(uring) == 0) ring_buffers_rest(loop->ring);
+}
+
 const struct transport transport_ring = {.name = "io_uring",
                                          .run = ring_run,
                                          .signal = ring_signal,
@@ -278,4 +283,5 @@ const struct transport transport_ring = {.name = "io_uring",
                                          .fly = ring_fly,
                                          .unsent = ring_unsent,
                                          .shut_down = ring_shut_down,
+                                         .rest = ring_rest,
                                          .close = let_go};

@@ -36,6 +36,8 @@ struct transport {
     int (*fly)(struct peer *peer, struct bytes bytes);
     /* How much of the flight the system has not taken yet. */
     size_t (*unsent)(const struct peer *peer);
+    /* Gives back what a load that is over has left; about once a second, inside a turn. NULL: nothing is ever left. */
+    void (*rest)(struct shell_loop *loop);
     /* Tells the other side that nothing more comes; a negative error: it cannot be told. */
     int (*shut_down)(struct peer *peer);
     /* Ends everything that is under way and closes the socket; peer_closed comes later, never from inside. */

@@ -20,7 +20,8 @@
 #include <sys/mman.h>
 
 enum {
-    DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory for good */
+    DIRTY_PAGES_MAX = 32,          /* pages that were given back and stay backed by memory, where nobody prepares */
+    DIRTY_PAGES_MIN = 8,           /* and where somebody does, who takes away the others after a while only */
     SURPLUS_AFTER_MS = 100,        /* what is beyond that goes back to the system, unless it is wanted again */
     SURPLUS_SLICE = 4,             /* chunks that are given back, or parts of chunks, before others get the processor */
     SURPLUS_PAUSE_MS = 1,          /* ... for so long */
@@ -246,8 +247,13 @@ static void free_pages_add(struct slab *slab, struct slab_chunk *chunk, uint32_t
 
 /* ---- giving back to the system: whoever prepares, or where nobody does whoever gave the page back */
 
+static bool has_stale(const struct slab *slab) {
+    bool is_prepared = atomic_load_explicit(&slab->is_prepared, memory_order_relaxed);
+    return slab->dirty_pages - slab->fresh_pages > (is_prepared ? DIRTY_PAGES_MIN : DIRTY_PAGES_MAX);
+}
+
 static bool has_surplus(const struct slab *slab) {
-    return slab->surplus_chunks || slab->dirty_pages - slab->fresh_pages > DIRTY_PAGES_MAX;
+    return slab->surplus_chunks || has_stale(slab);
 }
 
 /* Unmaps one of the chunks that are free as a whole. False: there was none. */
@@ -283,7 +289,7 @@ static struct slab_chunk *stale_chunk(const struct slab *slab) {
 /* Gives back what is free of one chunk that is in use for the rest, if too much of that is backed. False: it is not. */
 static bool stale_discard(struct slab *slab) {
     lock_take(&slab->lock);
-    struct slab_chunk *chunk = slab->dirty_pages - slab->fresh_pages > DIRTY_PAGES_MAX ? stale_chunk(slab) : NULL;
+    struct slab_chunk *chunk = has_stale(slab) ? stale_chunk(slab) : NULL;
     if (!chunk) {
         lock_release(&slab->lock);
         return false;

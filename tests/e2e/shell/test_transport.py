@@ -63,6 +63,27 @@ class Transport(ServerTest):
         self.assertEqual(used, "libuv")
         self.assertIn("event=transport_libuv", log)
 
+    def test_buffers_of_a_load_that_is_over_take_no_memory(self):
+        if server.is_sanitized():
+            self.skipTest("a sanitizer's own memory hides what the server has")
+        if not self.has_io_uring():
+            self.skipTest("there is no io_uring here")
+        if server.BINARY.endswith("_tight"):
+            self.skipTest("a ring of a few buffers takes no memory worth looking at")
+        process = self.serve("--transport=io_uring")
+        with process.client() as client:
+            for _ in range(3):
+                client.call("session.set", "web", "a", "x" * 12000)
+            before = process.resident()
+            for _ in range(200):  # each into another buffer, of which there are 64
+                client.call("session.set", "web", "a", "x" * 12000)
+            self.assertGreater(process.resident(), before + 500000)
+            server.wait_for(lambda: process.resident() < before + 100000, "memory comes back")
+            for text in ("y" * 12000, "z"):
+                client.call("session.set", "web", "a", text)
+                self.assertEqual(client.call("session.get", "web", "a")["data"], text)
+        self.assert_ends_well(process)
+
     def test_few_files_are_left_to_the_loops_and_a_lack_of_them_is_named(self):
         named = "files may be open, for 4 threads: raise that limit (ulimit -n), or give fewer threads"
         serving = []
