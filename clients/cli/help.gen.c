@@ -73,7 +73,7 @@ static const struct help_argument sessiond_create_options[] = {
     {"token", "bool", "true: make a bearer token and answer it, this once and whatever fields says", "true or false", false},
     {"bind", "binding", "what a validate has to present again; only keyed hashes are kept", "map of user_agent, address, device_key (each of any size and bytes); at least one", false},
     {"pending", "bool", "true: it is pending until session.activate", "true or false", false},
-    {"revive", "bool", "true: the id may be one that was destroyed or has expired", "true or false", false},
+    {"revive", "bool", "true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of the old one is kept", "true or false", false},
     {"fields", "fields", "which fields to answer; left out: all", "array of field names of the record", false},
     {NULL, NULL, NULL, NULL, false},
 };
@@ -182,7 +182,7 @@ static const struct help_argument sessiond_regenerate_params[] = {
 
 static const struct help_argument sessiond_regenerate_options[] = {
     {"new_id", "id", "left out: the server makes one", "str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id", true},
-    {"keep_data", "bool", "true (default), or false: start empty", "true or false", false},
+    {"keep_data", "bool", "true (default), or false: start empty, without data and meta", "true or false", false},
     {"restart_lifetime", "bool", "true: created_at and the absolute deadline start again", "true or false", false},
     {"user", "name", "nil clears it", "str or bin, 1 to 255 bytes of UTF-8", true},
     {"grace_ms", "duration", "default 0", "integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral float64 counts as an integer; nil is the namespace's default", false},
@@ -672,12 +672,12 @@ const struct help_op help_ops[] = {
      "[\"web\", \"s1\"]",
      "{\"id\": \"s1\", \"status\": \"active\", \"version\": 775736524800001, \"created_at\": 1767225600000, \"updated_at\": 1767225600000, \"last_active_at\": 1767225600000, \"expires_at\": 1767312000000, \"idle_timeout_ms\": 86400000, \"absolute_timeout_ms\": 0, \"user\": \"ann\", \"data\": {\"cart\": 3}}",
      sessiond_get_params, sessiond_get_options},
-    {"session.get_many", 2, true, "Reads several sessions; the answer has their order. An answer stops at the output limit: then it is shorter than the request, and the rest is to be asked for again.",
+    {"session.get_many", 2, true, "Reads several sessions; the answer has their order, with nil for each that is missing or dead. An answer may be shorter than the request: it ends with the record that brings it to the server's output_mark (256 KiB by default). It holds the first of the ids then, at least one; ask again for those that are left.",
      "[record or nil]", "BAD_REQUEST, TOO_BIG",
      "[\"web\", [\"s1\", \"none\"], {\"fields\": [\"id\", \"data\"]}]",
      "[{\"id\": \"s1\", \"data\": {\"cart\": 3}}, null]",
      sessiond_get_many_params, sessiond_get_many_options},
-    {"session.take", 2, true, "Reads a session and destroys it in one step: of many callers one gets it.",
+    {"session.take", 2, true, "Reads a session and destroys it in one step: of many callers one gets it. What is dead or missing is nil and stays as it is.",
      "record or nil", "BAD_REQUEST",
      "[\"web\", \"s1\", {\"fields\": [\"data\"]}]",
      "{\"data\": {\"cart\": 3}}",

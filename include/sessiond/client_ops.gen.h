@@ -323,7 +323,7 @@ struct sessiond_create_options {
     enum sessiond_bool token; /* true: make a bearer token and answer it, this once and whatever fields says */
     struct sessiond_binding bind; /* what a validate has to present again; only keyed hashes are kept */
     enum sessiond_bool pending; /* true: it is pending until session.activate */
-    enum sessiond_bool revive; /* true: the id may be one that was destroyed or has expired */
+    enum sessiond_bool revive; /* true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of the old one is kept */
     uint64_t fields; /* which fields to answer; left out: all */
 };
 SESSIOND_API struct sessiond_request *sessiond_create_request(const char *namespace_name, const struct sessiond_create_options *options);
@@ -343,17 +343,18 @@ SESSIOND_API int sessiond_get(struct sessiond_client *client, const char *id, co
 SESSIOND_API struct sessiond_request *sessiond_get_by_cookie_request(const char *namespace_name, const char *cookie, const struct sessiond_get_options *options);
 SESSIOND_API int sessiond_get_by_cookie(struct sessiond_client *client, const char *cookie, const struct sessiond_get_options *options, struct sessiond_record **result);
 
-/* session.get_many: Reads several sessions; the answer has their order. An answer stops at the output limit: then
- * it is shorter than the request, and the rest is to be asked for again. Answers [record or nil]. Errors:
- * BAD_REQUEST, TOO_BIG. */
+/* session.get_many: Reads several sessions; the answer has their order, with nil for each that is missing or dead.
+ * An answer may be shorter than the request: it ends with the record that brings it to the server's output_mark
+ * (256 KiB by default). It holds the first of the ids then, at least one; ask again for those that are left.
+ * Answers [record or nil]. Errors: BAD_REQUEST, TOO_BIG. */
 struct sessiond_get_many_options {
     uint64_t fields; /* which fields to answer; left out: all */
 };
 SESSIOND_API struct sessiond_request *sessiond_get_many_request(const char *namespace_name, struct sessiond_texts ids, const struct sessiond_get_many_options *options);
 SESSIOND_API int sessiond_get_many(struct sessiond_client *client, struct sessiond_texts ids, const struct sessiond_get_many_options *options, struct sessiond_records **result);
 
-/* session.take: Reads a session and destroys it in one step: of many callers one gets it. Answers record or nil.
- * Errors: BAD_REQUEST. */
+/* session.take: Reads a session and destroys it in one step: of many callers one gets it. What is dead or missing
+ * is nil and stays as it is. Answers record or nil. Errors: BAD_REQUEST. */
 struct sessiond_take_options {
     uint64_t fields; /* which fields to answer; left out: all */
 };
@@ -416,7 +417,7 @@ SESSIOND_API int sessiond_destroy_by_handle(struct sessiond_client *client, cons
  * BAD_REQUEST, EXISTS, GONE, LIMIT, NO_MEMORY, FORBIDDEN. */
 struct sessiond_regenerate_options {
     const char *new_id; /* left out: the server makes one */
-    enum sessiond_bool keep_data; /* true (default), or false: start empty */
+    enum sessiond_bool keep_data; /* true (default), or false: start empty, without data and meta */
     enum sessiond_bool restart_lifetime; /* true: created_at and the absolute deadline start again */
     const char *user; /* nil clears it; SESSIOND_NIL_TEXT clears it */
     int64_t grace_ms; /* default 0 */

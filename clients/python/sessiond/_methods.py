@@ -165,7 +165,8 @@ class Methods:
             bind: what a validate has to present again; only keyed hashes are kept; map of user_agent, address,
                 device_key (each of any size and bytes); at least one.
             pending: true: it is pending until session.activate; true or false.
-            revive: true: the id may be one that was destroyed or has expired; true or false.
+            revive: true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of
+                the old one is kept; true or false.
             fields: which fields to answer; left out: all; array of field names of the record.
             op_id: a random number; a repeat within 60 s is answered as the first was; integer from 0 to 2^53 - 1;
                 an integral float64 counts as an integer.
@@ -228,8 +229,9 @@ class Methods:
         namespace: Optional[Text] = None,
         timeout_s: Optional[float] = None,
     ) -> List[Optional[Record]]:
-        """Reads several sessions; the answer has their order. An answer stops at the output limit: then it is shorter
-        than the request, and the rest is to be asked for again.
+        """Reads several sessions; the answer has their order, with nil for each that is missing or dead. An answer may
+        be shorter than the request: it ends with the record that brings it to the server's output_mark (256 KiB by
+        default). It holds the first of the ids then, at least one; ask again for those that are left.
 
         Args:
             ids: the sessions; array of id, at most max_ids elements.
@@ -256,7 +258,8 @@ class Methods:
         namespace: Optional[Text] = None,
         timeout_s: Optional[float] = None,
     ) -> Optional[Record]:
-        """Reads a session and destroys it in one step: of many callers one gets it.
+        """Reads a session and destroys it in one step: of many callers one gets it. What is dead or missing is nil and
+        stays as it is.
 
         Args:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
@@ -461,7 +464,7 @@ class Methods:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
             new_id: left out: the server makes one; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal
                 bytes are one id.
-            keep_data: true (default), or false: start empty; true or false.
+            keep_data: true (default), or false: start empty, without data and meta; true or false.
             restart_lifetime: true: created_at and the absolute deadline start again; true or false.
             user: nil clears it; str or bin, 1 to 255 bytes of UTF-8.
             grace_ms: default 0; integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral
@@ -1747,7 +1750,8 @@ class AsyncMethods:
             bind: what a validate has to present again; only keyed hashes are kept; map of user_agent, address,
                 device_key (each of any size and bytes); at least one.
             pending: true: it is pending until session.activate; true or false.
-            revive: true: the id may be one that was destroyed or has expired; true or false.
+            revive: true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of
+                the old one is kept; true or false.
             fields: which fields to answer; left out: all; array of field names of the record.
             op_id: a random number; a repeat within 60 s is answered as the first was; integer from 0 to 2^53 - 1;
                 an integral float64 counts as an integer.
@@ -1810,8 +1814,9 @@ class AsyncMethods:
         namespace: Optional[Text] = None,
         timeout_s: Optional[float] = None,
     ) -> List[Optional[Record]]:
-        """Reads several sessions; the answer has their order. An answer stops at the output limit: then it is shorter
-        than the request, and the rest is to be asked for again.
+        """Reads several sessions; the answer has their order, with nil for each that is missing or dead. An answer may
+        be shorter than the request: it ends with the record that brings it to the server's output_mark (256 KiB by
+        default). It holds the first of the ids then, at least one; ask again for those that are left.
 
         Args:
             ids: the sessions; array of id, at most max_ids elements.
@@ -1838,7 +1843,8 @@ class AsyncMethods:
         namespace: Optional[Text] = None,
         timeout_s: Optional[float] = None,
     ) -> Optional[Record]:
-        """Reads a session and destroys it in one step: of many callers one gets it.
+        """Reads a session and destroys it in one step: of many callers one gets it. What is dead or missing is nil and
+        stays as it is.
 
         Args:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
@@ -2043,7 +2049,7 @@ class AsyncMethods:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
             new_id: left out: the server makes one; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal
                 bytes are one id.
-            keep_data: true (default), or false: start empty; true or false.
+            keep_data: true (default), or false: start empty, without data and meta; true or false.
             restart_lifetime: true: created_at and the absolute deadline start again; true or false.
             user: nil clears it; str or bin, 1 to 255 bytes of UTF-8.
             grace_ms: default 0; integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral
@@ -3306,7 +3312,8 @@ class PipelineMethods:
             bind: what a validate has to present again; only keyed hashes are kept; map of user_agent, address,
                 device_key (each of any size and bytes); at least one.
             pending: true: it is pending until session.activate; true or false.
-            revive: true: the id may be one that was destroyed or has expired; true or false.
+            revive: true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of
+                the old one is kept; true or false.
             fields: which fields to answer; left out: all; array of field names of the record.
             op_id: a random number; a repeat within 60 s is answered as the first was; integer from 0 to 2^53 - 1;
                 an integral float64 counts as an integer.
@@ -3365,8 +3372,9 @@ class PipelineMethods:
         fields: Optional[Sequence[FieldName]] = None,
         namespace: Optional[Text] = None,
     ) -> Pending[List[Optional[Record]]]:
-        """Reads several sessions; the answer has their order. An answer stops at the output limit: then it is shorter
-        than the request, and the rest is to be asked for again.
+        """Reads several sessions; the answer has their order, with nil for each that is missing or dead. An answer may
+        be shorter than the request: it ends with the record that brings it to the server's output_mark (256 KiB by
+        default). It holds the first of the ids then, at least one; ask again for those that are left.
 
         Args:
             ids: the sessions; array of id, at most max_ids elements.
@@ -3391,7 +3399,8 @@ class PipelineMethods:
         op_id: Optional[int] = None,
         namespace: Optional[Text] = None,
     ) -> Pending[Optional[Record]]:
-        """Reads a session and destroys it in one step: of many callers one gets it.
+        """Reads a session and destroys it in one step: of many callers one gets it. What is dead or missing is nil and
+        stays as it is.
 
         Args:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
@@ -3586,7 +3595,7 @@ class PipelineMethods:
             id: the session; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal bytes are one id.
             new_id: left out: the server makes one; str or bin, 1 to 255 bytes of UTF-8; a str and a bin with equal
                 bytes are one id.
-            keep_data: true (default), or false: start empty; true or false.
+            keep_data: true (default), or false: start empty, without data and meta; true or false.
             restart_lifetime: true: created_at and the absolute deadline start again; true or false.
             user: nil clears it; str or bin, 1 to 255 bytes of UTF-8.
             grace_ms: default 0; integer milliseconds from 0 (none) to 315,576,000,000 (ten years); an integral

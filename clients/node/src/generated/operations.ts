@@ -349,7 +349,10 @@ export interface SessionCreateOptions {
   bind?: Binding;
   /** true: it is pending until session.activate */
   pending?: boolean;
-  /** true: the id may be one that was destroyed or has expired */
+  /**
+   * true: the id may be one that was destroyed, or whose session is dead (of any status); nothing of the old one
+   *   is kept
+   */
   revive?: boolean;
   /** which fields to answer; left out: all */
   fields?: readonly FieldName[];
@@ -436,7 +439,7 @@ export interface SessionTouchOptions {
 export interface SessionRegenerateOptions {
   /** left out: the server makes one */
   new_id?: string;
-  /** true (default), or false: start empty */
+  /** true (default), or false: start empty, without data and meta */
   keep_data?: boolean;
   /** true: created_at and the absolute deadline start again */
   restart_lifetime?: boolean;
@@ -813,8 +816,10 @@ export class SessionOperations {
   }
 
   /**
-   * `session.get_many`: Reads several sessions; the answer has their order. An answer stops at the output limit:
-   *   then it is shorter than the request, and the rest is to be asked for again.
+   * `session.get_many`: Reads several sessions; the answer has their order, with nil for each that is missing or
+   *   dead. An answer may be shorter than the request: it ends with the record that brings it to the server's
+   *   output_mark (256 KiB by default). It holds the first of the ids then, at least one; ask again for those
+   *   that are left.
    * Answers [record or nil].
    * Errors: BAD_REQUEST, TOO_BIG.
    * @param ids the sessions
@@ -824,7 +829,8 @@ export class SessionOperations {
   }
 
   /**
-   * `session.take` (a write): Reads a session and destroys it in one step: of many callers one gets it.
+   * `session.take` (a write): Reads a session and destroys it in one step: of many callers one gets it. What is
+   *   dead or missing is nil and stays as it is.
    * Answers record or nil.
    * Errors: BAD_REQUEST.
    * @param id the session
