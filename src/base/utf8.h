@@ -14,16 +14,26 @@ static inline uint64_t utf8_word(const uint8_t *at) {
     return word;
 }
 
-/* True if no byte is above 127; text.data is not NULL. */
+static inline uint64_t utf8_half_word(const uint8_t *at) {
+    uint32_t half;
+    memcpy(&half, at, sizeof half);
+    return half;
+}
+
+/* True if no byte is above 127; text.data is not NULL. The last words overlap those before: cheaper than a loop over
+ * the rest. */
 static inline bool utf8_is_ascii(struct bytes text) {
     uint64_t all = 0;
-    const uint8_t *at = text.data;
-    if (text.size >= 8) {
-        const uint8_t *last = at + text.size - 8; /* overlaps the word before: cheaper than a loop over the rest */
-        for (; at < last; at += 8) all |= utf8_word(at);
-        all |= utf8_word(last);
+    const uint8_t *at = text.data, *end = at + text.size;
+    if (text.size >= 16) {
+        for (; end - at > 16; at += 16) all |= utf8_word(at) | utf8_word(at + 8);
+        all |= utf8_word(end - 16) | utf8_word(end - 8);
+    } else if (text.size >= 8) {
+        all = utf8_word(at) | utf8_word(end - 8);
+    } else if (text.size >= 4) {
+        all = utf8_half_word(at) | utf8_half_word(end - 4);
     } else {
-        for (size_t i = 0; i < text.size; i++) all |= at[i];
+        for (; at < end; at++) all |= *at;
     }
     return (all & UINT64_C(0x8080808080808080)) == 0;
 }

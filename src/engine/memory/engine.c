@@ -17,7 +17,7 @@
 #define BATCH_MAX 64 /* verbs whose memory is asked for at a time; more would push each other out of the cache */
 
 /* What each wave leaves in a verb's private words for those behind it. */
-enum { PRIVATE_HASH, PRIVATE_NAMESPACE, PRIVATE_GENERATION, PRIVATE_CANDIDATE };
+enum { PRIVATE_HASH, PRIVATE_NAMESPACE, PRIVATE_GENERATION, PRIVATE_PLACE };
 
 static const struct policy schema_policy = POLICY_DEFAULTS;
 
@@ -76,8 +76,9 @@ static PREFETCHING void record_prefetch(const char *record, size_t bytes) {
     __builtin_prefetch(record + bytes - 1);
 }
 
-/* Asks for the bucket of a verb, and leaves in its private words what its execution needs. */
+/* Asks for the bucket of a verb, and leaves in its private words where that is and what its execution needs. */
 static inline void verb_prepare(struct memory_engine *engine, struct recent *recent, struct verb *verb) {
+    verb->private[PRIVATE_PLACE] = 0;
     if (!verb_has_id(verb)) return;
     struct namespace *namespace = recent_find(engine, recent, verb->namespace);
     verb->private[PRIVATE_NAMESPACE] = (uintptr_t) namespace;
@@ -85,7 +86,9 @@ static inline void verb_prepare(struct memory_engine *engine, struct recent *rec
     if (!namespace) return;
     uint64_t hash = id_hash(engine, namespace, verb->id);
     verb->private[PRIVATE_HASH] = hash;
-    __builtin_prefetch(table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash));
+    const struct table_bucket *bucket = table_bucket_in(shard_root(engine, hash), engine->shard_bits, hash);
+    verb->private[PRIVATE_PLACE] = (uintptr_t)bucket;
+    __builtin_prefetch(bucket);
     if (verb->kind == VERB_GET && !verb->get.is_touch) return;
     struct shard *shard = shard_of(engine, hash);
     __builtin_prefetch(&shard->lock, 1);
@@ -94,24 +97,22 @@ static inline void verb_prepare(struct memory_engine *engine, struct recent *rec
     __builtin_prefetch(&shard->wheel);
 }
 
-/* Asks for the first lines of the records in the buckets that were asked for. */
-static void candidates_prefetch(struct memory_engine *engine, struct verb *verbs, size_t count) {
+/* Asks for the first lines of the records in the buckets that were asked for. What stands in an overflow bucket is left
+ * to the execution. */
+static void candidates_prefetch(const struct memory_engine *engine, struct verb *verbs, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        const char *record = NULL;
-        if (verb_has_id(&verbs[i]) && verbs[i].private[PRIVATE_NAMESPACE]) {
-            uint64_t hash = verbs[i].private[PRIVATE_HASH];
-            struct table_find find = table_find_in(shard_root(engine, hash), engine->shard_bits, hash);
-            record = table_next(&find);
-        }
+        const struct table_bucket *bucket = (const void *)(uintptr_t)verbs[i].private[PRIVATE_PLACE];
+        if (!bucket) continue;
+        const char *record = table_first_in(bucket, table_tag_of(verbs[i].private[PRIVATE_HASH], engine -> shard_bits));
         if (record) __builtin_prefetch(record);
-        verbs[i].private[PRIVATE_CANDIDATE] = (uintptr_t)record;
+        verbs[i].private[PRIVATE_PLACE] = (uintptr_t)record;
     }
 }
 
 /* Asks for the other lines of those records. A read copies the data as well, as much as those before it did. */
 static PREFETCHING void records_prefetch(const struct loop *loop, const struct verb *verbs, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        const char *record = (const char *)(uintptr_t)verbs[i].private[PRIVATE_CANDIDATE];
+        const char *record = (const char *)(uintptr_t)verbs[i].private[PRIVATE_PLACE];
         size_t bytes = verbs[i].kind == VERB_GET ? loop->read_bytes : WRITE_PREFETCH_BYTES;
         if (record && bytes > CACHE_LINE_BYTES) record_prefetch(record + CACHE_LINE_BYTES, bytes - CACHE_LINE_BYTES);
     }

@@ -188,6 +188,15 @@ static inline const struct table_bucket *table_bucket_in(uint64_t root, unsigned
     return table_bucket_at(table_root_array(root), number);
 }
 
+/* The first record with that tag in a bucket, without those in its chain; NULL: none. For whoever only asks for it. */
+static inline void *table_first_in(const struct table_bucket *bucket, uint64_t tag) {
+    for (unsigned i = 0; i < TABLE_SLOTS; i++) {
+        uint64_t slot = atomic_load_explicit(&((struct table_bucket *)bucket)->slots[i], memory_order_acquire);
+        if (slot >> TABLE_POINTER_BITS == tag && slot) return table_slot_record(slot);
+    }
+    return NULL;
+}
+
 /* Asks the processor for the bucket of a hash. */
 static inline void table_prefetch(const struct table *table, uint64_t hash) {
     __builtin_prefetch(table_bucket_in(table_root(table), table->shard_bits, hash));
