@@ -48,7 +48,7 @@
 
 /* Buffers that a loop keeps for its connections, the largest of them, and all of them in bytes: a connection that holds
  * no bytes holds no buffer, and yet a busy one never allocates. As many as hold answers at a time: over a ring they are
- * written when 16 KiB wait, which are some forty answers to gets. */
+ * written when 32 KiB wait, which are some sixty answers to gets. */
 #define SPARE_BUFFERS_MAX      64
 #define SPARE_BUFFER_BYTES_MAX (256 * 1024)
 #define SPARES_BYTES_MAX       (4 << 20)

@@ -16,7 +16,7 @@
 #define RING_COMPLETIONS      4096        /* that may wait to be looked at; the kernel keeps what is beyond */
 #define RING_BUFFERS          64          /* what is received before it is fed, of all light connections together */
 #define RING_HEAVY_BUFFERS    16          /* and of all heavy ones, each of which has one at a time */
-#define RING_POSTED_BYTES_MAX (16 * 1024) /* output that is written before the round goes on */
+#define RING_POSTED_BYTES_MAX (32 * 1024) /* output that is written before the round goes on */
 
 /* Peers of which one flush makes requests, while no more completions than that wait. Each has three at most that
  * complete at once, receives fill each buffer once, and what stands in the ring already are RING_ENTRIES at most:
