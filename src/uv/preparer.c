@@ -1,6 +1,8 @@
 /* See preparer.h. It is told once for each few megabytes, so a mutex and a condition are cheap enough. */
 #include "uv/preparer.h"
 
+#include "uv/patience.h"
+
 /* Sleeps until `until_ms`, or until it is told something. False: it is to end. */
 static bool preparer_sleep(struct preparer *preparer, int64_t until_ms) {
     uv_mutex_lock(&preparer->mutex);
@@ -23,6 +25,7 @@ static void preparer_run(void *context) {
     struct preparer *preparer = context;
     struct engine *engine = preparer->engine;
     int64_t next_ms;
+    thread_be_patient();
     do {
         next_ms = engine->vtable->prepare(engine, clock_now_ms(preparer->clock));
     } while (preparer_sleep(preparer, next_ms));

@@ -1,21 +1,18 @@
 /* See storage.h. The log's steps block for as long as the disk does, so each has a thread, which sleeps until it is
  * told to or until the moment that the step asked for. To tell a thread that is awake costs one atomic exchange, or
  * only a load where it was told already: loops do it each turn. */
-#define _GNU_SOURCE /* syscall */
 #include "uv/storage.h"
 
 #include "base/log.h"
 #include "sessiond/server.h"
+#include "uv/patience.h"
 
 #include <sched.h>
 #include <sodium.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <time.h>
-#include <unistd.h>
 
 #define DRIFT_MS 100
-#define SLICE_NS 100000000 /* the longest that the system gives */
 
 /* A sync waits for writers at most as long as the last one took, and at most for so many naps. */
 #define GATHER_NAPS       8
@@ -97,33 +94,12 @@ static int64_t step_keep(struct storage *storage, int64_t now_ms) {
     return log_keep(storage->log, now_ms);
 }
 
-/* A snapshot computes for a second, and a loop may have to share its processor with it. Whoever asks for long slices is
- * taken off as soon as somebody with shorter ones wakes, and gets as much time in the end (Linux 6.12; elsewhere
- * nothing changes). A lower priority would do the first too, but a loop that is always busy would starve the segments
- * that its own log waits for. */
-static void thread_be_patient(void) {
-#ifdef SYS_sched_setattr
-    struct {
-        uint32_t size, policy;
-        uint64_t flags;
-        int32_t nice;
-        uint32_t priority;
-        uint64_t runtime_ns, deadline_ns, period_ns;
-    } attributes = {0};
-    if (syscall(SYS_sched_getattr, 0, &attributes, (unsigned)sizeof attributes, 0U) < 0) return;
-    if (attributes.policy != SCHED_OTHER) return;
-    attributes.flags = 0;
-    attributes.runtime_ns = SLICE_NS;
-    (void)syscall(SYS_sched_setattr, 0, &attributes, 0U);
-#endif
-}
-
 static void thread_run(void *context) {
     static int64_t (*const steps[])(struct storage *, int64_t) = {
         [LOG_WRITE] = step_write, [LOG_SYNC] = step_sync, [LOG_KEEP] = step_keep};
     struct storage_thread *thread = context;
     struct storage *storage = thread->storage;
-    if (thread->which == LOG_KEEP) thread_be_patient();
+    if (thread->which == LOG_KEEP) thread_be_patient(); /* a snapshot computes for a second */
     for (;;) {
         atomic_exchange(&thread->state, SLEEPER_AWAKE);
         if (atomic_load(&storage->is_stopping)) return;
