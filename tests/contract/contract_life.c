@@ -121,6 +121,46 @@ static void destroyed_refuses_every_write_for_tombstone_ms(struct world *world) 
     CHECK(contract_put(world, "web", "s", IDLE_100).outcome == OUTCOME_REPLACE);
 }
 
+/* Versions are one sequence for all loops, so one that is behind takes a version of a moment that it has not reached.
+ */
+static void destroyed_by_a_loop_that_is_behind_is_refused_no_longer(struct world *world) {
+    for (unsigned moves = 0; moves < 2; moves++) {
+        int64_t ended_at = world->now_ms += 1000;
+        world->loop = 1;
+        world->now_ms = ended_at + 1 + moves;
+        contract_put(world, "web", moves ? "other" : "another", IDLE_100);
+        world->loop = 0;
+        world->now_ms = ended_at;
+        struct verb verb = contract_put(world, "web", "s", IDLE_100);
+        CHECK(version_time(verb.session.version) > ended_at);
+        if (moves)
+            CHECK(contract_move(world, "web", "s", (struct rename){.id = TEXT("t")}, 0).is_found);
+        else
+            CHECK_EQUAL(contract_remove(world, "web", "s").outcome, OUTCOME_REMOVE);
+        world->now_ms = ended_at + 599999;
+        contract_advance(world);
+        CHECK_EQUAL(contract_put(world, "web", "s", IDLE_100).error.code, ERROR_GONE);
+        world->now_ms = ended_at + 600000;
+        CHECK_EQUAL(contract_put(world, "web", "s", IDLE_100).error.code, ERROR_NONE);
+        contract_remove(world, "web", "s");
+        world->now_ms += 600000;
+    }
+}
+
+/* What was refused no longer is not refused again when tombstone_ms is raised. */
+static void destroyed_by_a_loop_that_is_behind_is_forgotten_for_good(struct world *world) {
+    world->loop = 1;
+    world->now_ms = START + 1;
+    contract_put(world, "web", "other", IDLE_100);
+    world->loop = 0;
+    world->now_ms = START;
+    contract_put(world, "web", "s", IDLE_100);
+    contract_remove(world, "web", "s");
+    world->now_ms = START + 600000;
+    contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_TOMBSTONE_MS, 900000));
+    CHECK_EQUAL(contract_put(world, "web", "s", IDLE_100).error.code, ERROR_NONE);
+}
+
 static void destroyed_without_tombstones_is_free_at_once(struct world *world) {
     contract_configure(world, "web", policy_set((struct policy_change){0}, POLICY_TOMBSTONE_MS, 0));
     contract_put(world, "web", "s", IDLE_100);
@@ -462,6 +502,10 @@ const struct contract_test life_tests[] = {
     {"is forgotten at once without retention", is_forgotten_at_once_without_retention},
     {"that is dead is purged also by a loop that is behind", dead_is_purged_also_by_a_loop_that_is_behind},
     {"that was destroyed refuses every write for tombstone_ms", destroyed_refuses_every_write_for_tombstone_ms},
+    {"destroyed by a loop that is behind is refused no longer",
+     destroyed_by_a_loop_that_is_behind_is_refused_no_longer},
+    {"destroyed by a loop that is behind is forgotten for good",
+     destroyed_by_a_loop_that_is_behind_is_forgotten_for_good},
     {"destroyed without tombstones is free at once", destroyed_without_tombstones_is_free_at_once},
     {"destroyed while dead leaves a tombstone dated from then",
      destroyed_while_dead_leaves_a_tombstone_dated_from_then},

@@ -232,7 +232,8 @@ static bool apply_session(struct recovery *recovery, const struct effect_put *pu
     struct record *old = record_find(engine, namespace, hash, put->session.id, &slot);
     recovery_note_version(recovery, version);
     if (old && record_version(old) == version) record_merge(old, put);
-    if (old ? record_version(old) >= version : tombstone_find(&shard->tombstones, hash) >= version) return true;
+    if (old ? record_version(old) >= version : tombstone_version(tombstone_find(&shard->tombstones, hash)) >= version)
+        return true;
     struct record *fresh = record_restore(engine, shard_owner(engine, shard), namespace, &put->session, put->is_reaped);
     if (!fresh) return refuse(why, recovery_lacks_memory);
     if (old) {
@@ -255,7 +256,8 @@ static bool apply_end(struct recovery *recovery, uint64_t hash, uint64_t version
     struct record *record = recovery_record(engine, hash, &slot);
     recovery_note_version(recovery, version);
     if (record && record_version(record) >= version) return true;
-    if (!tombstone_put(&shard->tombstones, hash, version)) return refuse(why, recovery_lacks_memory);
+    if (!tombstone_put(&shard->tombstones, hash, tombstone_mark(version, version_time(version))))
+        return refuse(why, recovery_lacks_memory);
     if (record) {
         table_remove(&shard->table, slot);
         record_drop(engine, record);

@@ -201,7 +201,7 @@ void event_settle(struct context *context, struct shard *shard, const struct rec
     if (cleared_by != UINT64_MAX && version_time(cleared_by) < seen_until) seen_until = version_time(cleared_by);
     if (status_is_living(view.status) && !(active & RECORD_MARK_REAPED) && deadline && deadline <= seen_until)
         event_expired(context, shard, record);
-    if (tombstone != cleared_by) return; /* not cleared, or it was forgotten by then */
+    if (tombstone_version(tombstone) != cleared_by) return; /* not cleared, or it was forgotten by then */
     view_whole(context, record, &view);
     event_put(context, shard, namespace, EVENT_DESTROYED, &view, cleared_by, version_time(cleared_by));
 }

@@ -6,6 +6,11 @@
  */
 #include "engine/memory/memory.h"
 
+/* The mark of a tombstone that is dated by its version. */
+static uint64_t mark_of(uint64_t version) {
+    return version < EPOCH_DROPPED ? tombstone_mark(version, version_time(version)) : 0;
+}
+
 static enum judged judge_alias(const struct namespace *namespace, const struct session *view, bool is_outdated,
                                int64_t now_ms, uint64_t *tombstone) {
     if (!is_outdated && now_ms < view->absolute_expires_at) return JUDGED_ALIAS;
@@ -13,7 +18,7 @@ static enum judged judge_alias(const struct namespace *namespace, const struct s
     int64_t retention_ms;
     uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
     bool was_cleared = is_outdated && view->absolute_expires_at > version_time(cleared_by);
-    *tombstone = was_cleared ? cleared_by : view->version;
+    *tombstone = mark_of(was_cleared ? cleared_by : view->version);
     return JUDGED_FORGOTTEN;
 }
 
@@ -23,8 +28,9 @@ static enum judged judge_dead(const struct namespace *namespace, const struct se
     int64_t died_at = session_died_at(view, now_ms);
     int64_t retention_ms = namespace_policy(namespace)->retention_ms;
     int64_t purged_at = namespace_purged_at(namespace, view->version, session_status_at(view, now_ms), died_at);
-    *tombstone = version_of_moment(died_at);
-    if (view->version > *tombstone) *tombstone = view->version; /* it was written in that millisecond */
+    uint64_t version = version_of_moment(died_at);
+    if (view->version > version) version = view->version; /* it was written in that millisecond */
+    *tombstone = tombstone_mark(version, died_at);
     /* Without retention at once, also where the version is of a moment that this loop's time has not reached. */
     bool is_over = retention_ms == 0 || now_ms >= died_at + retention_ms;
     if (!is_outdated) return is_over || purged_at != INT64_MAX ? JUDGED_FORGOTTEN : JUDGED_DEAD;
@@ -32,7 +38,7 @@ static enum judged judge_dead(const struct namespace *namespace, const struct se
     uint64_t cleared_by = namespace_cleared_by(namespace, view->version, &retention_ms);
     int64_t cleared_at = version_time(cleared_by), forgotten_at = died_at + retention_ms;
     if (purged_at < forgotten_at) forgotten_at = purged_at;
-    if (died_at > cleared_at || forgotten_at > cleared_at) *tombstone = cleared_by;
+    if (died_at > cleared_at || forgotten_at > cleared_at) *tombstone = mark_of(cleared_by);
     return JUDGED_FORGOTTEN;
 }
 
@@ -47,7 +53,7 @@ enum judged record_judge(const struct memory_engine *engine, const struct record
     if (!session_is_alive(view, *now_ms)) return judge_dead(terms->namespace, view, is_outdated, *now_ms, tombstone);
     if (!is_outdated) return JUDGED_ALIVE;
     int64_t retention_ms;
-    *tombstone = namespace_cleared_by(terms->namespace, view->version, &retention_ms);
+    *tombstone = mark_of(namespace_cleared_by(terms->namespace, view->version, &retention_ms));
     return JUDGED_FORGOTTEN;
 }
 
@@ -105,10 +111,11 @@ struct record *record_find(struct memory_engine *engine, const struct namespace 
     return NULL;
 }
 
-bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms) {
-    int64_t tombstone_ms = namespace_policy(namespace)->tombstone_ms;
-    if (!version || version >= EPOCH_DROPPED || !tombstone_ms || now_ms >= version_time(version) + tombstone_ms)
-        return false;
+bool tombstone_counts(const struct namespace *namespace, uint64_t mark, int64_t now_ms) {
+    int64_t tombstone_ms = namespace_policy(namespace)->tombstone_ms, died_at = tombstone_died_at(mark);
+    uint64_t version = tombstone_version(mark), last = version_of_moment(died_at + 1) - 1;
+    if (!version || !tombstone_ms || now_ms >= died_at + tombstone_ms) return false;
+    if (version > last) version = last; /* the floor is of moments, too */
     return version > atomic_load_explicit(&((struct namespace *)namespace)->tombstone_floor, memory_order_acquire);
 }
 
@@ -153,7 +160,7 @@ static void sight_judge(struct context *context, struct namespace *namespace, ui
     }
     bool counts = tombstone_counts(namespace, tombstone, context->now_ms);
     sight->presence = counts ? PRESENCE_TOMBSTONE : PRESENCE_NONE;
-    sight->version = counts ? tombstone : 0;
+    sight->version = counts ? tombstone_version(tombstone) : 0;
 }
 
 /* Whether the id, which was just found missing, had neither a record nor a tombstone at one moment: the shard had no

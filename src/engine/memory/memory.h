@@ -269,7 +269,7 @@ enum judged {
     JUDGED_FORGOTTEN /* physically there, for nobody to see */
 };
 
-/* Judges a record; fills the life part of `view`, and for FORGOTTEN the version that its tombstone would have. *now_ms
+/* Judges a record; fills the life part of `view`, and for FORGOTTEN the mark that its tombstone would have. *now_ms
  * is moved to the deadline where it was reaped by a clock that was ahead. */
 enum judged record_judge(const struct memory_engine *engine, const struct record *record, uint64_t active,
                          int64_t *now_ms, struct session *view, uint64_t *tombstone);
@@ -300,8 +300,8 @@ struct record *record_find(struct memory_engine *engine, const struct namespace 
  * without a journal. To be asked after the look. */
 uint64_t missing_depends(const struct memory_engine *engine, const struct namespace *namespace, uint64_t hash);
 
-/* Whether a tombstone of that version still counts. */
-bool tombstone_counts(const struct namespace *namespace, uint64_t version, int64_t now_ms);
+/* Whether a tombstone of that mark still counts. */
+bool tombstone_counts(const struct namespace *namespace, uint64_t mark, int64_t now_ms);
 
 struct sight {
     struct record *record;  /* NULL: none, physically */
@@ -363,9 +363,9 @@ static inline void shard_note_removed(struct shard *shard, uint64_t version) {
 void shard_remove(struct context *context, struct shard *shard, _Atomic uint64_t *slot, struct record *record);
 void record_retire(struct context *context, struct record *record);
 
-/* A tombstone, where the namespace has them and it still counts. */
+/* A tombstone of that mark, where the namespace has them and it still counts. */
 void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
-                uint64_t version);
+                uint64_t mark);
 
 /* Counts a record whose deadline passed as dead and marks it. */
 void shard_mark_reaped(struct context *context, struct shard *shard, struct record *record, const struct session *view);

@@ -174,7 +174,7 @@ static enum commit move_commit(struct context *context, struct move *move, struc
         shard_place(context, old_shard, move->old_hash, &move->old, move->alias);
     } else {
         shard_note_removed(old_shard, version);
-        shard_bury(context, move->namespace, old_shard, move->old_hash, version);
+        shard_bury(context, move->namespace, old_shard, move->old_hash, tombstone_mark(version, context->now_ms));
         shard_remove(context, old_shard, move->old.slot, move->old.record);
         table_trim(&old_shard->table, context->loop->index);
     }

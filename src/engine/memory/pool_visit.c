@@ -260,7 +260,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
         uint64_t told = entry ? entry->told : 0;
         lock_release(&table->lock);
         if (!record) return;
-        uint64_t tombstone = version_of_moment(note->at);
+        uint64_t tombstone = tombstone_mark(version_of_moment(note->at), note->at);
         shard_take(engine, shard);
         _Atomic uint64_t *slot = table_slot_of(&shard->table, note->hash, record);
         if (slot) {

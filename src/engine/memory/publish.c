@@ -296,12 +296,12 @@ void shard_note_tombstones(struct shard *shard, bool has_put) {
 }
 
 void shard_bury(struct context *context, const struct namespace *namespace, struct shard *shard, uint64_t hash,
-                uint64_t version) {
-    if (!tombstone_counts(namespace, version, context->now_ms)) return;
+                uint64_t mark) {
+    if (!tombstone_counts(namespace, mark, context->now_ms)) return;
     /* One that is dated by a clock ahead of the others': what is written under the id afterwards is newer all the same,
      * which is what recovery goes by. */
-    if (stage_is_wanted(context)) version_pass(context->engine, version);
-    tombstone_put(&shard->tombstones, hash, version); /* false only where the system itself has no page left */
+    if (stage_is_wanted(context)) version_pass(context->engine, tombstone_version(mark));
+    tombstone_put(&shard->tombstones, hash, mark); /* false only where the system itself has no page left */
     shard_note_tombstones(shard, true);
     /* Not a moment for each: they are swept in rounds, when the oldest have been worthless for a while. */
     shard_note_due(context, shard, shard_tombstones_due(context->engine, shard));

@@ -22,7 +22,7 @@
 int64_t shard_tombstones_due(struct memory_engine *engine, const struct shard *shard) {
     if (!shard->tombstones.count) return INT64_MAX;
     int64_t keep_ms = atomic_load_explicit(&engine->registry.tombstone_max_ms, memory_order_relaxed);
-    return version_time(shard->tombstones.oldest) + keep_ms + keep_ms / TOMBSTONE_SLACK_PART + TOMBSTONE_SLACK_MS;
+    return tombstone_died_at(shard->tombstones.oldest) + keep_ms + keep_ms / TOMBSTONE_SLACK_PART + TOMBSTONE_SLACK_MS;
 }
 
 /* ---- one bucket */
@@ -97,7 +97,8 @@ static void flush_leaving(struct context *context) {
 static void shard_sweep_tombstones(struct context *context, struct shard *shard) {
     if (shard_tombstones_due(context->engine, shard) > context->now_ms) return;
     int64_t keep_ms = atomic_load(&context->engine->registry.tombstone_max_ms);
-    tombstone_sweep(&shard->tombstones, version_of_moment(context->now_ms - keep_ms + 1), TOMBSTONE_SWEEP_SLICE);
+    int64_t before_at = context->now_ms - keep_ms + 1;
+    tombstone_sweep(&shard->tombstones, tombstone_mark(version_of_moment(before_at), before_at), TOMBSTONE_SWEEP_SLICE);
     shard_note_tombstones(shard, false);
 }
 

@@ -170,7 +170,8 @@ static bool raise_forgotten(struct raising *raising, struct record *record, _Ato
     uint64_t hash = id_hash(engine, namespace, record_id(record));
     raise_away(raising, record, slot);
     if (!tombstone_counts(namespace, tombstone, raising->recovery->context.now_ms)) return true;
-    if (effect_version_is_fine(tombstone)) recovery_note_version(raising->recovery, tombstone);
+    uint64_t version = tombstone_version(tombstone);
+    if (effect_version_is_fine(version)) recovery_note_version(raising->recovery, version);
     return tombstone_put(&raising->shard->tombstones, hash, tombstone);
 }
 
@@ -259,7 +260,9 @@ static enum judged raise_judge_pooled(struct raising *raising, const struct reco
     record_view_life(record, terms, record_active(record), view);
     switch (pool_judge(raising->recovery, record, id_hash(engine, terms->namespace, record_id(record)), view,
                        &retired_at)) {
-    case POOL_JUDGED_GONE: *tombstone = version_of_moment(retired_at); return JUDGED_FORGOTTEN;
+    case POOL_JUDGED_GONE:
+        *tombstone = tombstone_mark(version_of_moment(retired_at), retired_at);
+        return JUDGED_FORGOTTEN;
     case POOL_JUDGED_DUE: return JUDGED_ALIVE;
     case POOL_JUDGED_NOTHING: break;
     }

@@ -107,7 +107,7 @@ static bool tombstones_write(struct walk *walk, struct shard *shard) {
     shard_take(walk->engine, shard);
     struct tombstone_look look = tombstone_look_at(&shard->tombstones, position, LOCKED_HOMES);
     while (tombstone_look_next(&shard->tombstones, &look, &entry))
-        effect_write_tombstone(walk->out, entry.hash, entry.version);
+        effect_write_tombstone(walk->out, entry.hash, tombstone_version(entry.mark));
     shard_release(shard);
     walk->cursor->position = look.next;
     return look.next == TOMBSTONE_POSITIONS;

@@ -23,7 +23,7 @@ static uint32_t place_after(const struct tombstones *set, uint32_t place) {
 /* Where the hash stands, or the empty place where it would. There is always an empty place; capacity is not 0. */
 static uint32_t place_of(const struct tombstones *set, uint64_t hash) {
     uint32_t place = home_of(hash, set->capacity);
-    while (set->entries[place].version && set->entries[place].hash != hash) place = place_after(set, place);
+    while (set->entries[place].mark && set->entries[place].hash != hash) place = place_after(set, place);
     return place;
 }
 
@@ -49,7 +49,7 @@ static bool set_resize(struct tombstones *set, uint64_t capacity) {
     set->capacity = (uint32_t)capacity;
     set->sweep_left = 0;
     for (uint32_t i = 0; i < old.capacity; i++)
-        if (old.entries[i].version) entries[place_of(set, old.entries[i].hash)] = old.entries[i];
+        if (old.entries[i].mark) entries[place_of(set, old.entries[i].hash)] = old.entries[i];
     slab_free(set->slab, old.entries, old.capacity * sizeof *old.entries);
     return true;
 }
@@ -64,39 +64,39 @@ static uint64_t older_of(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-bool tombstone_put(struct tombstones *set, uint64_t hash, uint64_t version) {
-    assert(version > 0);
+bool tombstone_put(struct tombstones *set, uint64_t hash, uint64_t mark) {
+    assert(mark > 0);
     struct tombstone_entry *entry = set->capacity ? &set->entries[place_of(set, hash)] : NULL;
-    if (entry && entry->version) {
-        if (version > entry->version) entry->version = version;
+    if (entry && entry->mark) {
+        if (mark > entry->mark) entry->mark = mark;
         return true;
     }
     if (!tombstone_reserve(set)) return false;
-    set->entries[place_of(set, hash)] = (struct tombstone_entry){hash, version};
+    set->entries[place_of(set, hash)] = (struct tombstone_entry){hash, mark};
     set->count++;
-    set->oldest = older_of(set->oldest, version);
-    set->sweep_oldest = older_of(set->sweep_oldest, version); /* the running sweep may have passed its place */
+    set->oldest = older_of(set->oldest, mark);
+    set->sweep_oldest = older_of(set->sweep_oldest, mark); /* the running sweep may have passed its place */
     return true;
 }
 
 uint64_t tombstone_find(const struct tombstones *set, uint64_t hash) {
-    return set->count ? set->entries[place_of(set, hash)].version : 0;
+    return set->count ? set->entries[place_of(set, hash)].mark : 0;
 }
 
 void tombstone_prefetch(const struct tombstones *set, uint64_t hash) {
     if (set->count) __builtin_prefetch(&set->entries[home_of(hash, set->capacity)]);
 }
 
-/* Empties a place and moves back what probing would no longer find behind it; answers the oldest version moved. */
+/* Empties a place and moves back what probing would no longer find behind it; answers the oldest mark moved. */
 static uint64_t place_clear(struct tombstones *set, uint32_t hole) {
     uint64_t oldest = UINT64_MAX;
-    for (uint32_t place = place_after(set, hole); set->entries[place].version; place = place_after(set, place)) {
+    for (uint32_t place = place_after(set, hole); set->entries[place].mark; place = place_after(set, place)) {
         uint32_t home = home_of(set->entries[place].hash, set->capacity);
         /* It may stay if its home lies behind the hole, on the ring. */
         bool may_stay = hole < place ? home > hole && home <= place : home > hole || home <= place;
         if (may_stay) continue;
         set->entries[hole] = set->entries[place];
-        oldest = older_of(oldest, set->entries[hole].version);
+        oldest = older_of(oldest, set->entries[hole].mark);
         hole = place;
     }
     set->entries[hole] = (struct tombstone_entry){0, 0};
@@ -107,7 +107,7 @@ static uint64_t place_clear(struct tombstones *set, uint32_t hole) {
 bool tombstone_remove(struct tombstones *set, uint64_t hash) {
     if (!set->count) return false;
     uint32_t place = place_of(set, hash);
-    if (!set->entries[place].version) return false;
+    if (!set->entries[place].mark) return false;
     /* What moved may have moved behind the running sweep, which then does not see it. */
     set->sweep_oldest = older_of(set->sweep_oldest, place_clear(set, place));
     return true;
@@ -129,17 +129,17 @@ static void sweep_end(struct tombstones *set) {
         set_resize(set, (uint64_t)set->count * 2);
 }
 
-bool tombstone_sweep(struct tombstones *set, uint64_t version, unsigned budget) {
+bool tombstone_sweep(struct tombstones *set, uint64_t mark, unsigned budget) {
     if (!set->sweep_left) sweep_begin(set);
     for (; set->sweep_left && budget; budget--) {
         struct tombstone_entry *entry = &set->entries[set->sweep_at];
-        if (entry->version && entry->version < version) {
+        if (entry->mark && entry->mark < mark) {
             /* And look again: another may have moved here. None moves to where the sweep was: between there and here,
              * on the ring, stands an empty place. */
             place_clear(set, set->sweep_at);
             continue;
         }
-        if (entry->version) set->sweep_oldest = older_of(set->sweep_oldest, entry->version);
+        if (entry->mark) set->sweep_oldest = older_of(set->sweep_oldest, entry->mark);
         set->sweep_at++;
         set->sweep_left--;
     }
@@ -165,9 +165,9 @@ bool tombstone_look_next(const struct tombstones *set, struct tombstone_look *lo
         uint64_t position = entry->hash & UINT32_MAX;
         look->place = place_after(set, look->place);
         look->seen++;
-        if (entry->version && position >= look->first && position < look->next) return true;
+        if (entry->mark && position >= look->first && position < look->next) return true;
         /* An empty place behind all of the homes: none of theirs was pushed further. */
-        if (!entry->version && look->seen >= look->homes) break;
+        if (!entry->mark && look->seen >= look->homes) break;
     }
     return false;
 }
@@ -179,8 +179,8 @@ size_t tombstone_bytes(const struct tombstones *set) {
 void tombstone_check(const struct tombstones *set) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < set->capacity; i++) {
-        if (!set->entries[i].version) continue;
-        CHECK(place_of(set, set->entries[i].hash) == i && set->entries[i].version >= set->oldest);
+        if (!set->entries[i].mark) continue;
+        CHECK(place_of(set, set->entries[i].hash) == i && set->entries[i].mark >= set->oldest);
         count++;
     }
     CHECK(count == set->count && (!set->capacity || count < set->capacity));

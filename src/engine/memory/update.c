@@ -213,7 +213,7 @@ static enum step update_remove(struct context *context, struct update *update, s
     struct record *record = attempt->sight.record;
     shard_note_removed(attempt->shard, version);
     /* The tombstone first: who finds no record without the lock must find that there are tombstones. */
-    shard_bury(context, update->namespace, attempt->shard, update->hash, version);
+    shard_bury(context, update->namespace, attempt->shard, update->hash, tombstone_mark(version, context->now_ms));
     event_removed(context, attempt->shard, record, version);
     shard_remove(context, attempt->shard, attempt->sight.slot, record);
     table_trim(&attempt->shard->table, context->loop->index);

@@ -38,6 +38,18 @@ Test(tombstone, is_found_with_its_version) {
     cr_assert_eq(set.count, 1);
 }
 
+Test(tombstone, keeps_the_moment_of_an_end_that_its_version_is_ahead_of) {
+    const int64_t moment = VERSION_EPOCH_MS + 123456789;
+    uint64_t version = version_of_moment(moment) + 17;
+    for (int64_t ahead_ms = 0; ahead_ms < 20; ahead_ms++) {
+        uint64_t mark = tombstone_mark(version, moment - ahead_ms);
+        cr_assert_eq(tombstone_version(mark), version);
+        cr_assert_eq(tombstone_died_at(mark), moment - (ahead_ms < 7 ? ahead_ms : 7), "too late, but never too early");
+        cr_assert_lt(mark, tombstone_mark(version + 1, moment));
+    }
+    cr_assert_eq(tombstone_died_at(tombstone_mark(version, moment + 5)), moment);
+}
+
 Test(tombstone, keeps_the_newer_of_two_versions) {
     tombstone_put(&set, 77, 5);
     tombstone_put(&set, 77, 9);
