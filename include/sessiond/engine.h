@@ -285,8 +285,10 @@ struct anticipated {
     uint64_t private;           /* the engine's */
 };
 
-/* What engine_submit made of a verb. */
-enum submit_state { SUBMIT_DONE, SUBMIT_PENDING };
+/* What engine_submit made of a verb. SUBMIT_AGAIN: it was not executed, nor was any behind it in the submit, since what
+ * it has to find done takes longer than a turn may; the engine goes on with that, and the verbs are to be submitted
+ * again in a later turn. Only what names a pool, or changes a namespace as a whole, may have to wait so. */
+enum submit_state { SUBMIT_DONE, SUBMIT_PENDING, SUBMIT_AGAIN };
 
 struct engine_limits {
     uint64_t max_memory; /* bytes; 0: none. Refuses new sessions and growth of old ones with NO_MEMORY */
@@ -314,6 +316,8 @@ struct engine_options {
     void (*pool_session_begin)(const struct policy *policy, const struct pool_policy *pool, int64_t now_ms,
                                struct session *draft, struct usage *usage);
     void *pool_context;
+    int64_t pool_turn_steps; /* what one turn of a loop takes of what is due in pools; 0: the engine's default. Small
+                                ones make tests find pools that are behind */
     /* Where changes are told; lives as long as the engine. NULL: nowhere, and nothing is recovered. With one, the
      * engine has a reader more than loops: whoever makes snapshots, with the number loop_count. */
     struct journal *journal;

@@ -9,6 +9,8 @@
  * round is given up and executed again later, as far as nothing but reads follows. And a round is ended before a write
  * could make more record-bearing answers irrevocable than fit under the mark, judged by the largest record that any
  * answer has held so far.
+ * What the engine wants submitted again (a pool is behind) is given up with all behind it in its round, and the
+ * connection rests: of that nothing was executed. A step behind the first waits as one that is PENDING does.
  * On the loop's thread, inside a turn. */
 #include "server/internal.h"
 
@@ -305,8 +307,17 @@ static size_t batch_rereadable_from(const struct batch *batch) {
     return from;
 }
 
+/* The request was begun and not executed; it is begun anew, in a turn that the connection is given. */
+static void request_give_up(struct conn *conn, struct request *request, const struct batch_item *item) {
+    struct server_loop *loop = conn->loop;
+    if (item->replay) replay_drop(loop->server->replay, item->replay);
+    secrets_settle(conn, request);
+    loop->turn_work += HEAVY_WORK;
+    if (!conn->is_resting) loop_rest(loop, conn);
+}
+
 /* Submits what the batch holds and ends each request in order. Answers how many were answered or wait: the rest was
- * given up because the output is full, and is to be executed again. */
+ * given up because the output is full or the engine is not so far, and is to be executed again. */
 static size_t batch_execute(struct conn *conn, int64_t now_ms) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
@@ -316,6 +327,10 @@ static size_t batch_execute(struct conn *conn, int64_t now_ms) {
         struct request *request = &batch->requests[i];
         struct batch_item *item = &batch->items[i];
         if (i > 0 && i >= rereadable_from && conn_must_wait(conn)) break;
+        if (request->verb && batch->states[request->verb - batch->verbs] == SUBMIT_AGAIN) {
+            for (size_t j = i; j < batch->count; j++) request_give_up(conn, &batch->requests[j], &batch->items[j]);
+            break;
+        }
         if (request->verb && batch->states[request->verb - batch->verbs] == SUBMIT_PENDING) {
             request_wait(conn, request, item);
             continue;
@@ -351,22 +366,22 @@ static bool save_execute(struct server_loop *loop, struct request *request) {
     return !keyring->save(keyring->save_context, ticket, request->save_namespace, request->save_secrets);
 }
 
-/* One step of a request that runs alone: begins it, and has the engine answer its verb. False: it is PENDING. */
-static bool step_execute(struct conn *conn, struct request *request) {
+/* One step of a request that runs alone: begins it, and has the engine answer its verb. */
+static enum submit_state step_execute(struct conn *conn, struct request *request) {
     struct server_loop *loop = conn->loop;
     struct batch *batch = &loop->batch;
     batch->verb_count = 0;
     request->is_unfinished = request->takes_errors = false;
     request->verb = &batch->verbs[0];
     verb_clear(request->verb);
-    if (request_begin(batch, request)) return save_execute(loop, request);
+    if (request_begin(batch, request)) return save_execute(loop, request) ? SUBMIT_DONE : SUBMIT_PENDING;
     batch_submit(loop, batch, request->now_ms);
     loop->turn_work += STEP_WORK;
-    if (!request->verb) return true;
-    if (batch->states[0] == SUBMIT_PENDING) return false;
+    if (!request->verb) return SUBMIT_DONE;
+    if (batch->states[0] != SUBMIT_DONE) return batch->states[0];
     step_answered(request);
     loop->turn_work += work_of(loop, request);
-    return true;
+    return SUBMIT_DONE;
 }
 
 /* Ends a step whose verb was answered. True: there is another one. */
@@ -379,37 +394,51 @@ static bool step_end(struct request *request, struct buf *out, size_t start) {
     return is_unfinished;
 }
 
+/* The step cannot be executed yet, and those before it were: it waits for a later turn. */
+static void step_wait(struct conn *conn, struct request *request, const struct batch_item *item) {
+    if (loop_wait_again(conn->loop, request, item)) return;
+    conn->is_closing = true;
+    metric_add(&conn->loop->metrics, METRIC_NO_MEMORY_CLOSED_TOTAL, 1);
+}
+
 /* Takes the steps of a request, from that on at which it stands; is_answered: its verb holds that one's answer.
- * Where one is PENDING the rest waits for batch_go_on. */
-static void steps_execute(struct conn *conn, struct request *request, const struct batch_item *item, bool is_answered) {
+ * Where one is PENDING the rest waits for batch_go_on. False: not even the first could be executed, and it is given up.
+ */
+static bool steps_execute(struct conn *conn, struct request *request, const struct batch_item *item, bool is_answered) {
     struct buf *out = answer_buffer(conn, request);
     size_t start = out->size;
     request->out = out;
     request->output_mark = start + conn->loop->output_mark;
     do {
-        if (!is_answered && !step_execute(conn, request)) {
-            assert(!op_is_streaming(request->op) && out->size == start);
-            request_wait(conn, request, item);
-            return;
-        }
+        enum submit_state state = is_answered ? SUBMIT_DONE : step_execute(conn, request);
         is_answered = false;
+        if (state == SUBMIT_DONE) continue;
+        assert(out->size == start);
+        if (state == SUBMIT_AGAIN && request->step == 0) {
+            request_give_up(conn, request, item);
+            return false;
+        }
+        assert(!op_is_streaming(request->op));
+        state == SUBMIT_AGAIN ? step_wait(conn, request, item) : request_wait(conn, request, item);
+        return true;
     } while (step_end(request, out, start));
     answer_settle(conn, request, item->replay, out, start, request->depends_on);
+    return true;
 }
 
-/* Executes a request that streams its answer or has several steps. */
-static void execute_alone(struct conn *conn, struct request *request, const struct batch_item *item) {
+/* Executes a request that streams its answer or has several steps. False: it is given up. */
+static bool execute_alone(struct conn *conn, struct request *request, const struct batch_item *item) {
     request->streamed_count = 0;
     request->step = 0;
     request->depends_on = 0;
     memset(request->carried, 0, sizeof request->carried);
-    steps_execute(conn, request, item, false);
+    return steps_execute(conn, request, item, false);
 }
 
-void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item) {
+void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item, bool is_answered) {
     conn->loop->recent_policy.namespace = BYTES_ABSENT;
-    step_answered(request);
-    steps_execute(conn, request, item, true);
+    if (is_answered) step_answered(request);
+    steps_execute(conn, request, item, is_answered);
 }
 
 /* ---------------------------------------------------------------- adding */
@@ -493,7 +522,7 @@ static enum add_state batch_add_request(struct conn *conn, struct request *reque
     if (loop->journal && traits & TRAIT_WRITE && request->error.code == ERROR_NONE) gate_refuse_write(loop, request);
     *size = item->frame.size;
     if (traits & TRAIT_ALONE) {
-        execute_alone(conn, request, item);
+        if (!execute_alone(conn, request, item)) *size = 0;
         return ADD_ENOUGH;
     }
     request_begin(batch, request);

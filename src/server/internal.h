@@ -106,6 +106,7 @@ struct waiting {
     bool is_queued;        /* an acquire that waits for a session: nobody works on it, and it can be given up */
     struct request *whole; /* owned; NULL for an acquire */
     struct verb *answered; /* owned; of one of several steps: what the step was answered, while it is in stepping */
+    bool is_again;         /* in stepping: the step was not executed, and is to be taken again */
     uint64_t fields;
     size_t frame_size;
     uint8_t frame[];
@@ -135,10 +136,12 @@ struct server_loop {
     struct buf handles;                 /* of a request that names many ids, in a namespace with hash_ids */
     struct buf discarded; /* answers that nobody waits for, and pairs that are counted before they are written */
     struct list notify;   /* connections with output that the shell has not heard of */
-    struct list stepping; /* waiting requests of which a step was answered */
-    struct list resting;  /* connections whose next request is heavy and waits for a turn; the longest waiting first */
-    struct list holding;  /* connections that hold answers */
-    uint64_t held_min;    /* no newer than the oldest version that one of them waits for; 0: none waits */
+    struct list stepping; /* waiting requests of which a step was answered, or is to be taken again */
+    struct list resting; /* connections whose next request is heavy, or asks for what the engine has not worked off yet,
+                            and waits for a turn; the longest waiting first */
+    struct list mark;    /* in one of these two: behind it stand those that came meanwhile */
+    struct list holding; /* connections that hold answers */
+    uint64_t held_min;   /* no newer than the oldest version that one of them waits for; 0: none waits */
     unsigned new_watch_count;               /* of watch_count: to be told what expired while the server was down */
     unsigned stopped_watch_count;           /* of watch_count: still to be told of what waits for the journal */
     uint64_t events_wait;                   /* the version that the engine's next event waits for; 0: none does */
@@ -205,6 +208,8 @@ void loop_queue_notify(struct server_loop *loop, struct conn *conn);
 void loop_rest(struct server_loop *loop, struct conn *conn);
 /* Remembers a request whose verb is PENDING; false where memory is lacking. */
 bool loop_wait(struct server_loop *loop, const struct request *request, const struct batch_item *item);
+/* The same for one of several steps that is to be taken again in a later turn. */
+bool loop_wait_again(struct server_loop *loop, struct request *request, const struct batch_item *item);
 /* The request as it was when its verb went to the engine, until the next call. */
 struct request *loop_request_of(struct server_loop *loop, struct waiting *waiting);
 /* Forgets a request that was answered; frees it. */
@@ -230,9 +235,9 @@ void conn_free(struct conn *conn);
 size_t batch_run(struct conn *conn, struct bytes input, int64_t now_ms);
 /* Makes a request's error BUSY. */
 void refuse_busy(struct request *request, const char *message, int64_t retry_after_ms);
-/* Takes the steps that are left of a request whose PENDING step was answered; request->verb holds that answer. One that
- * is PENDING once more waits anew. */
-void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item);
+/* Takes the steps that are left of a request whose PENDING step was answered (request->verb holds that answer), or,
+ * without is_answered, is to be taken again. One that is PENDING once more waits anew. */
+void batch_go_on(struct conn *conn, struct request *request, const struct batch_item *item, bool is_answered);
 /* Writes the answer to a request that was executed or refused to the connection, or to nowhere. */
 void batch_answer(struct conn *conn, struct request *request, struct replay_entry *replay);
 

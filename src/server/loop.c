@@ -111,18 +111,21 @@ void loop_rest(struct server_loop *loop, struct conn *conn) {
     if (!loop->is_advancing) env->wake(env->context, loop->index);
 }
 
-/* Lets those that rest go on, the longest waiting first, until the turn has had its share of work again: one that rests
- * anew ends it. True: some rest on. */
+/* Lets those that rest go on, each once and the longest waiting first, until the turn has had its share of work again.
+ * True: some rest on. */
 static bool loop_end_rests(struct server_loop *loop) {
     if (list_is_empty(&loop->resting)) return false;
     loop->turn_work = 0;
-    while (!list_is_empty(&loop->resting) && loop->turn_work < TURN_WORK_MAX) {
+    list_init(&loop->mark);
+    list_append(&loop->resting, &loop->mark);
+    while (loop->resting.next != &loop->mark && loop->turn_work < TURN_WORK_MAX) {
         struct conn *conn = LIST_ENTRY(loop->resting.next, struct conn, resting_link);
         list_remove(&conn->resting_link);
         conn->is_resting = false;
         loop_queue_notify(loop, conn);
         loop_notify(loop);
     }
+    list_remove(&loop->mark);
     return !list_is_empty(&loop->resting);
 }
 
@@ -161,7 +164,7 @@ int64_t server_loop_advance(struct server_loop *loop, int64_t now_ms, unsigned b
     loop->is_advancing = true;
     bool is_resting_on = loop_end_rests(loop);
     loop->is_advancing = false;
-    if (is_resting_on) return now_ms;
+    if (is_resting_on || !list_is_empty(&loop->stepping)) return now_ms;
     return next_ms < loop->forget_at ? next_ms : loop->forget_at;
 }
 
@@ -260,6 +263,20 @@ bool loop_wait(struct server_loop *loop, const struct request *request, const st
     return true;
 }
 
+bool loop_wait_again(struct server_loop *loop, struct request *request, const struct batch_item *item) {
+    const struct env *env = loop->server->options.env;
+    uint64_t ticket = SAVE_TICKET | loop->save_count++;
+    request->verb->private[0] = ticket;
+    if (!loop_wait(loop, request, item)) return false;
+    struct waiting *waiting = LIST_ENTRY(loop->waiting[ticket % WAITING_BUCKETS].previous, struct waiting, link);
+    assert(waiting->ticket == ticket && waiting->answered);
+    waiting->is_again = true;
+    list_remove(&waiting->link);
+    list_append(&loop->stepping, &waiting->link);
+    if (!loop->is_advancing) env->wake(env->context, loop->index);
+    return true;
+}
+
 struct request *loop_request_of(struct server_loop *loop, struct waiting *waiting) {
     struct request *request = waiting->whole ? waiting->whole : &loop->late;
     if (!waiting->whole) {
@@ -311,15 +328,18 @@ void loop_note_step(struct server_loop *loop, struct waiting *waiting, const str
 }
 
 static void loop_take_steps(struct server_loop *loop) {
-    while (!list_is_empty(&loop->stepping)) {
+    list_init(&loop->mark);
+    list_append(&loop->stepping, &loop->mark);
+    while (loop->stepping.next != &loop->mark) {
         struct waiting *waiting = LIST_ENTRY(loop->stepping.next, struct waiting, link);
         struct request *request = loop_request_of(loop, waiting);
         struct batch_item item = {.frame = bytes_of(waiting->frame, waiting->frame_size), .replay = waiting->replay};
         list_remove(&waiting->link);
         request->verb = waiting->answered;
-        batch_go_on(waiting->conn, request, &item);
+        batch_go_on(waiting->conn, request, &item, !waiting->is_again);
         loop_settle_waiting(loop, waiting); /* one that is PENDING once more waits anew */
     }
+    list_remove(&loop->mark);
 }
 
 void loop_give_up(struct server_loop *loop, struct waiting *waiting, const char *message) {

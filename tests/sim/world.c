@@ -240,10 +240,22 @@ static void read_answers(struct world *world, struct peer *peer, size_t size) {
     world_take_answers(world, peer);
 }
 
+/* What the connection's next request asks for is not worked off yet: its loop has more turns. */
+static void wait_for_turn(struct world *world, const struct peer *peer) {
+    if (conn_output_pending(peer->conn) > 0) return;
+    leave(world, peer->loop);
+    world_enter(world, peer->loop);
+    server_loop_advance(world->loops[peer->loop], world->now_ms, 1000);
+}
+
 /* A prompt reader reads until nothing waits. */
 void world_read_all(struct world *world, struct peer *peer) {
-    do read_answers(world, peer, conn_output(peer->conn).size);
-    while (!world->has_failed && (peer->state != CONN_READING || conn_output(peer->conn).size > 0));
+    unsigned rounds = 0;
+    do {
+        read_answers(world, peer, conn_output(peer->conn).size);
+        if (peer->state != CONN_READING) wait_for_turn(world, peer);
+        if (++rounds > 10000) world_fail(world, "a connection never goes on");
+    } while (!world->has_failed && (peer->state != CONN_READING || conn_output(peer->conn).size > 0));
 }
 
 /* Where somebody waits for a hand-out, a piece ends with the next whole message: what stands behind it in the same
@@ -464,6 +476,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->peer_count = 1 + (unsigned)below(world, PEERS_MAX);
     struct engine_options engine = {.loop_count = world->loop_count,
                                     .shard_bits = 1 + (unsigned)below(world, 4),
+                                    .pool_turn_steps = world->seed % 4 == 0, /* else the default */
                                     .now_ms = START_MS,
                                     .limits = {.max_memory = 0, .max_namespaces = 100},
                                     .env = &world->env};

@@ -136,29 +136,27 @@ static bool wants_hash_ids(const struct memory_engine *engine, const struct poli
     return policy.hash_ids;
 }
 
-void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace) {
+enum submit_state verb_configure(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
     verb->error = error_make(ERROR_NONE, NULL);
     verb->is_found = false;
     verb->depends_on = 0;
-    if (verb->configure.group == GROUP_POOL) {
-        verb_configure_pool(context, verb, namespace);
-        return;
-    }
+    if (verb->configure.group == GROUP_POOL) return verb_configure_pool(context, verb, namespace);
     if (verb->configure.group == GROUP_CLIENT) {
         verb_client(context, verb, namespace);
-        return;
+        return SUBMIT_DONE;
     }
     if (verb->configure.each) {
         list_names(context, verb);
-        return;
+        return SUBMIT_DONE;
     }
     if (!verb->configure.change && !verb->configure.sets_purging && !verb->configure.purge_interval_ms) {
         if (namespace) read_state(context, verb, namespace);
-        return;
+        return SUBMIT_DONE;
     }
     bool hash_ids = wants_hash_ids(engine, verb->configure.change);
     do {
         namespace = namespace_make(context, verb->namespace, hash_ids, &verb->error);
     } while (namespace && !configure_change(context, verb, namespace));
+    return SUBMIT_DONE;
 }

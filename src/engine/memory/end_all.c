@@ -39,6 +39,7 @@ static void end_clear(struct context *context, struct verb *verb, struct namespa
         if (count_is_pending(namespace)) sweep_request(context, namespace);
     }
     lock_release(&engine->registry.lock);
+    pools_outdate(context, namespace);
     sweep_wake(context);
 }
 
@@ -83,22 +84,25 @@ static void end_purge(struct context *context, struct verb *verb, struct namespa
     lock_take(&engine->registry.lock);
     if (!namespace->is_dropped) verb->depends_on = purge_locked(context, namespace, &verb->scan_result.total);
     lock_release(&engine->registry.lock);
+    pools_outdate(context, namespace);
     sweep_wake(context);
 }
 
 void purge_periodically(struct context *context) {
     struct registry *registry = &context->engine->registry;
-    bool is_open = stage_is_open(context);
+    bool is_open = stage_is_open(context), is_purged = false;
     uint64_t count;
     env_point(context->engine->env);
     lock_take(&registry->lock);
     for (struct namespace *namespace = registry->first; namespace; namespace = namespace->next) {
         if (!namespace->is_purging || namespace->is_dropped || namespace->purge_at > context->now_ms) continue;
         if (is_open) purge_locked(context, namespace, &count);
+        is_purged |= is_open;
         namespace->purge_at = context->now_ms + (is_open ? namespace->purge_interval_ms : PURGE_RETRY_MS);
     }
     registry_refresh(registry);
     lock_release(&registry->lock);
+    if (is_purged) pools_outdate(context, NULL);
     sweep_wake(context);
 }
 

@@ -244,6 +244,7 @@ static bool ending_try(struct context *context, struct ending *ending, struct gr
     if (!record && !moves_find(ending, member, false, 0, &to)) return true; /* it is gone */
     if (!record) record = moved_record(ending, &member);
     if (!record) return is_frozen;
+    if (pools_are_due(context)) pool_catch_up(context, ending->namespace, member.hash, record);
     bool is_ended = session_end(context, ending->namespace, &ending->key, member.hash, record, &ending->kind, &version);
     ending->total += is_ended;
     if (version > ending->depends_on) ending->depends_on = version; /* also of what others had ended */

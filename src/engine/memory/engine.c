@@ -175,6 +175,10 @@ static enum submit_state verb_execute(struct context *context, struct recent *re
         verb_refuse(verb);
         return SUBMIT_DONE;
     }
+    if (pools_are_due(context)) { /* no answer depends on whether a timer ran, nor on what is in a batch */
+        pools_work(context, &context->loop->pool_steps);
+        if (pools_are_due(context) && !pools_admit(context, verb, namespace, hash)) return SUBMIT_AGAIN;
+    }
     switch (verb->kind) {
     case VERB_GET: verb_get(context, verb, namespace, hash); break;
     case VERB_UPDATE: verb_update(context, verb, namespace, hash); break;
@@ -182,8 +186,8 @@ static enum submit_state verb_execute(struct context *context, struct recent *re
     case VERB_MOVE: verb_move(context, verb, namespace); break;
     case VERB_SCAN: verb_scan(context, verb, namespace); break;
     case VERB_END_ALL: return verb_end_all(context, verb, namespace) ? SUBMIT_PENDING : SUBMIT_DONE;
-    case VERB_CONFIGURE: verb_configure(context, verb, namespace); break;
-    case VERB_ACQUIRE: return verb_acquire(context, verb, namespace) ? SUBMIT_PENDING : SUBMIT_DONE;
+    case VERB_CONFIGURE: return verb_configure(context, verb, namespace);
+    case VERB_ACQUIRE: return verb_acquire(context, verb, namespace);
     case VERB_RETURN: verb_return(context, verb, namespace); break;
     case VERB_KIND_COUNT: break;
     }
@@ -222,7 +226,6 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
                           size_t count, int64_t now_ms) {
     struct memory_engine *engine = of(self);
     struct context context = {engine, &engine->loops[loop_index], now_ms, NULL};
-    int64_t pool_budget = INT64_MAX;
     struct recent recent = {.loop = context.loop};
     assert(loop_index < engine->loop_count && reclaim_is_inside(&engine->reclaim, loop_index));
     engine->loops[loop_index].now_ms = now_ms;
@@ -234,9 +237,11 @@ static void memory_submit(struct engine *self, unsigned loop_index, struct verb 
             records_prefetch(context.loop, verbs + done, batch);
         }
         for (size_t i = 0; i < batch; i++) {
-            /* No answer depends on whether a timer ran, nor on what is in a batch. */
-            if (pools_are_due(&context)) pools_work(&context, &pool_budget);
             states[done + i] = verb_execute(&context, &recent, &verbs[done + i]);
+            if (states[done + i] == SUBMIT_AGAIN) {
+                for (size_t j = done + i + 1; j < count; j++) states[j] = SUBMIT_AGAIN;
+                return;
+            }
             verb_depend(engine, &verbs[done + i]);
             stage_relieve(engine, context.loop);
         }
@@ -264,6 +269,7 @@ static bool memory_cancel(struct engine *self, unsigned loop_index, uint64_t tic
 }
 
 static void memory_enter(struct engine *self, unsigned loop_index) {
+    of(self)->loops[loop_index].pool_steps = of(self)->pool_turn_steps;
     reclaim_enter(&of(self)->reclaim, loop_index);
 }
 
@@ -483,6 +489,7 @@ static void shard_open(struct memory_engine *engine, uint32_t index, int64_t now
     tombstone_init(&shard->tombstones, &engine->slab, index % engine->loop_count);
     atomic_init(&engine->due[index], INT64_MAX);
     atomic_init(&shard->pools.due_at, INT64_MAX);
+    atomic_init(&shard->pools.forget_at, INT64_MAX);
 }
 
 /* Zeroed memory in the alignment of a cache line pair. */
@@ -559,6 +566,8 @@ struct engine *memory_engine_open(const struct engine_options *options) {
     engine->pool_session_begin = options->pool_session_begin;
     engine->pool_context = options->pool_context;
     atomic_init(&engine->pools_due_at, INT64_MAX);
+    atomic_init(&engine->pools_forget_at, INT64_MAX);
+    engine->pool_turn_steps = options->pool_turn_steps ? options->pool_turn_steps : POOL_TURN_STEPS;
     atomic_init(&engine->last_version, version_of_moment(options->now_ms));
     slab_init(&engine->slab);
     slab_prepare_by(&engine->slab, options->env);

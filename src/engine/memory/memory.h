@@ -58,6 +58,7 @@ struct shard {
 /* Counters of one loop; written by it alone, read by anyone. */
 struct loop_counters {
     _Atomic uint64_t acquired, marked, retired, lease_expired;
+    _Atomic uint64_t pool_due; /* entries that were worked off */
     _Atomic uint64_t created, replaced, removed, expired, touched, revoked, retries, fired, events, events_lost;
     _Atomic uint64_t moved;       /* records, in memory */
     _Atomic int64_t record_bytes; /* what this loop added, minus what it took away */
@@ -108,6 +109,7 @@ struct loop {
     const struct group_key *evicting;   /* the group whose limit ends members now; NULL: none */
     struct event_reader *events;        /* see event.c; never NULL */
     int64_t memory_allowance;           /* bytes that may be taken before max_memory is looked at again */
+    int64_t pool_steps;                 /* that this turn may still take of what is due in pools */
     struct waiter **waiters;            /* acquires of this loop that wait, by ticket */
     uint64_t last_ticket;
     int64_t births_at;       /* the moment of the next */
@@ -160,7 +162,9 @@ struct memory_engine {
     _Atomic uint32_t chasing;           /* no session of a group that is being ended moves while it is above 0 */
     struct moved *moves;
     _Atomic uint64_t pool_count;
-    _Atomic int64_t pools_due_at; /* no later than something is due in a pool */
+    _Atomic int64_t pools_due_at;    /* no later than something is due in a pool */
+    _Atomic int64_t pools_forget_at; /* no later than a session of one is to be forgotten */
+    int64_t pool_turn_steps;         /* of what is due in pools that a loop works off in one turn; see pool_visit.h */
     _Atomic uint64_t max_memory;
     _Atomic uint32_t max_namespaces;
     struct stir *stirs;        /* STIR_COUNT */
@@ -486,7 +490,7 @@ void verb_touch(struct context *context, struct verb *verb, struct namespace *na
 void verb_scan(struct context *context, struct verb *verb, struct namespace *namespace);
 /* True: it is PENDING, and verb->private[0] is its ticket. */
 bool verb_end_all(struct context *context, struct verb *verb, struct namespace *namespace);
-void verb_configure(struct context *context, struct verb *verb, struct namespace *namespace);
+enum submit_state verb_configure(struct context *context, struct verb *verb, struct namespace *namespace);
 
 /* Which groups a change from `old` (physically there, or NULL) to `draft` enters and leaves. */
 void needs_of(struct context *context, struct namespace *namespace, uint64_t hash, const struct sight *old,
@@ -520,12 +524,19 @@ void pool_reset_holds(struct context *context, struct namespace *namespace, stru
 
 /* ---- pool_visit.c */
 
-/* Works off what is due in all pools. False: the budget ended first. */
-bool pools_work(struct context *context, int64_t *budget);
+/* Works off all that is to be forgotten in pools, and what else is due in them as far as *steps go. */
+void pools_work(struct context *context, int64_t *steps);
 /* Whether it has anything to do. */
 static inline bool pools_are_due(const struct context *context) {
     return context->now_ms >= atomic_load_explicit(&context->engine->pools_due_at, memory_order_relaxed);
 }
+/* While something is due that was not worked off: sees to what the verb has to find done. False: that is more than may
+ * be done now, and the verb is to be submitted again. */
+bool pools_admit(struct context *context, const struct verb *verb, struct namespace *namespace, uint64_t hash);
+/* Has happen what is due in its pool for the session of that record; NULL: none. */
+void pool_catch_up(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *record);
+/* The namespace (NULL: any) was cleared or purged: its pools follow in slices. */
+void pools_outdate(struct context *context, const struct namespace *namespace);
 /* The namespace was dropped: its pools go, and who waits in them is told. */
 void pools_drop(struct context *context, const struct namespace *namespace);
 /* What a namespace says about retention has changed. */

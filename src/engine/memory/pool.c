@@ -28,6 +28,7 @@ struct pool *pool_new(struct pool_memory memory, struct namespace *namespace, st
     memcpy(pool->name, name.data, name.size);
     list_init(&pool->filters);
     pool->due = (struct order){.kind = ORDER_DUE, .slot = ORDER_DUE_SLOT};
+    pool->forgets = (struct order){.kind = ORDER_FORGET, .slot = ORDER_FORGET_SLOT};
     pool->turn = TURN_FIRST;
     pool->prng = prng_of(seed);
     prng_fill(&pool->prng, &pool->tag_key, sizeof(pool->tag_key));
@@ -53,6 +54,7 @@ void pool_free(struct pool_memory memory, struct pool *pool) {
     lines_free(memory, pool);
     lane_free(memory, pool, pool->all);
     order_fini(&pool->due, memory.slab);
+    order_fini(&pool->forgets, memory.slab);
     slab_free(memory.slab, pool, sizeof(*pool) + pool->name_size);
 }
 
@@ -65,6 +67,7 @@ static bool chains_resize(struct pool_memory memory, struct pool *pool, uint32_t
     memset(chains, 0, count * sizeof(*chains));
     pool->chains = chains;
     pool->chain_count = count;
+    pool->round_at = 0;
     for (uint32_t i = 0; i < old_count; i++)
         for (struct pool_entry *entry = old[i], *next; entry; entry = next) {
             next = entry->next;
@@ -89,6 +92,7 @@ static void lane_trim(struct pool_memory memory, struct pool_lane *lane) {
 /* Gives back what a pool needed that was larger. */
 static void pool_trim(struct pool_memory memory, struct pool *pool) {
     order_trim(&pool->due, memory.slab, memory.arena, pool->entry_count);
+    order_trim(&pool->forgets, memory.slab, memory.arena, pool->entry_count);
     lane_trim(memory, pool->all);
     if (pool->chain_count > CHAINS_MIN && pool->entry_count < pool->chain_count / 4)
         chains_resize(memory, pool, pool->chain_count / 2);
@@ -98,6 +102,7 @@ struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, ui
                                 const struct usage *usage) {
     if (!chains_grow(memory, pool)) return NULL;
     if (!order_reserve(&pool->due, memory.slab, memory.arena, pool->entry_count + 1)) return NULL;
+    if (!order_reserve(&pool->forgets, memory.slab, memory.arena, pool->entry_count + 1)) return NULL;
     if (!lane_make_room(memory, pool->all)) return NULL;
     struct pool_lane *lane = tags_are_given(tags) ? lane_of(memory, pool, tags) : NULL;
     if (tags_are_given(tags) && !lane) return NULL;
@@ -112,7 +117,8 @@ struct pool_entry *pool_reserve(struct pool_memory memory, struct pool *pool, ui
     entry->hash = hash;
     entry->turn = ++pool->serial;
     entry->usage = *usage;
-    entry->deadline = entry->due_at = INT64_MAX;
+    entry->deadline = entry->due_at = entry->forget_at = INT64_MAX;
+    entry->round = pool->round;
     entry->is_reserved = true;
     memset(entry->positions, 0xff, sizeof(entry->positions));
     struct pool_entry **chain = chain_of(pool, hash);
@@ -191,20 +197,29 @@ static void set_count(bool *is_counted, uint64_t *count, bool is) {
     *is_counted = is;
 }
 
-static void set_due(struct pool *pool, struct pool_entry *entry, int64_t due_at) {
-    bool is_in = entry->positions[ORDER_DUE_SLOT] != ORDER_OUT;
-    if (entry->due_at == due_at) return;
-    entry->due_at = due_at;
-    if (due_at == INT64_MAX)
-        order_remove(&pool->due, entry);
+/* `moment` is what the order compares by. */
+static void set_moment(struct order *order, struct pool_entry *entry, int64_t *moment, int64_t at_ms) {
+    bool is_in = entry->positions[order->slot] != ORDER_OUT;
+    if (*moment == at_ms) return;
+    *moment = at_ms;
+    if (at_ms == INT64_MAX)
+        order_remove(order, entry);
     else if (is_in)
-        order_update(&pool->due, entry);
+        order_update(order, entry);
     else
-        order_insert(&pool->due, entry);
+        order_insert(order, entry);
 }
 
 static int64_t earlier(int64_t a, int64_t b) {
     return a < b ? a : b;
+}
+
+/* A session that lives is forgotten when it has been retired for that long; one that was handed out for the last time
+ * is retired by its lease's end. */
+static int64_t entry_forget_at(const struct pool_entry *entry, int64_t retention_ms) {
+    if (entry->is_reserved || entry->is_forgotten || !entry->is_alive) return INT64_MAX;
+    if (entry->usage.retired_at) return entry->usage.retired_at + retention_ms;
+    return entry->is_spent && entry_is_leased(entry) ? entry->usage.lease_expires_at + retention_ms : INT64_MAX;
 }
 
 void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, int64_t retention_ms) {
@@ -225,9 +240,33 @@ void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, i
         if (is_kept) due_at = entry->deadline;
         if (is_leased) due_at = earlier(due_at, usage->lease_expires_at);
         if (is_cooling) due_at = earlier(due_at, entry->ready_at);
-        if (entry->is_alive && usage->retired_at) due_at = earlier(due_at, usage->retired_at + retention_ms);
     }
-    set_due(pool, entry, due_at);
+    set_moment(&pool->due, entry, &entry->due_at, due_at);
+    set_moment(&pool->forgets, entry, &entry->forget_at, entry_forget_at(entry, retention_ms));
+}
+
+/* ---- rounds */
+
+void pool_begin_round(struct pool *pool, enum pool_round kind) {
+    if (pool->entry_count == 0) return;
+    if (kind > pool->round_kind) pool->round_kind = kind;
+    pool->round++;
+    pool->round_at = 0;
+}
+
+struct pool_entry *pool_next_in_round(struct pool *pool) {
+    if (pool->round_at < pool->chain_count)
+        for (struct pool_entry *entry = pool->chains[pool->round_at]; entry; entry = entry->next)
+            if (entry->round != pool->round) return entry;
+    if (++pool->round_at >= pool->chain_count) pool->round_kind = ROUND_NONE;
+    return NULL;
+}
+
+void entry_pass_round(const struct pool *pool, struct pool_entry *entry, int64_t now_ms) {
+    if (entry->round == pool->round) return;
+    bool is_doubtful = pool->round_kind == ROUND_ALL || (pool->round_kind == ROUND_DEAD && !entry->is_alive);
+    entry->round = pool->round;
+    if (is_doubtful && entry->is_kept && entry->deadline > now_ms) entry->deadline = now_ms;
 }
 
 void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry *entry) {
@@ -239,7 +278,8 @@ void pool_remove(struct pool_memory memory, struct pool *pool, struct pool_entry
     set_count(&entry->is_counted_retired, &pool->retired_count, false);
     set_count(&entry->is_counted_kept, &pool->kept_count, false);
     set_ready(pool, entry, false);
-    set_due(pool, entry, INT64_MAX);
+    set_moment(&pool->due, entry, &entry->due_at, INT64_MAX);
+    set_moment(&pool->forgets, entry, &entry->forget_at, INT64_MAX);
     struct pool_entry **link = chain_of(pool, entry->hash);
     while (*link != entry) link = &(*link)->next;
     *link = entry->next;
@@ -338,6 +378,8 @@ void pool_check(const struct pool *pool) {
             in_lanes += entry->lane != NULL;
             CHECK(!entry->is_ready || (entry->holds_place && !entry_is_leased(entry)));
             CHECK((entry->due_at == INT64_MAX) == (entry->positions[ORDER_DUE_SLOT] == ORDER_OUT));
+            CHECK((entry->forget_at == INT64_MAX) == (entry->positions[ORDER_FORGET_SLOT] == ORDER_OUT));
+            CHECK(entry->round == pool->round || pool->round_kind);
             CHECK(!entry->usage.retired_at || !entry->holds_place);
         }
     CHECK(count == pool->entry_count && count == pool->all->entry_count && ready == pool->all->ready_count);
@@ -348,4 +390,5 @@ void pool_check(const struct pool *pool) {
     CHECK(lines_check(pool) == pool->waiting_count);
     lane_check(pool->all);
     order_check(&pool->due);
+    order_check(&pool->forgets);
 }

@@ -27,11 +27,12 @@ struct namespace;
 struct pool_filter;
 struct pool_line;
 
-#define LANE_ORDERS    4 /* ORDER_ANY to ORDER_LEAST_USED */
-#define ENTRY_ORDERS   (2 * LANE_ORDERS + 1)
-#define ORDER_DUE_SLOT (2 * LANE_ORDERS)
-#define TURN_FIRST     (UINT64_C(1) << 62) /* turns of hand-outs; those below are of entries never handed out */
-#define TURN_END       (UINT64_C(1) << 63) /* none is as great */
+#define LANE_ORDERS       4 /* ORDER_ANY to ORDER_LEAST_USED */
+#define ORDER_DUE_SLOT    (2 * LANE_ORDERS)
+#define ORDER_FORGET_SLOT (2 * LANE_ORDERS + 1)
+#define ENTRY_ORDERS      (2 * LANE_ORDERS + 2)
+#define TURN_FIRST        (UINT64_C(1) << 62) /* turns of hand-outs; those below are of entries never handed out */
+#define TURN_END          (UINT64_C(1) << 63) /* none is as great */
 
 /* One tag of one lane: lanes are found by their tags. */
 struct lane_tag {
@@ -81,9 +82,11 @@ struct pool_entry {
     uint64_t lease_use; /* the hand-out that is leased, with usage.lease_expires_at */
     int64_t ready_at;   /* not before; the cooldown's end */
     int64_t deadline;   /* when the record has to be looked at again; INT64_MAX: never */
-    int64_t due_at;     /* the earliest of all that is to happen */
+    int64_t due_at;     /* the earliest of all that is to happen but for that its session is forgotten */
+    int64_t forget_at;  /* when the retention since it was retired, or is by its lease's end, is over while it lives */
     int64_t hold_until; /* of the held place that it took; 0: none */
     uint32_t positions[ENTRY_ORDERS];
+    uint32_t round;    /* the last of the pool's that has passed it */
     bool is_reserved;  /* its record is being published by whoever holds the reservation */
     bool takes_place;  /* while reserved: it counts against max_pool_size */
     bool has_left;     /* while reserved: its record has come and gone */
@@ -95,6 +98,10 @@ struct pool_entry {
     /* what entry_settle made of it */
     bool holds_place, is_ready, is_counted_leased, is_counted_cooling, is_counted_retired, is_counted_kept;
 };
+
+/* What a round does to an entry: works out what follows from its facts, has a dead one's record looked at, or each
+ * one's. */
+enum pool_round { ROUND_NONE, ROUND_SETTLE, ROUND_DEAD, ROUND_ALL };
 
 struct pool {
     struct pool *next; /* of its chain */
@@ -117,8 +124,11 @@ struct pool {
     struct list filters; /* of several tags, the one that gives way next first */
     uint32_t filter_count;
     struct hash_key tag_key;
-    struct order due;
-    uint64_t epoch, purge_version; /* of the namespace, as the entries know it */
+    struct order due, forgets;
+    uint64_t epoch, purge_version; /* of the namespace, as the entries know it, or will once the round is through */
+    /* A round through all entries, which goes on in slices: what befell all of them at once is done to each. */
+    enum pool_round round_kind;
+    uint32_t round, round_at; /* its number, and the chain at which it is */
     uint64_t serial, turn;
     struct prng prng;
     /* counts */
@@ -146,7 +156,8 @@ struct pool_table {
     struct lock lock; /* of everything here, the pools, their entries and their waiters included */
     uint32_t count, capacity;
     struct pool **chains;
-    _Atomic int64_t due_at; /* no later than something is due in one of them */
+    _Atomic int64_t due_at;    /* no later than something is due in one of them */
+    _Atomic int64_t forget_at; /* no later than a session of one of them is to be forgotten */
 };
 
 /* What an acquire wants. */
@@ -203,6 +214,23 @@ static inline bool entry_is_leased(const struct pool_entry *entry) {
 
 /* Works out all that follows from the facts. retention_ms: of the namespace. */
 void entry_settle(struct pool *pool, struct pool_entry *entry, int64_t now_ms, int64_t retention_ms);
+
+/* Begins a round through all entries; one that was under way begins anew, and does what both have to. */
+void pool_begin_round(struct pool *pool, enum pool_round kind);
+/* The next entry that the round has not passed, in the chain at which it is; NULL: the round is one chain further, or
+ * through. */
+struct pool_entry *pool_next_in_round(struct pool *pool);
+/* The round passes the entry: its record is looked at as soon as that is due. */
+void entry_pass_round(const struct pool *pool, struct pool_entry *entry, int64_t now_ms);
+
+static inline bool pool_has_forgets(const struct pool *pool, int64_t now_ms) {
+    return pool->forgets.count && pool->forgets.entries[0]->forget_at <= now_ms;
+}
+/* Whether all that was due by then has happened to all entries. */
+static inline bool pool_is_current(const struct pool *pool, int64_t now_ms) {
+    return !pool->round_kind && !(pool->due.count && pool->due.entries[0]->due_at <= now_ms) &&
+           !pool_has_forgets(pool, now_ms);
+}
 
 /* ---- lanes; pool_lane.c */
 

@@ -319,9 +319,12 @@ static void acquire_one(struct acquire *acquire, struct bytes id) {
     if (!acquire->namespace || !visit_begin(&visit, acquire->context, acquire->namespace, acquire->pool_name, false))
         return;
     uint64_t hash = id_hash(acquire->context->engine, acquire->namespace, id);
-    struct pool_entry *entry = pool_next_of(visit.pool, hash, NULL);
-    while (entry && !entry_fits(entry, acquire->want.tags)) entry = pool_next_of(visit.pool, hash, entry);
-    struct record *record = entry && !visit.pool->is_dropped ? visit_look(&visit, entry) : NULL;
+    struct pool_entry *entry = visit.pool->is_dropped ? NULL : pool_next_of(visit.pool, hash, NULL);
+    for (; entry; entry = pool_next_of(visit.pool, hash, entry)) {
+        visit_catch_up(&visit, entry);
+        if (entry_fits(entry, acquire->want.tags)) break;
+    }
+    struct record *record = entry ? visit_look(&visit, entry) : NULL;
     if (record)
         hand_out(acquire, &visit, entry, record);
     else if (entry)
@@ -334,17 +337,18 @@ static bool acquire_makes(const struct verb *verb) {
     return verb->acquire.create != POOL_CREATE_NEVER || verb->acquire.wait_ms > 0;
 }
 
-/* One decision. Answers the ticket if it waits. */
+/* One decision, unless the pool is behind. Answers the ticket if it waits. */
 static uint64_t acquire_decide(struct acquire *acquire, const struct verb *verb) {
     struct context *context = acquire->context;
     struct visit visit;
     uint64_t ticket = 0;
     acquire->choice = CHOICE_NONE;
-    if (!visit_begin(&visit, context, acquire->namespace, acquire->pool_name, acquire_makes(verb))) {
+    if (!visit_begin_whole(&visit, context, acquire->namespace, acquire->pool_name, acquire_makes(verb))) {
         if (visit.is_lacking) acquire->choice = CHOICE_LACKING;
         return 0;
     }
-    if (!visit.pool->is_dropped) {
+    acquire->is_behind = visit.is_behind;
+    if (!visit.pool->is_dropped && !visit.is_behind) {
         acquire_take(acquire, &visit);
         if (!acquire->item_count && acquire->choice == CHOICE_ASK &&
             !pool_hold(visit_memory(&visit), visit.pool, context->now_ms + LIMIT_PLACE_HOLD_MS))
@@ -374,13 +378,14 @@ static uint64_t acquire_run(struct acquire *acquire, const struct verb *verb) {
     for (;;) {
         if (!acquire_namespace(acquire, verb)) return 0;
         uint64_t ticket = acquire_decide(acquire, verb);
-        if (ticket || (!acquire->item_count && !namespace_is_dropped(acquire->namespace))) return ticket;
+        if (ticket || acquire->is_behind) return ticket;
+        if (!acquire->item_count && !namespace_is_dropped(acquire->namespace)) return 0;
         acquire_complete(acquire);
         if (acquire->item_count || acquire->error.code) return 0;
     }
 }
 
-bool verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace) {
+enum submit_state verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace) {
     struct memory_engine *engine = context->engine;
     struct pool_item first, *items = &first;
     uint32_t count = verb->acquire.count > 1 && !verb->id.data ? verb->acquire.count : 1;
@@ -402,12 +407,12 @@ bool verb_acquire(struct context *context, struct verb *verb, struct namespace *
         acquire_one(&acquire, verb->id);
     else
         ticket = acquire_run(&acquire, verb);
-    if (!ticket) {
+    if (!ticket && !acquire.is_behind) {
         bool is_one = verb->id.data != NULL;
         acquire_answer(&acquire, verb);
         if (is_one && !verb->is_found) verb->error = error_make(ERROR_NONE, NULL);
     }
     if (items && items != &first) slab_free(&engine->slab, items, count * sizeof(*items));
     verb->private[0] = ticket;
-    return ticket != 0;
+    return acquire.is_behind ? SUBMIT_AGAIN : ticket ? SUBMIT_PENDING : SUBMIT_DONE;
 }

@@ -83,6 +83,7 @@ void pool_unenter(struct context *context, struct places *places) {
 static void entry_inherit(struct visit *visit, struct pool_entry *entry, const struct places *places) {
     struct pool_entry *old = pool_entry_of(visit->pool, places->pool_old_hash, places->pool_old_version);
     if (!old || old == entry) return;
+    if (!visit->pool->is_dropped) visit_catch_up(visit, old);
     entry->usage = old->usage;
     entry->uses = old->uses;
     entry->fence = old->fence;
@@ -166,7 +167,8 @@ uint64_t session_add_usage(struct context *context, struct namespace *namespace,
     if (!session->pool.data) return 0;
     hash = hash_of_record(context, namespace, hash, session->id);
     if (!visit_begin(&visit, context, namespace, session->pool, false)) return 0;
-    const struct pool_entry *entry = pool_entry_of(visit.pool, hash, session->version);
+    struct pool_entry *entry = pool_entry_of(visit.pool, hash, session->version);
+    if (entry && !visit.pool->is_dropped) visit_catch_up(&visit, entry);
     if (entry) {
         *usage = entry->usage;
         session->usage = usage;

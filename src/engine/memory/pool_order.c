@@ -21,6 +21,7 @@ struct order_key order_key_of(enum order_kind kind, const struct pool_entry *ent
     case ORDER_MOST_RECENT: return (struct order_key){0, key_of_recency(entry->turn)};
     case ORDER_LEAST_USED: return (struct order_key){entry->usage.usage_count, entry->turn};
     case ORDER_DUE: return (struct order_key){(uint64_t)entry->due_at ^ SIGN, 0};
+    case ORDER_FORGET: return (struct order_key){(uint64_t)entry->forget_at ^ SIGN, 0};
     case ORDER_ANY:
     case ORDER_KIND_COUNT: break;
     }

@@ -17,6 +17,7 @@ enum order_kind {
     ORDER_MOST_RECENT,  /* the last hand-out first, then those never handed out as they entered */
     ORDER_LEAST_USED,   /* the smallest usage first, then least recent */
     ORDER_DUE,          /* what is due first */
+    ORDER_FORGET,       /* whose retention ends first */
     ORDER_KIND_COUNT
 };
 

@@ -183,14 +183,17 @@ bool pool_restore_entry(struct recovery *recovery, const struct record *record, 
 
 void pools_recovered(struct recovery *recovery, struct recovery_counts *counts) {
     struct memory_engine *engine = recovery->engine;
-    int64_t budget = INT64_MAX;
+    int64_t steps = INT64_MAX;
     counts->pools = atomic_load(&engine->pool_count);
     if (!counts->pools) return;
-    for (uint32_t i = 0; i < engine->shard_count; i++)
+    for (uint32_t i = 0; i < engine->shard_count; i++) {
         atomic_store(&engine->shards[i].pools.due_at, recovery->context.now_ms);
+        atomic_store(&engine->shards[i].pools.forget_at, recovery->context.now_ms);
+    }
     atomic_store(&engine->pools_due_at, recovery->context.now_ms);
+    atomic_store(&engine->pools_forget_at, recovery->context.now_ms);
     reclaim_enter(&engine->reclaim, recovery->context.loop->index);
-    pools_work(&recovery->context, &budget);
+    pools_work(&recovery->context, &steps);
     reclaim_leave(&engine->reclaim, recovery->context.loop->index);
 }
 

@@ -101,6 +101,7 @@ void verb_return(struct context *context, struct verb *verb, struct namespace *n
         return;
     }
     struct pool_entry *entry = pool_entry_of(visit.pool, hash, record_version(record));
+    if (entry && !visit.pool->is_dropped) visit_catch_up(&visit, entry);
     if (entry && !entry->is_reserved && !entry->is_forgotten && !visit.pool->is_dropped)
         entry_return(&visit, verb, entry);
     verb->depends_on = verb->is_found || verb->error.code ? record_version(record) : version_newest(context);
@@ -131,21 +132,21 @@ static void change_policy(struct visit *visit, const struct pool_policy_change *
     pool->has_policy = true;
     stage_pool(visit->context, pool);
     pool_note_news(pool, UINT64_MAX);
-    if (pool->policy.max_concurrent == max_concurrent) return; /* nothing else of it goes into what an entry is */
-    for (uint32_t i = 0; i < pool->chain_count; i++)
-        for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(visit, entry);
+    /* Nothing else of it goes into what an entry is. */
+    if (pool->policy.max_concurrent != max_concurrent) pool_begin_round(pool, ROUND_SETTLE);
 }
 
 /* A pool that is there takes no memory for another policy. */
 static bool configure_begin(struct visit *visit, struct context *context, struct namespace *namespace,
                             struct bytes name) {
-    return visit_begin(visit, context, namespace, name, false) ||
+    return visit_begin_whole(visit, context, namespace, name, false) ||
            (memory_makes_room(context, 0, (int64_t)sizeof(struct pool)) &&
-            visit_begin(visit, context, namespace, name, true));
+            visit_begin_whole(visit, context, namespace, name, true));
 }
 
-/* Changes the policy. False: the namespace was dropped meanwhile. */
-static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace) {
+/* Changes the policy, unless the pool is behind. False: the namespace was dropped meanwhile. */
+static bool configure_change(struct context *context, struct verb *verb, struct namespace *namespace,
+                             enum submit_state *state) {
     struct visit visit;
     if (!stage_reserve(context, 0)) {
         verb->error = lacking_error();
@@ -157,7 +158,9 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
         return true;
     }
     bool is_dropped = visit.pool->is_dropped;
-    if (!is_dropped) {
+    if (!is_dropped && visit.is_behind) {
+        *state = SUBMIT_AGAIN;
+    } else if (!is_dropped) {
         change_policy(&visit, verb->configure.pool_change);
         answer_state(verb, visit.pool);
         verb->depends_on = version_newest(context);
@@ -166,19 +169,25 @@ static bool configure_change(struct context *context, struct verb *verb, struct 
     return !is_dropped;
 }
 
-void verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace) {
-    struct memory_engine *engine = context->engine;
-    verb->pool_state = (struct pool_state){0};
-    if (!verb->configure.pool_change) {
-        struct visit visit;
-        if (namespace && visit_begin(&visit, context, namespace, verb->configure.group_name, false)) {
-            if (!visit.pool->is_dropped) answer_state(verb, visit.pool);
-            visit_end(&visit);
-        }
-        verb->depends_on = version_newest(context); /* on how all its sessions are */
-        return;
+static enum submit_state state_read(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct visit visit;
+    bool is_behind = false;
+    if (namespace && visit_begin_whole(&visit, context, namespace, verb->configure.group_name, false)) {
+        is_behind = visit.is_behind;
+        if (!visit.pool->is_dropped && !is_behind) answer_state(verb, visit.pool);
+        visit_end(&visit);
     }
+    verb->depends_on = version_newest(context); /* on how all its sessions are */
+    return is_behind ? SUBMIT_AGAIN : SUBMIT_DONE;
+}
+
+enum submit_state verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace) {
+    struct memory_engine *engine = context->engine;
+    enum submit_state state = SUBMIT_DONE;
+    verb->pool_state = (struct pool_state){0};
+    if (!verb->configure.pool_change) return state_read(context, verb, namespace);
     do {
         namespace = namespace_make(context, verb->namespace, engine->registry.default_policy.hash_ids, &verb->error);
-    } while (namespace && !configure_change(context, verb, namespace));
+    } while (namespace && !configure_change(context, verb, namespace, &state));
+    return state;
 }

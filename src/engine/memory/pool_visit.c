@@ -3,96 +3,16 @@
 #include "base/check.h"
 #include "engine/memory/stage.h"
 
-#define CHAINS_MIN 4
-
-/* ---- the table */
-
-static size_t chain_at(const struct pool_table *table, uint64_t hash) {
-    return hash_mix(hash) & (table->capacity - 1);
-}
-
-static bool table_grow(struct pool_memory memory, struct pool_table *table) {
-    if (table->count < table->capacity) return true;
-    uint32_t capacity = table->capacity ? table->capacity * 2 : CHAINS_MIN;
-    struct pool **old = table->chains, **chains = slab_alloc(memory.slab, memory.arena, capacity * sizeof(*chains));
-    uint32_t old_capacity = table->capacity;
-    if (!chains) return old_capacity > 0;
-    memset(chains, 0, capacity * sizeof(*chains));
-    table->chains = chains;
-    table->capacity = capacity;
-    for (uint32_t i = 0; i < old_capacity; i++)
-        for (struct pool *pool = old[i], *next; pool; pool = next) {
-            next = pool->next;
-            size_t at = chain_at(table, pool->hash);
-            pool->next = chains[at];
-            chains[at] = pool;
-        }
-    slab_free(memory.slab, old, old_capacity * sizeof(*old));
-    return true;
-}
-
-struct pool *pool_find(const struct pool_table *table, const struct group_key *key) {
-    if (!table->capacity) return NULL;
-    struct pool *pool = table->chains[chain_at(table, key->hash)];
-    while (pool &&
-           !(pool->hash == key->hash && pool->namespace == key->namespace && bytes_equal(pool_name(pool), key->name)))
-        pool = pool->next;
-    return pool;
-}
-
-static struct pool *table_put(struct context *context, struct pool_table *table, const struct group_key *key) {
-    struct memory_engine *engine = context->engine;
-    struct pool_memory memory = {&engine->slab, context->loop->index};
-    uint64_t seed;
-    if (!table_grow(memory, table)) return NULL;
-    engine->env->random(engine->env->context, &seed, sizeof(seed));
-    struct pool *pool = pool_new(memory, key->namespace, key->name, key->hash, &engine->default_pool_policy, seed);
-    if (!pool) return NULL;
-    pool->epoch = namespace_epoch(key->namespace);
-    pool->purge_version = atomic_load(&key->namespace->purge_version);
-    size_t at = chain_at(table, key->hash);
-    pool->next = table->chains[at];
-    table->chains[at] = pool;
-    table->count++;
-    atomic_fetch_add(&engine->pool_count, 1);
-    return pool;
-}
-
-struct pool *pool_make(struct context *context, const struct group_key *key) {
-    struct pool_table *table = &shard_of(context->engine, key->hash)->pools;
-    struct pool *pool = pool_find(table, key);
-    return pool ? pool : table_put(context, table, key);
-}
-
-/* Frees the pool if nothing is left of it. */
-static bool table_tidy(struct context *context, struct pool_table *table, struct pool *pool) {
-    struct pool_memory memory = {&context->engine->slab, context->loop->index};
-    if (pool->entry_count || pool->has_policy || pool->hold_count || pool->creating_count || pool->waiting_count ||
-        pool->undelivered_count)
-        return false;
-    struct pool **link = &table->chains[chain_at(table, pool->hash)];
-    while (*link != pool) link = &(*link)->next;
-    *link = pool->next;
-    table->count--;
-    pool_free(memory, pool);
-    atomic_fetch_sub(&context->engine->pool_count, 1);
-    if (table->count == 0) {
-        slab_free(memory.slab, table->chains, table->capacity * sizeof(*table->chains));
-        table->chains = NULL;
-        table->capacity = 0;
-    }
-    return true;
-}
-
-static void table_take(struct context *context, struct pool_table *table) {
-    env_point(context->engine->env);
-    lock_take(&table->lock);
-}
-
 /* ---- dues */
 
+static int64_t pool_forget_at(const struct pool *pool) {
+    return pool->forgets.count ? pool->forgets.entries[0]->forget_at : INT64_MAX;
+}
+
 static int64_t pool_due_at(const struct pool *pool) {
-    int64_t due_at = pool->due.count ? pool->due.entries[0]->due_at : INT64_MAX;
+    int64_t due_at = pool_forget_at(pool);
+    if (pool->round_kind) return INT64_MIN;
+    if (pool->due.count && pool->due.entries[0]->due_at < due_at) due_at = pool->due.entries[0]->due_at;
     if (pool->waiters_due_at < due_at) due_at = pool->waiters_due_at;
     if (pool->hold_count && pool->holds[pool->hold_first] < due_at) due_at = pool->holds[pool->hold_first];
     return due_at;
@@ -104,18 +24,40 @@ static void lower(_Atomic int64_t *moment, int64_t at_ms) {
     }
 }
 
+/* When a pool or a table has something to be done, and to be forgotten, which is among that. */
+struct dues {
+    int64_t due_at, forget_at;
+};
+static const struct dues dues_none = {INT64_MAX, INT64_MAX};
+
+static struct dues pool_dues(const struct pool *pool) {
+    return pool->is_dropped ? dues_none : (struct dues){pool_due_at(pool), pool_forget_at(pool)};
+}
+
+static void dues_join(struct dues *dues, struct dues others) {
+    if (others.due_at < dues->due_at) dues->due_at = others.due_at;
+    if (others.forget_at < dues->forget_at) dues->forget_at = others.forget_at;
+}
+
+static struct dues table_dues(const struct pool_table *table) {
+    struct pool_table *read = (struct pool_table *)table;
+    return (struct dues){atomic_load(&read->due_at), atomic_load(&read->forget_at)};
+}
+
 /* Under the lock: sees to it that the pool is looked at in time. */
-static int64_t table_note_due(struct pool_table *table, const struct pool *pool) {
-    int64_t due_at = pool_due_at(pool);
-    lower(&table->due_at, due_at);
-    return due_at;
+static struct dues table_note_dues(struct pool_table *table, const struct pool *pool) {
+    struct dues dues = pool_dues(pool);
+    lower(&table->due_at, dues.due_at);
+    lower(&table->forget_at, dues.forget_at);
+    return dues;
 }
 
 /* Without it. */
-static void engine_note_due(struct context *context, int64_t due_at) {
-    if (due_at >= atomic_load(&context->engine->pools_due_at)) return;
-    lower(&context->engine->pools_due_at, due_at);
-    owner_wake(context, 0, due_at);
+static void engine_note_dues(struct context *context, struct dues dues) {
+    lower(&context->engine->pools_forget_at, dues.forget_at);
+    if (dues.due_at >= atomic_load(&context->engine->pools_due_at)) return;
+    lower(&context->engine->pools_due_at, dues.due_at);
+    owner_wake(context, 0, dues.due_at);
 }
 
 /* ---- what happens to entries */
@@ -196,9 +138,27 @@ static void visit_end_lease(struct visit *visit, struct pool_entry *entry, int64
     if (stage_takes_touches(visit->context)) stage_usage(visit->context, entry, 0);
 }
 
+/* The deadline of an entry may be one that a touch has moved back since: nothing that lies behind it, but before the
+ * one that holds, may be taken to come after the session's death. */
+static void visit_renew_deadline(struct visit *visit, struct pool_entry *entry) {
+    struct memory_engine *engine = visit->context->engine;
+    if (!entry->is_alive || entry->deadline > visit->context->now_ms) return;
+    if (!entry->usage.retired_at && !entry_is_leased(entry)) return;
+    struct record *record = entry_record(engine, visit->pool, entry);
+    int64_t now_ms = visit->context->now_ms;
+    struct session view;
+    uint64_t tombstone;
+    if (!record || record_version(record) <= namespace_epoch(visit->pool->namespace)) return;
+    record_judge(engine, record, record_active(record), &now_ms, &view, &tombstone);
+    int64_t deadline = session_deadline(&view);
+    if (status_is_living(view.status) && (!deadline || deadline > entry->deadline))
+        entry->deadline = deadline ? deadline : INT64_MAX;
+}
+
 /* All that is due for one entry, in the order of its moments. A deadline behind the end of its retention does not come
  * any more, however late somebody looks. */
 static void visit_due(struct visit *visit, struct pool_entry *entry) {
+    visit_renew_deadline(visit, entry);
     visit_end_lease(visit, entry, entry->is_kept ? entry->deadline : INT64_MAX);
     if (entry->is_kept && entry->deadline <= visit->context->now_ms && !entry_is_forgotten(visit, entry))
         visit_look(visit, entry);
@@ -207,33 +167,52 @@ static void visit_due(struct visit *visit, struct pool_entry *entry) {
     visit_settle(visit, entry);
 }
 
-/* A clear or a purge outdates records without touching them: all entries have to be looked at again. */
-static void visit_follow_epoch(struct visit *visit) {
-    struct pool *pool = visit->pool;
+void visit_catch_up(struct visit *visit, struct pool_entry *entry) {
+    int64_t now_ms = visit->context->now_ms;
+    bool is_due = entry->due_at <= now_ms || entry->forget_at <= now_ms || entry->round != visit->pool->round;
+    entry_pass_round(visit->pool, entry, now_ms);
+    if (is_due && !entry->is_reserved && !entry->is_forgotten) visit_due(visit, entry);
+}
+
+/* A clear or a purge outdates records without touching them: entries have to be looked at again. */
+static void pool_follow_namespace(struct pool *pool) {
     uint64_t epoch = namespace_epoch(pool->namespace);
     uint64_t purge_version = atomic_load_explicit(&pool->namespace->purge_version, memory_order_acquire);
     if (pool->epoch == epoch && pool->purge_version == purge_version) return;
+    pool_begin_round(pool, pool->epoch == epoch ? ROUND_DEAD : ROUND_ALL);
     pool->epoch = epoch;
     pool->purge_version = purge_version;
-    for (uint32_t i = 0; i < pool->chain_count; i++)
-        for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) {
-            if (!entry->is_kept) continue;
-            entry->deadline = visit->context->now_ms;
-            visit_settle(visit, entry);
-        }
 }
 
-/* Works off some of what is due. False: the batch ended first. */
-static bool visit_work(struct visit *visit) {
+/* Works off one entry; answers the steps that it took. 0: nothing is due. */
+static int64_t visit_step(struct visit *visit) {
     struct pool *pool = visit->pool;
-    int64_t now_ms = visit->context->now_ms;
-    visit_follow_epoch(visit);
-    pool_holds_lapse(pool, now_ms);
-    for (unsigned i = 0; i < VISIT_BATCH; i++) {
-        if (!pool->due.count || pool->due.entries[0]->due_at > now_ms) return true;
-        visit_due(visit, pool->due.entries[0]);
+    struct pool_entry *entry = NULL;
+    if (pool->round_kind) {
+        entry = pool_next_in_round(pool);
+        if (!entry) return 1;
+    } else if (pool->due.count && pool->due.entries[0]->due_at <= visit->context->now_ms) {
+        entry = pool->due.entries[0];
     }
-    return !pool->due.count || pool->due.entries[0]->due_at > now_ms;
+    if (!entry) return 0;
+    visit_catch_up(visit, entry);
+    counter_add(&visit->context->loop->counters.pool_due, 1);
+    return ENTRY_STEPS;
+}
+
+/* Works off what of the pool is to be forgotten, and with *steps above 0 some of what else is due, as far as one visit
+ * goes. */
+static void visit_work(struct visit *visit, int64_t *steps) {
+    struct pool *pool = visit->pool;
+    int64_t now_ms = visit->context->now_ms, left = VISIT_BATCH * ENTRY_STEPS;
+    for (; left > 0 && pool_has_forgets(pool, now_ms); left -= ENTRY_STEPS)
+        visit_catch_up(visit, pool->forgets.entries[0]);
+    while (left > 0 && *steps > 0) {
+        int64_t taken = visit_step(visit);
+        if (!taken) return;
+        left -= taken;
+        *steps -= taken;
+    }
 }
 
 /* ---- visits */
@@ -243,8 +222,17 @@ static void visit_init(struct visit *visit, struct context *context, struct pool
     visit->table = table;
     visit->pool = pool;
     visit->forgotten_count = visit->retired_count = 0;
-    visit->is_lacking = false;
+    visit->is_lacking = visit->is_behind = false;
     list_init(&visit->granted);
+    if (!pool || pool->is_dropped) return;
+    pool_follow_namespace(pool);
+    pool_holds_lapse(pool, context->now_ms);
+    visit->is_behind = !pool_is_current(pool, context->now_ms);
+}
+
+/* Serves who waits, unless the pool is not yet as they have to find it. */
+static void visit_serve_all(struct visit *visit) {
+    if (!visit->pool->is_dropped && pool_is_current(visit->pool, visit->context->now_ms)) visit_serve(visit);
 }
 
 /* Takes a record out whose retention is over since its session was retired. */
@@ -253,7 +241,7 @@ static void record_forget(struct context *context, struct namespace *namespace, 
     struct memory_engine *engine = context->engine;
     struct shard *shard = shard_of(engine, note->hash);
     for (;;) {
-        table_take(context, table);
+        pool_table_take(context, table);
         struct pool *pool = pool_find(table, key);
         struct pool_entry *entry = pool ? pool_entry_of(pool, note->hash, note->version) : NULL;
         struct record *record = entry && entry->is_forgotten ? entry_record(engine, pool, entry) : NULL;
@@ -284,11 +272,11 @@ void visit_end(struct visit *visit) {
     uint8_t name[UINT8_MAX];
     struct group_key key = {namespace, bytes_of(name, visit->pool->name_size), visit->pool->hash, GROUP_POOL};
     if (visit->forgotten_count) memcpy(name, visit->pool->name, visit->pool->name_size);
-    if (!visit->pool->is_dropped) visit_serve(visit);
-    int64_t due_at = INT64_MAX;
-    if (!table_tidy(context, visit->table, visit->pool)) due_at = table_note_due(visit->table, visit->pool);
+    visit_serve_all(visit);
+    struct dues dues = dues_none;
+    if (!pool_tidy(context, visit->table, visit->pool)) dues = table_note_dues(visit->table, visit->pool);
     lock_release(&visit->table->lock);
-    engine_note_due(context, due_at);
+    engine_note_dues(context, dues);
     grants_send(context, &visit->granted);
     for (unsigned i = 0; i < visit->retired_count; i++)
         event_announce(context, namespace, record_id(visit->retired[i]), EVENT_RETIRED);
@@ -300,87 +288,131 @@ bool visit_begin(struct visit *visit, struct context *context, struct namespace 
                  bool makes) {
     struct group_key key = group_key_of(context->engine, namespace, GROUP_POOL, name);
     struct pool_table *table = &shard_of(context->engine, key.hash)->pools;
-    for (;;) {
-        table_take(context, table);
-        struct pool *pool = pool_find(table, &key);
-        bool is_lacking = false;
-        /* Under the lock: who drops the namespace takes its pools out afterwards. */
-        if (!pool && makes && !namespace_is_dropped(namespace)) {
-            pool = table_put(context, table, &key);
-            is_lacking = !pool;
-        }
-        visit_init(visit, context, table, pool);
-        visit->is_lacking = is_lacking;
-        if (!pool) {
-            lock_release(&table->lock);
-            return false;
-        }
-        if (pool->is_dropped || visit_work(visit)) break;
-        visit_end(visit);
+    pool_table_take(context, table);
+    struct pool *pool = pool_find(table, &key);
+    bool is_lacking = false;
+    /* Under the lock: who drops the namespace takes its pools out afterwards. */
+    if (!pool && makes && !namespace_is_dropped(namespace)) {
+        pool = pool_put(context, table, &key);
+        is_lacking = !pool;
     }
-    if (!visit->pool->is_dropped) visit_serve(visit);
-    return true;
+    visit_init(visit, context, table, pool);
+    visit->is_lacking = is_lacking;
+    if (pool)
+        visit_serve_all(visit);
+    else
+        lock_release(&table->lock);
+    return pool != NULL;
 }
 
 void visit_begin_at(struct visit *visit, struct context *context, struct pool_table *table, struct pool *pool) {
+    pool_table_take(context, table);
+    visit_init(visit, context, table, pool);
+    visit_serve_all(visit);
+}
+
+bool visit_begin_whole(struct visit *visit, struct context *context, struct namespace *namespace, struct bytes name,
+                       bool makes) {
+    int64_t least = context->engine->pool_turn_steps < VISIT_STEPS ? context->engine->pool_turn_steps : VISIT_STEPS;
+    int64_t given = context->loop->pool_steps > least ? context->loop->pool_steps : least, steps = given;
     for (;;) {
-        table_take(context, table);
-        visit_init(visit, context, table, pool);
-        if (pool->is_dropped || visit_work(visit)) break;
+        if (!visit_begin(visit, context, namespace, name, makes)) return false;
+        if (!visit->is_behind || steps <= 0) break;
+        visit_work(visit, &steps);
         visit_end(visit);
     }
-    if (!pool->is_dropped) visit_serve(visit);
+    context->loop->pool_steps -= given - steps;
+    return true;
 }
 
 /* ---- in time */
 
-/* A pool of the table in which something is due; NULL: there is none, and the table's moment is put right. */
-static struct pool *table_next_due(struct pool_table *table, int64_t now_ms) {
-    int64_t due_at = INT64_MAX;
+/* A pool of the table in which something is due, or is to be forgotten; NULL: there is none, and the table's moments
+ * are put right. */
+static struct pool *table_next_due(struct pool_table *table, int64_t now_ms, bool is_any) {
+    struct dues dues = dues_none;
     for (uint32_t i = 0; i < table->capacity; i++)
         for (struct pool *pool = table->chains[i]; pool; pool = pool->next) {
-            int64_t pool_at = pool->is_dropped ? INT64_MAX : pool_due_at(pool);
-            if (pool_at <= now_ms) return pool;
-            if (pool_at < due_at) due_at = pool_at;
+            struct dues its = pool_dues(pool);
+            if ((is_any ? its.due_at : its.forget_at) <= now_ms) return pool;
+            dues_join(&dues, its);
         }
-    atomic_store(&table->due_at, due_at);
+    atomic_store(&table->due_at, dues.due_at);
+    atomic_store(&table->forget_at, dues.forget_at);
     return NULL;
 }
 
-static bool table_work(struct context *context, struct pool_table *table, int64_t *budget) {
-    while (*budget > 0) {
-        table_take(context, table);
-        struct pool *pool = table_next_due(table, context->now_ms);
+static void table_work(struct context *context, struct pool_table *table, int64_t *steps) {
+    for (;;) {
+        pool_table_take(context, table);
+        struct pool *pool = table_next_due(table, context->now_ms, *steps > 0);
         if (!pool) {
             lock_release(&table->lock);
-            return true;
+            return;
         }
         struct visit visit;
         visit_init(&visit, context, table, pool);
-        visit_work(&visit);
-        *budget -= VISIT_BATCH;
+        visit_work(&visit, steps);
+        --*steps;
         visit_end(&visit);
         if (!context->engine->recovery) stage_relieve(context->engine, context->loop);
     }
-    return false;
 }
 
-bool pools_work(struct context *context, int64_t *budget) {
+void pools_work(struct context *context, int64_t *steps) {
     struct memory_engine *engine = context->engine;
-    bool is_through = true;
-    if (!pools_are_due(context)) return true;
+    int64_t forget_at = atomic_load_explicit(&engine->pools_forget_at, memory_order_relaxed);
+    if (!pools_are_due(context) || (*steps <= 0 && forget_at > context->now_ms)) return;
     /* Who makes something due earlier lowers the table's moment first and this one then. */
     atomic_store(&engine->pools_due_at, INT64_MAX);
-    int64_t due_at = INT64_MAX;
+    atomic_store(&engine->pools_forget_at, INT64_MAX);
+    struct dues dues = dues_none;
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         struct pool_table *table = &engine->shards[i].pools;
-        if (atomic_load(&table->due_at) <= context->now_ms) is_through &= table_work(context, table, budget);
-        int64_t table_at = atomic_load(&table->due_at);
-        if (table_at < due_at) due_at = table_at;
+        struct dues its = table_dues(table);
+        if ((*steps > 0 ? its.due_at : its.forget_at) <= context->now_ms) table_work(context, table, steps);
+        dues_join(&dues, table_dues(table));
     }
-    lower(&engine->pools_due_at, due_at);
-    owner_wake(context, 0, due_at);
-    return is_through;
+    lower(&engine->pools_forget_at, dues.forget_at);
+    lower(&engine->pools_due_at, dues.due_at);
+    owner_wake(context, 0, dues.due_at);
+}
+
+void pool_catch_up(struct context *context, struct namespace *namespace, uint64_t hash, const struct record *record) {
+    struct visit visit;
+    if (!record || !(record_more(record) & RECORD_MORE_POOL)) return;
+    if (!visit_begin(&visit, context, namespace, record_group(record, GROUP_POOL), false)) return;
+    struct pool_entry *entry = visit.pool->is_dropped ? NULL : pool_entry_of(visit.pool, hash, record_version(record));
+    if (entry) visit_catch_up(&visit, entry);
+    visit_end(&visit);
+}
+
+/* Whether it is known that the pool has room, or that it has not. */
+static bool pool_room_is_known(struct context *context, struct namespace *namespace, struct bytes name) {
+    struct visit visit;
+    if (!visit_begin_whole(&visit, context, namespace, name, false)) return true;
+    /* What is still to be worked off can only give up places. */
+    bool is_known = visit.pool->is_dropped || !visit.is_behind || !pool_is_full(visit.pool);
+    visit_end(&visit);
+    return is_known;
+}
+
+bool pools_admit(struct context *context, const struct verb *verb, struct namespace *namespace, uint64_t hash) {
+    switch (verb->kind) {
+    case VERB_UPDATE:
+        if (!namespace) return true;
+        if (verb->update.pool.data && !pool_room_is_known(context, namespace, verb->update.pool)) return false;
+        /* fallthrough */
+    case VERB_MOVE: /* what happens to it now is told behind what was due before */
+        if (!namespace) return true;
+        pool_catch_up(context, namespace, hash, record_find(context->engine, namespace, hash, verb->id, NULL));
+        return true;
+    case VERB_END_ALL: return verb->end_all.group != GROUP_NONE;
+    case VERB_CONFIGURE:
+        return verb->configure.group != GROUP_NONE ||
+               !(verb->configure.change || verb->configure.sets_purging || verb->configure.purge_interval_ms);
+    default: return true;
+    }
 }
 
 void pools_drop(struct context *context, const struct namespace *namespace) {
@@ -391,7 +423,7 @@ void pools_drop(struct context *context, const struct namespace *namespace) {
         struct pool_table *table = &engine->shards[i].pools;
         struct list granted;
         list_init(&granted);
-        table_take(context, table);
+        pool_table_take(context, table);
         for (uint32_t j = 0; j < table->capacity; j++)
             for (struct pool *pool = table->chains[j], *next; pool; pool = next) {
                 next = pool->next;
@@ -400,7 +432,7 @@ void pools_drop(struct context *context, const struct namespace *namespace) {
                 pool->has_policy = false;
                 pool_holds_drop(memory, pool);
                 waiters_drop(memory, pool, &granted);
-                if (table_tidy(context, table, pool) && table->capacity == 0) goto out;
+                if (pool_tidy(context, table, pool) && table->capacity == 0) goto out;
             }
     out:
         lock_release(&table->lock);
@@ -408,21 +440,24 @@ void pools_drop(struct context *context, const struct namespace *namespace) {
     }
 }
 
-/* Calls for each pool of a namespace, under its lock. */
+/* Calls for each pool of a namespace (NULL: of all), under its lock. */
 static void pools_each(struct context *context, const struct namespace *namespace,
                        void (*each)(struct context *context, struct pool_table *table, struct pool *pool)) {
     struct memory_engine *engine = context->engine;
-    int64_t due_at = INT64_MAX;
+    struct dues dues = dues_none;
     for (uint32_t i = 0; i < engine->shard_count; i++) {
         struct pool_table *table = &engine->shards[i].pools;
-        table_take(context, table);
+        pool_table_take(context, table);
         for (uint32_t j = 0; j < table->capacity; j++)
-            for (struct pool *pool = table->chains[j]; pool; pool = pool->next)
-                if (pool->namespace == namespace && !pool->is_dropped) each(context, table, pool);
-        if (atomic_load(&table->due_at) < due_at) due_at = atomic_load(&table->due_at);
+            for (struct pool *pool = table->chains[j]; pool; pool = pool->next) {
+                if ((namespace && pool->namespace != namespace) || pool->is_dropped) continue;
+                each(context, table, pool);
+                table_note_dues(table, pool);
+            }
+        dues_join(&dues, table_dues(table));
         lock_release(&table->lock);
     }
-    engine_note_due(context, due_at);
+    engine_note_dues(context, dues);
 }
 
 static void refresh_one(struct context *context, struct pool_table *table, struct pool *pool) {
@@ -430,35 +465,19 @@ static void refresh_one(struct context *context, struct pool_table *table, struc
     visit_init(&visit, context, table, pool);
     for (uint32_t i = 0; i < pool->chain_count; i++)
         for (struct pool_entry *entry = pool->chains[i]; entry; entry = entry->next) visit_settle(&visit, entry);
-    table_note_due(table, pool);
+}
+
+static void outdate_one(struct context *context, struct pool_table *table, struct pool *pool) {
+    (void)context, (void)table;
+    pool_follow_namespace(pool);
+}
+
+void pools_outdate(struct context *context, const struct namespace *namespace) {
+    if (atomic_load(&context->engine->pool_count)) pools_each(context, namespace, outdate_one);
 }
 
 void pools_refresh(struct context *context, const struct namespace *namespace) {
     if (atomic_load(&context->engine->pool_count)) pools_each(context, namespace, refresh_one);
-}
-
-uint64_t pools_waiting_count(struct memory_engine *engine) {
-    uint64_t count = 0;
-    for (uint32_t i = 0; i < engine->shard_count; i++) {
-        struct pool_table *table = &engine->shards[i].pools;
-        env_point(engine->env);
-        lock_take(&table->lock);
-        for (uint32_t j = 0; j < table->capacity; j++)
-            for (struct pool *pool = table->chains[j]; pool; pool = pool->next) count += pool->waiting_count;
-        lock_release(&table->lock);
-    }
-    return count;
-}
-
-void pools_close(struct memory_engine *engine, struct pool_table *table) {
-    struct pool_memory memory = {&engine->slab, 0};
-    for (uint32_t i = 0; i < table->capacity; i++)
-        for (struct pool *pool = table->chains[i], *next; pool; pool = next) {
-            next = pool->next;
-            list_init(&pool->waiters); /* they go with their loops */
-            pool_free(memory, pool);
-        }
-    slab_free(memory.slab, table->chains, table->capacity * sizeof(*table->chains));
 }
 
 /* ---- checking */
@@ -480,10 +499,12 @@ void pools_check(struct memory_engine *engine, struct pool_table *table) {
             if (pool->is_dropped) continue;
             waiters_check(pool);
             CHECK(pool_due_at(pool) >= atomic_load(&table->due_at));
+            CHECK(pool_forget_at(pool) >= atomic_load(&table->forget_at));
             for (uint32_t j = 0; j < pool->chain_count; j++)
                 for (const struct pool_entry *entry = pool->chains[j]; entry; entry = entry->next)
                     check_entry(engine, pool, entry);
         }
     CHECK(count == table->count);
     CHECK(atomic_load(&engine->pools_due_at) <= atomic_load(&table->due_at));
+    CHECK(atomic_load(&engine->pools_forget_at) <= atomic_load(&table->forget_at));
 }

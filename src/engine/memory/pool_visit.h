@@ -1,16 +1,28 @@
 /* Pools in use: visits, which are what one does to a pool under its lock, and what follows from them without it.
  *
- * A visit begins with the pool as it is at now_ms: what is due has happened (deadlines, then leases, then the end of
- * cooldowns), and whoever waits and can be served is. It ends by serving again, letting the lock go, and then doing
- * what must not be done under it: handing grants to the loops of those who waited, telling events, taking records out
- * whose retention is over. Records are looked up without a lock inside a visit, and never taken a lock for; a shard's
- * lock and a pool's are never held together. All functions: inside a turn of context->loop, no lock held. */
+ * What is due in a pool (deadlines, the ends of leases and of cooldowns) is worked off in slices, so that no turn is
+ * held up where very much is due at once. A pool that has some left is *behind*. Whoever asks about one session of it
+ * has what is due for that one done first (visit_catch_up), which depends on no other; who asks about the whole pool
+ * finds out by visit_begin_whole that it is behind, and is to be submitted again (SUBMIT_AGAIN); and who waits is
+ * served only when the pool is behind no longer. So nobody ever sees a pool as it was. What is to be forgotten is never
+ * left over: lists and counts, which know nothing of pools, depend on it; and no more can be due at once than were
+ * retired at once. A visit ends by serving, letting the lock go, and then doing what must not be done under it: handing
+ * grants to the loops of those who waited, telling events, taking records out whose retention is over. Records are
+ * looked up without a lock inside a visit, and never taken a lock for; a shard's lock and a pool's are never held
+ * together. All functions: inside a turn of context->loop, no lock held. */
 #ifndef ENGINE_MEMORY_POOL_VISIT_H
 #define ENGINE_MEMORY_POOL_VISIT_H
 
 #include "engine/memory/memory.h"
 
-#define VISIT_BATCH 32 /* entries that become due under one taking of the lock */
+#define VISIT_BATCH 32 /* entries that are worked off under one taking of the lock */
+
+/* What is worked off is counted in steps, of which an entry takes so many, and one that is only passed by takes one. A
+ * turn of a loop has POOL_TURN_STEPS, some tenths of a millisecond; each visit to a whole pool has VISIT_STEPS more, so
+ * that a pool for which many ask does not fall behind because of another one. */
+#define ENTRY_STEPS     8
+#define POOL_TURN_STEPS (512 * ENTRY_STEPS)
+#define VISIT_STEPS     (4 * ENTRY_STEPS)
 
 struct visit_note {
     uint64_t hash, version; /* of the entry */
@@ -26,11 +38,16 @@ struct visit {
     struct record *retired[VISIT_BATCH + 1];
     unsigned forgotten_count, retired_count;
     bool is_lacking; /* after false: memory is */
+    bool is_behind;  /* something that is due was not worked off when it began */
 };
 
 /* Finds the pool of that name; makes: made where there is none. False: there is none, and no visit. */
 bool visit_begin(struct visit *visit, struct context *context, struct namespace *namespace, struct bytes name,
                  bool makes);
+/* The same for who asks about the pool as a whole: some of what is due is worked off first. Where is_behind is true all
+ * the same, and the pool is not dropped, nothing may be decided. */
+bool visit_begin_whole(struct visit *visit, struct context *context, struct namespace *namespace, struct bytes name,
+                       bool makes);
 /* The same for a pool that cannot go away: the caller has an entry, a place or a waiter in it. */
 void visit_begin_at(struct visit *visit, struct context *context, struct pool_table *table, struct pool *pool);
 void visit_end(struct visit *visit);
@@ -48,6 +65,11 @@ static inline const struct pool *pool_chain(const struct pool_table *table, uint
 /* The pool of that name, made if there is none; NULL where memory is lacking. Under its table's lock, or in recovery.
  */
 struct pool *pool_make(struct context *context, const struct group_key *key);
+/* One of that name, of which there is none; NULL where memory is lacking. Under the lock. */
+struct pool *pool_put(struct context *context, struct pool_table *table, const struct group_key *key);
+/* Frees the pool if nothing is left of it; true: it has. Under the lock. */
+bool pool_tidy(struct context *context, struct pool_table *table, struct pool *pool);
+void pool_table_take(struct context *context, struct pool_table *table);
 
 int64_t visit_retention_ms(const struct visit *visit);
 /* entry_settle at the visit's moment. */
@@ -55,6 +77,8 @@ void visit_settle(struct visit *visit, struct pool_entry *entry);
 /* Looks at the entry's record, and notes whether it is alive and when to look again. NULL: there is none, or it is
  * dead. The record is valid until the turn ends. */
 struct record *visit_look(struct visit *visit, struct pool_entry *entry);
+/* Has happen what is due for this entry, as if all before it had. */
+void visit_catch_up(struct visit *visit, struct pool_entry *entry);
 /* Hands the entry out (entry_hand_out); a journal is told. */
 void visit_hand_out(struct visit *visit, struct pool_entry *entry, int64_t lease_ms, struct pool_pick *pick);
 /* The session was retired: that is told. */
@@ -112,6 +136,7 @@ struct acquire {
     uint32_t item_count, done_count; /* those that are done are sessions, touched or made; the rest is to be */
     size_t bytes;                    /* of them */
     enum pool_choice choice;         /* why there are no more */
+    bool is_behind;                  /* the pool is: nothing was decided */
     struct error error;
 };
 
@@ -125,12 +150,12 @@ void acquire_give_back(struct acquire *acquire);
 /* Writes the answer. */
 void acquire_answer(struct acquire *acquire, struct verb *verb);
 
-/* Executes; true: it waits, and verb->private[0] is its ticket. */
-bool verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace);
+/* Executes; SUBMIT_PENDING: it waits, and verb->private[0] is its ticket. */
+enum submit_state verb_acquire(struct context *context, struct verb *verb, struct namespace *namespace);
 
 /* ---- pool_return.c */
 
 void verb_return(struct context *context, struct verb *verb, struct namespace *namespace);
-void verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace);
+enum submit_state verb_configure_pool(struct context *context, struct verb *verb, struct namespace *namespace);
 
 #endif

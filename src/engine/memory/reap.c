@@ -280,9 +280,8 @@ int64_t memory_advance(struct engine *self, unsigned loop_index, int64_t now_ms,
         if (atomic_load_explicit(&engine->due[i], memory_order_relaxed) <= now_ms)
             reap_shard(&context, &engine->shards[i], &left);
     /* After the deadlines of the same millisecond. Whatever they cost, who waits is not kept waiting. */
-    int64_t pool_budget = budget ? budget : 1;
     loop->now_ms = now_ms;
-    if (loop->index == 0) pools_work(&context, &pool_budget);
+    if (loop->index == 0) pools_work(&context, &loop->pool_steps);
     expired_forget(&context);
     waiters_deliver(&context);
     endings_work(&context);
