@@ -413,12 +413,12 @@ static bool steps_execute(struct conn *conn, struct request *request, const stru
         enum submit_state state = is_answered ? SUBMIT_DONE : step_execute(conn, request);
         is_answered = false;
         if (state == SUBMIT_DONE) continue;
-        assert(out->size == start);
         if (state == SUBMIT_AGAIN && request->step == 0) {
+            if (!out->is_failed) out->size = start; /* one that streams has begun its answer */
             request_give_up(conn, request, item);
             return false;
         }
-        assert(!op_is_streaming(request->op));
+        assert(!op_is_streaming(request->op) && out->size == start);
         state == SUBMIT_AGAIN ? step_wait(conn, request, item) : request_wait(conn, request, item);
         return true;
     } while (step_end(request, out, start));
