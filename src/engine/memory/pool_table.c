@@ -36,7 +36,7 @@ struct pool *pool_find(const struct pool_table *table, const struct group_key *k
     return pool;
 }
 
-struct pool *pool_put(struct context *context, struct pool_table *table, const struct group_key *key) {
+struct pool *pool_table_put(struct context *context, struct pool_table *table, const struct group_key *key) {
     struct memory_engine *engine = context->engine;
     struct pool_memory memory = {&engine->slab, context->loop->index};
     uint64_t seed;
@@ -57,7 +57,7 @@ struct pool *pool_put(struct context *context, struct pool_table *table, const s
 struct pool *pool_make(struct context *context, const struct group_key *key) {
     struct pool_table *table = &shard_of(context->engine, key->hash)->pools;
     struct pool *pool = pool_find(table, key);
-    return pool ? pool : pool_put(context, table, key);
+    return pool ? pool : pool_table_put(context, table, key);
 }
 
 bool pool_tidy(struct context *context, struct pool_table *table, struct pool *pool) {

@@ -293,7 +293,7 @@ bool visit_begin(struct visit *visit, struct context *context, struct namespace 
     bool is_lacking = false;
     /* Under the lock: who drops the namespace takes its pools out afterwards. */
     if (!pool && makes && !namespace_is_dropped(namespace)) {
-        pool = pool_put(context, table, &key);
+        pool = pool_table_put(context, table, &key);
         is_lacking = !pool;
     }
     visit_init(visit, context, table, pool);

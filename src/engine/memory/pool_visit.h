@@ -66,7 +66,7 @@ static inline const struct pool *pool_chain(const struct pool_table *table, uint
  */
 struct pool *pool_make(struct context *context, const struct group_key *key);
 /* One of that name, of which there is none; NULL where memory is lacking. Under the lock. */
-struct pool *pool_put(struct context *context, struct pool_table *table, const struct group_key *key);
+struct pool *pool_table_put(struct context *context, struct pool_table *table, const struct group_key *key);
 /* Frees the pool if nothing is left of it; true: it has. Under the lock. */
 bool pool_tidy(struct context *context, struct pool_table *table, struct pool *pool);
 void pool_table_take(struct context *context, struct pool_table *table);
