@@ -255,11 +255,12 @@ enum conn_state conn_feed(struct conn *conn, struct bytes input, int64_t now_ms)
     conn->loop->now_ms = now_ms;
     metric_add(&conn->loop->metrics, METRIC_BYTES_IN_TOTAL, input.size);
     conn->input_is_secret = false;
-    if (conn->is_closing || input.size == 0) return conn_settle(conn);
+    if (conn->is_closing) return conn_settle(conn);
     if (conn->is_paused) {
         conn_keep(conn, input);
         return conn_resume(conn, now_ms);
     }
+    if (input.size == 0) return conn_settle(conn);
     if (conn->input.size > 0) input = conn_feed_begun(conn, input, now_ms);
     if (conn->input.size == 0 && !conn->is_closing) {
         size_t executed = batch_run(conn, input, now_ms);

@@ -476,7 +476,7 @@ static void world_open(struct world *world, const struct world_options *asked) {
     world->peer_count = 1 + (unsigned)below(world, PEERS_MAX);
     struct engine_options engine = {.loop_count = world->loop_count,
                                     .shard_bits = 1 + (unsigned)below(world, 4),
-                                    .pool_turn_steps = world->seed % 4 == 0, /* else the default */
+                                    .pool_turn_steps = world_turns_are_small(world), /* else the default */
                                     .now_ms = START_MS,
                                     .limits = {.max_memory = 0, .max_namespaces = 100},
                                     .env = &world->env};
