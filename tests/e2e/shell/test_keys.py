@@ -229,6 +229,11 @@ class Memory(KeyTest):
         print(f"{len(secrets)} secrets were made and used")
         self.assert_forgotten(secrets)
 
+    def test_is_not_given_what_registers_hold_when_a_librarys_function_is_looked_up(self):
+        """An optimized server with one loop had its first token on its stack for good, put there at a first call."""
+        told = subprocess.run(["readelf", "--dynamic", server.BINARY], capture_output=True, text=True, check=True)
+        self.assertIn("BIND_NOW", told.stdout, "functions of libraries are not looked up at the start")
+
     def test_holds_no_token_that_came_in_pieces_or_in_one_packet_with_others(self):
         secrets = []
         tokens = [token_of(self.one) for _ in range(200)]
