@@ -196,6 +196,7 @@ class Sync(DurabilityTest):
         self.faults.set(self.HANG)
         with process.client() as writer:
             writer.send(writer.request("session.set", "web", "waits", 1))
+            wait_for(lambda: client.call("server.stats")["held"] == 1, "the write's answer waits")
             for _ in range(100):
                 self.assertEqual(client.call("session.get", "web", "safe")["data"], 1)
             with process.client() as reader:
