@@ -37,6 +37,7 @@ void end_session(struct naive *naive, struct space *space, struct entry *entry, 
     entry->session.reason = naive_copy(naive, reason);
     entry->session.replaced_by = naive_copy(naive, replaced_by);
     entry->session.version = next_version(naive, now_ms);
+    entry->is_uncovered = false; /* of its last death, which a dead one that is removed dies now */
     tell_change(naive, space, &old, &entry->session, now_ms);
 }
 
