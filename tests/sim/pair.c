@@ -15,7 +15,7 @@ struct probe {
     struct answer answer;
 };
 
-#define PROBES_MAX 8
+#define PROBES_MAX 10
 
 /* The one answer that a connection holds, copied. */
 static struct answer single_answer(struct world *world, const struct peer *peer) {
@@ -47,7 +47,26 @@ static void probe_client(struct world *world, struct peer *peer, const char *nam
     probe_ask(world, peer, probe);
 }
 
-/* What stands under the ids of a pair afterwards, and what became of the clients that it names. */
+/* The client of what stood under an id before the pair, or for a while still stands there; "": none. */
+static const char *client_before(const struct world *world, const struct call *call) {
+    const struct model *model = &world->model;
+    unsigned namespace = model_namespace(model, call->namespace);
+    const char *id = call->id, *client = "";
+    for (unsigned hops = 0; id && hops < 2; hops++) {
+        const char *alias_of = NULL;
+        for (unsigned i = 0; i < model->record_count; i++) {
+            const struct record *record = &model->records[i];
+            if (record->namespace != namespace || strcmp(record->id, id) != 0) continue;
+            if (record->kind == KIND_RECORD) client = record->client;
+            if (record->kind == KIND_ALIAS) alias_of = record->alias_of;
+        }
+        id = alias_of;
+    }
+    return client;
+}
+
+/* What stands under the ids of a pair afterwards, and what became of the clients that it names or whose sessions it is
+ * about: a regenerate and a touch of one session differ by their order in nothing else. */
 static unsigned probe_all(struct world *world, struct peer *peer, const struct probe *pair, struct probe *probes) {
     unsigned count = 0;
     for (unsigned i = 0; i < 2; i++) {
@@ -63,6 +82,8 @@ static unsigned probe_all(struct world *world, struct peer *peer, const struct p
         }
         if (call->client.is_given && !call->client.is_nil)
             probe_client(world, peer, call->namespace, call->client.bytes, &probes[count++]);
+        const char *client = call->id[0] ? client_before(world, call) : "";
+        if (client[0]) probe_client(world, peer, call->namespace, client, &probes[count++]);
     }
     return count;
 }
