@@ -182,6 +182,24 @@ static bool may_be_spent(struct model *model, const struct call *call, int64_t n
     return false;
 }
 
+/* A place was given to who waits, and its session is made at the end of the turn: what others ask for in between may
+ * have changed the policies that it is made by, or not. */
+static bool is_of_unknown_policy(struct model *model) {
+    return model->is_waiter && model->has_policy_ahead;
+}
+
+/* Of several who wait at once each may be given a place before the session is made that the place of the first is for,
+ * also by a strategy that would rather have had that session. */
+static bool may_have_preceded(struct model *model, const struct call *call, int64_t now_ms) {
+    if (!model->is_waiter || model->made_at != now_ms || call->making != POOL_CREATE_AUTO) return false;
+    for (unsigned i = 0; i < model->record_count; i++) {
+        const struct record *record = &model->records[i];
+        if (may_have(model, call, record, now_ms, NULL, 0) && !(record->is_made && record->created_at == now_ms))
+            return false;
+    }
+    return pool_has_place(model, pool_of(model, call), false, now_ms) && may_make(model, call, now_ms);
+}
+
 /* One hand-out of an answer. */
 static bool serve_one(struct model *model, const struct call *call, int64_t now_ms, struct bytes encoded,
                       enum offer offer, struct record **taken, unsigned taken_count) {
@@ -195,6 +213,11 @@ static bool serve_one(struct model *model, const struct call *call, int64_t now_
     bool is_made = offer == OFFER_CREATE && !(record && may_be_there);
     if (!record && call->making == POOL_CREATE_AUTO && may_be_spent(model, call, now_ms, taken, taken_count))
         is_made = true;
+    if (!record && offer == OFFER_SESSION && may_have_preceded(model, call, now_ms)) is_made = true;
+    if (is_made && is_of_unknown_policy(model)) {
+        model->is_lost = true;
+        return complain(model, "%s may be by an older policy or by a newer one", id);
+    }
     if (is_made) {
         record = make_session(model, call, now_ms, id);
         if (!record) return false;

@@ -56,11 +56,25 @@ static struct received *inbox_first(struct peer *peer) {
     return peer->inbox_begin == peer->inbox_end ? NULL : &peer->inbox[peer->inbox_begin % QUEUE_MAX];
 }
 
+/* Whether something was fed, and is not compared yet, that changes what a pool makes. */
+static bool has_policy_ahead(const struct world *world) {
+    for (unsigned i = 0; i < world->peer_count; i++) {
+        const struct peer *peer = &world->peers[i];
+        for (unsigned k = peer->queue_begin; k != peer->queue_end; k++) {
+            const struct sent *sent = &peer->queue[k % QUEUE_MAX];
+            bool is_policy = sent->call->op == OP_NAMESPACE_CONFIGURE || sent->call->op == OP_POOL_CONFIGURE;
+            if (is_policy && sent->end_offset <= peer->fed) return true;
+        }
+    }
+    return false;
+}
+
 bool world_pull(void *context, unsigned peer_index, uint32_t msgid, struct answer *answer) {
     struct world *world = context;
     struct peer *peer = &world->peers[peer_index];
     run_woken(world);
     inbox_collect(world, peer);
+    world->model.has_policy_ahead = has_policy_ahead(world);
     for (unsigned i = peer->inbox_begin; i != peer->inbox_end; i++) {
         struct received *received = &peer->inbox[i % QUEUE_MAX];
         if (received->is_taken || received->msgid != msgid) continue;

@@ -194,6 +194,8 @@ struct model {
     uint64_t purges, on_clock;   /* purges that came by themselves; calls that another clock counted */
     int64_t clock_offset_ms;     /* the server's time less the wall clock's, by which callers count */
     bool is_lost;                /* a session was made that nobody was told of: the story ends here, and well */
+    bool is_waiter;              /* who is served has waited */
+    bool has_policy_ahead;       /* what is about to be executed changes a policy: who waits may be served after it */
     char complaint[512];
 };
 

@@ -29,7 +29,10 @@ static bool answer_waiter(struct model *model, unsigned n, int64_t now_ms, bool 
                         is_over ? "have waited long enough" : "be served now");
     if (is_over) return expect_error(model, &answer, "EXHAUSTED");
     if (is_taken_back(model, waiter.call, &answer, now_ms)) return !model->is_lost;
-    return acquire_serve(model, waiter.call, now_ms, &answer);
+    model->is_waiter = true;
+    bool is_expected = acquire_serve(model, waiter.call, now_ms, &answer);
+    model->is_waiter = false;
+    return is_expected;
 }
 
 bool serve_waiters(struct model *model, int64_t now_ms) {
