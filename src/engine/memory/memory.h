@@ -164,7 +164,9 @@ struct memory_engine {
     _Atomic uint64_t pool_count;
     _Atomic int64_t pools_due_at;    /* no later than something is due in a pool */
     _Atomic int64_t pools_forget_at; /* no later than a session of one is to be forgotten */
-    int64_t pool_turn_steps;         /* of what is due in pools that a loop works off in one turn; see pool_visit.h */
+    /* How often a loop has begun and ended to work off what is due in pools: between the two neither moment holds. */
+    _Atomic uint64_t pools_begun, pools_ended;
+    int64_t pool_turn_steps; /* of what is due in pools that a loop works off in one turn; see pool_visit.h */
     _Atomic uint64_t max_memory;
     _Atomic uint32_t max_namespaces;
     struct stir *stirs;        /* STIR_COUNT */
@@ -526,9 +528,16 @@ void pool_reset_holds(struct context *context, struct namespace *namespace, stru
 
 /* Works off all that is to be forgotten in pools, and what else is due in them as far as *steps go. */
 void pools_work(struct context *context, int64_t *steps);
+/* Whether one of the engine's two moments of pools has come, or may have while a loop works: that one's beginning is
+ * read behind the moment and its end before it, so none that the moment was read in the midst of is overlooked. */
+static inline bool pools_moment_has_come(const struct context *context, _Atomic int64_t *moment) {
+    uint64_t ended = atomic_load(&context->engine->pools_ended);
+    if (context->now_ms >= atomic_load(moment)) return true;
+    return atomic_load(&context->engine->pools_begun) != ended;
+}
 /* Whether it has anything to do. */
 static inline bool pools_are_due(const struct context *context) {
-    return context->now_ms >= atomic_load_explicit(&context->engine->pools_due_at, memory_order_relaxed);
+    return pools_moment_has_come(context, &context->engine->pools_due_at);
 }
 /* While something is due that was not worked off: sees to what the verb has to find done. False: that is more than may
  * be done now, and the verb is to be submitted again. */

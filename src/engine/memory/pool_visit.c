@@ -361,8 +361,8 @@ static void table_work(struct context *context, struct pool_table *table, int64_
 
 void pools_work(struct context *context, int64_t *steps) {
     struct memory_engine *engine = context->engine;
-    int64_t forget_at = atomic_load_explicit(&engine->pools_forget_at, memory_order_relaxed);
-    if (!pools_are_due(context) || (*steps <= 0 && forget_at > context->now_ms)) return;
+    if (!pools_moment_has_come(context, *steps > 0 ? &engine->pools_due_at : &engine->pools_forget_at)) return;
+    atomic_fetch_add(&engine->pools_begun, 1);
     /* Who makes something due earlier lowers the table's moment first and this one then. */
     atomic_store(&engine->pools_due_at, INT64_MAX);
     atomic_store(&engine->pools_forget_at, INT64_MAX);
@@ -375,6 +375,7 @@ void pools_work(struct context *context, int64_t *steps) {
     }
     lower(&engine->pools_forget_at, dues.forget_at);
     lower(&engine->pools_due_at, dues.due_at);
+    atomic_fetch_add(&engine->pools_ended, 1);
     owner_wake(context, 0, dues.due_at);
 }
 

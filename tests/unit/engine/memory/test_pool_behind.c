@@ -23,7 +23,8 @@ static void test_random(void *context, void *out, size_t size) {
 static void test_wake(void *context, unsigned loop_index) {
     (void)context, (void)loop_index;
 }
-static const struct env env = {.random = test_random, .wake = test_wake};
+static void test_point(void *context);
+static const struct env env = {.random = test_random, .wake = test_wake, .point = test_point};
 
 static size_t make_id(void *context, char *id) {
     (void)context;
@@ -60,12 +61,17 @@ static void note_turn(uint64_t before) {
     if (taken > most_of_turn) most_of_turn = taken;
 }
 
-static enum submit_state submit(struct verb *verb) {
+static enum submit_state submit_at(unsigned loop_index, struct verb *verb) {
     enum submit_state state;
+    engine->vtable->enter(engine, loop_index);
+    engine->vtable->submit(engine, loop_index, verb, &state, 1, now_ms);
+    engine->vtable->leave(engine, loop_index);
+    return state;
+}
+
+static enum submit_state submit(struct verb *verb) {
     uint64_t before = worked_off();
-    engine->vtable->enter(engine, 0);
-    engine->vtable->submit(engine, 0, verb, &state, 1, now_ms);
-    engine->vtable->leave(engine, 0);
+    enum submit_state state = submit_at(0, verb);
     note_turn(before);
     return state;
 }
@@ -114,13 +120,38 @@ static unsigned submit_until_done(struct verb *verb) {
     return 0;
 }
 
+/* ---- an add of the other loop's, while this one is working off what is due */
+
+static bool is_adding;
+static unsigned adds, refused_adds;
+
+static enum outcome add_rule(const struct update_input *input, struct session *draft, struct error *error) {
+    static struct usage usage;
+    (void)error;
+    if (input->presence == PRESENCE_ALIVE) return OUTCOME_KEEP;
+    *draft = (struct session){.id = BYTES_LITERAL("added"), .pool = BYTES_LITERAL("p"), .usage = &usage};
+    begin_session(input->policy, input->pool_policy, input->now_ms, draft, &usage);
+    return OUTCOME_REPLACE;
+}
+
+static void test_point(void *context) {
+    (void)context;
+    if (!is_adding || atomic_load(&((struct memory_engine *)engine)->pools_due_at) != INT64_MAX) return;
+    is_adding = false;
+    struct verb verb = verb_of(VERB_UPDATE, "added");
+    verb.update.rule = add_rule;
+    verb.update.pool = BYTES_LITERAL("p");
+    if (submit_at(1, &verb) == SUBMIT_DONE) refused_adds += verb.error.code != ERROR_NONE;
+    adds++;
+}
+
 /* A full pool. */
 static void begin(void) {
     struct pool_policy policy = POOL_POLICY_DEFAULTS;
     policy.max_pool_size = SESSIONS;
     now_ms = START;
     answers = made = 0;
-    engine = memory_engine_open(&(struct engine_options){.loop_count = 1,
+    engine = memory_engine_open(&(struct engine_options){.loop_count = 2,
                                                          .shard_bits = 2,
                                                          .now_ms = START,
                                                          .limits = {.max_namespaces = 4},
@@ -226,5 +257,17 @@ Test(pool_behind, another_max_concurrent) {
     cr_assert_eq(submit(&verb), SUBMIT_DONE);
     cr_assert_gt(submit_until_done(&acquire), 1);
     cr_assert_not(acquire.is_found, "each has one use open already");
+    end();
+}
+
+/* While one loop works off what is due the other must not take the pool for as full as it was. */
+Test(pool_behind, an_add_while_the_other_loop_works) {
+    begin();
+    now_ms += LIFE;
+    is_adding = true;
+    adds = refused_adds = 0;
+    advance();
+    cr_assert_eq(adds, 1);
+    cr_assert_eq(refused_adds, 0);
     end();
 }
