@@ -20,7 +20,7 @@ static struct record *named(struct model *model, const struct call *call, int64_
     if (seat->has_given_back && is_nil(answer->error)) is_unknown = false;
     bool is_conflict = is_unknown || (call->fence && call->fence != seat->fence);
     /* So may a fence have been, after that of this call. */
-    if (seat->has_given_back && call->fence && answer->error.data) is_conflict = true;
+    if (seat->has_given_back && call->fence && answer->error.data && !is_nil(answer->error)) is_conflict = true;
     if (call->op == OP_POOL_RENEW) is_conflict |= !seat->leased_until || (call->use && call->use != seat->leased_use);
     if (!is_conflict) return record;
     *is_expected = expect_error(model, answer, "CONFLICT");
