@@ -46,6 +46,7 @@ static int64_t now_ms;
 static uint64_t waiting_count, usable_count, held_count;
 static unsigned wait_count, step;
 static uint64_t seed, acquired, granted, compared, restarts, snapshots, repeats;
+static uint64_t lives;           /* of the engine under test with this seed */
 static struct kept_journal kept; /* of the engine under test */
 static struct prng restart_prng;
 static bool nobody_is_there; /* to take an answer */
@@ -112,7 +113,7 @@ static bool on_done(void *context, unsigned loop, struct verb *verb) {
 static void open_side(unsigned i, struct journal *journal) {
     struct engine *(*const opens[2])(const struct engine_options *options) = {memory_engine_open, naive_engine_open};
     struct engine_options options = {.loop_count = 1,
-                                     .shard_bits = i ? 0 : 1 + (unsigned)((seed + restarts) % 3),
+                                     .shard_bits = i ? 0 : 1 + (unsigned)((seed + lives) % 3),
                                      .now_ms = now_ms,
                                      .limits = {.max_namespaces = 16},
                                      .default_policy = &policy_defaults,
@@ -140,6 +141,8 @@ static bool is_restarting(void) {
 
 static void open_sides(void) {
     sides[0] = sides[1] = (struct side){0};
+    lives = 0;
+    rules_start(seed);
     kept_init(&kept);
     restart_prng = prng_of(seed);
     open_side(0, is_restarting() ? &kept.journal : NULL);
@@ -493,7 +496,7 @@ static void restart(void) {
     engine->vtable->leave(engine, 0);
     engine->vtable->close(engine);
     pass_time_alone(until_ms);
-    restarts++;
+    restarts++, lives++;
     if (tells) printf("%u at %lld: restart\n", step, (long long)(now_ms - START));
     open_side(0, &kept.journal);
     kept_recover(&kept, sides[0].engine, &restart_prng, now_ms);

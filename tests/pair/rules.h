@@ -6,6 +6,8 @@
 #include "sessiond/engine.h"
 
 extern const struct env pair_env;
+/* What pair_env draws from here on depends on the seed alone, so that a seed that is run alone is the same story. */
+void rules_start(uint64_t seed);
 
 /* What a write asks for; the texts are borrowed. */
 struct put {
