@@ -398,6 +398,12 @@ static bool pool_room_is_known(struct context *context, struct namespace *namesp
     return is_known;
 }
 
+/* Whether something is due that nobody works off just now. Who changes a namespace as a whole does not wait for a loop
+ * that is at it, which the system may have stopped: what that one has not come to yet is as if it came due later. */
+static bool pools_are_left(const struct context *context) {
+    return context->now_ms >= atomic_load(&context->engine->pools_due_at);
+}
+
 bool pools_admit(struct context *context, const struct verb *verb, struct namespace *namespace, uint64_t hash) {
     switch (verb->kind) {
     case VERB_UPDATE:
@@ -408,9 +414,9 @@ bool pools_admit(struct context *context, const struct verb *verb, struct namesp
         if (!namespace) return true;
         pool_catch_up(context, namespace, hash, record_find(context->engine, namespace, hash, verb->id, NULL));
         return true;
-    case VERB_END_ALL: return verb->end_all.group != GROUP_NONE;
+    case VERB_END_ALL: return verb->end_all.group != GROUP_NONE || !pools_are_left(context);
     case VERB_CONFIGURE:
-        return verb->configure.group != GROUP_NONE ||
+        return verb->configure.group != GROUP_NONE || !pools_are_left(context) ||
                !(verb->configure.change || verb->configure.sets_purging || verb->configure.purge_interval_ms);
     default: return true;
     }
