@@ -14,7 +14,6 @@
 #include "pair/rules.h"
 #include "pair/tell.h"
 #include "scenario/naive_engine.h"
-#include "support/tag_bits.h"
 #include "wire/codec.h"
 
 #include <stdio.h>
@@ -41,15 +40,14 @@ struct side {
 };
 
 static struct side sides[2];
-static struct prng prng;
+static struct prng prng, restart_prng;
 static int64_t now_ms;
 static uint64_t waiting_count, usable_count, held_count;
-static unsigned wait_count, step;
+static unsigned wait_count, step, out_count, orderless_count;
 static uint64_t seed, acquired, granted, compared, restarts, snapshots, repeats;
 static uint64_t lives;           /* of the engine under test with this seed */
 static struct kept_journal kept; /* of the engine under test */
-static struct prng restart_prng;
-static bool nobody_is_there; /* to take an answer */
+static bool nobody_is_there;     /* to take an answer */
 static bool tells, is_looking;
 /* At a free choice the engines go different ways, and nothing can be compared from there on. */
 static bool is_parted;
@@ -57,7 +55,6 @@ static unsigned parted_count;
 /* The moments in which several who waited were served, and sessions made for some of them: while one is made, another
  * waiter is served or not, so what was handed out in such a moment has no order. */
 static int64_t orderless[STEPS];
-static unsigned orderless_count;
 static enum pool_strategy wait_strategies[WAITS_MAX];
 
 /* A hand-out that a client may come back to. */
@@ -66,7 +63,6 @@ struct out {
     uint64_t use[2], fence[2];
 };
 static struct out outs[OUTS_MAX];
-static unsigned out_count;
 
 #define SAME(a, b)                                                                                                     \
     do {                                                                                                               \
@@ -80,10 +76,6 @@ static unsigned out_count;
 static size_t make_id(void *context, char *id) {
     struct side *side = context;
     return (size_t)snprintf(id, 24, "m%u", ++side->made);
-}
-
-static void copy_id(char *out, struct bytes id) {
-    snprintf(out, 24, "%.*s", (int)id.size, (const char *)id.data);
 }
 
 static bool on_done(void *context, unsigned loop, struct verb *verb) {
@@ -238,29 +230,12 @@ static bool compare_hand_outs(enum pool_strategy strategy, const struct session 
 
 /* ---- steps */
 
-static const struct bytes tag_sets[] = {{NULL, 0},
-                                        BYTES_LITERAL("\x91\xa1"
-                                                      "a"),
-                                        BYTES_LITERAL("\x92\xa1"
-                                                      "b\xa1"
-                                                      "a")};
-
 static bool has_many(void) {
     return seed % 4 == 0;
 }
 
 static unsigned any_id(void) {
     return (unsigned)prng_below(&prng, has_many() ? IDS_MANY : IDS);
-}
-
-/* A session has most of them, and one, two or three are asked for. They stay until the next ones. */
-static struct bytes any_tags(bool is_wanted) {
-    static uint8_t text[TAG_BITS_SIZE];
-    if (!has_many()) return tag_sets[prng_below(&prng, 3)];
-    if (!is_wanted) return tags_of_bits((unsigned)(prng_below(&prng, 256) | prng_below(&prng, 256)), text);
-    return tags_of_bits(1u << prng_below(&prng, 8) | 1u << prng_below(&prng, 3) |
-                            1u << prng_below(&prng, prng_happens(&prng, 1, 4) ? 8 : 1),
-                        text);
 }
 
 static void note_out(const struct verb *verbs) {
@@ -287,7 +262,7 @@ static void step_acquire(void) {
     if (prng_happens(&prng, 1, 2)) verb.acquire.create = POOL_CREATE_NEVER;
     verb.acquire.lease_ms = prng_happens(&prng, 1, 2) ? prng_between(&prng, 1, 60) : 0;
     if (!verb.id.data && prng_happens(&prng, 1, 2)) verb.acquire.wait_ms = prng_between(&prng, 1, 60);
-    if (prng_happens(&prng, has_many() ? 3 : 1, 4)) verb.acquire.tags = any_tags(true);
+    if (prng_happens(&prng, has_many() ? 3 : 1, 4)) verb.acquire.tags = tags_draw(&prng, has_many(), true);
     verb.acquire.count = !verb.id.data && prng_happens(&prng, 1, 6) ? 2 + (uint32_t)prng_below(&prng, 2) : 1;
     verb.acquire.bytes_max = SIZE_MAX;
     if (wait_count == WAITS_MAX || nobody_is_there) verb.acquire.wait_ms = 0;
@@ -347,7 +322,7 @@ static void step_write(void) {
     struct verb verbs[2];
     enum submit_state states[2];
     char id[24], new_id[24];
-    struct put put = put_draw(&prng, any_tags(false));
+    struct put put = put_draw(&prng, tags_draw(&prng, has_many(), false));
     snprintf(id, sizeof(id), "s%u", any_id());
     if (out_count && prng_happens(&prng, 1, 4)) memcpy(id, outs[prng_below(&prng, out_count)].id, sizeof(id));
     snprintf(new_id, sizeof(new_id), "s%u", any_id());

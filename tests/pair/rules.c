@@ -1,6 +1,8 @@
 /* See rules.h. */
 #include "pair/rules.h"
+#include "support/tag_bits.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static struct prng entropy;
@@ -75,4 +77,24 @@ enum outcome rule_rename(const struct update_input *input, struct session *draft
     if (input->presence != PRESENCE_ALIVE) return OUTCOME_KEEP;
     draft->id = put->new_id;
     return OUTCOME_REPLACE;
+}
+
+static const struct bytes tag_sets[] = {{NULL, 0},
+                                        BYTES_LITERAL("\x91\xa1"
+                                                      "a"),
+                                        BYTES_LITERAL("\x92\xa1"
+                                                      "b\xa1"
+                                                      "a")};
+
+struct bytes tags_draw(struct prng *prng, bool is_many, bool is_wanted) {
+    static uint8_t text[TAG_BITS_SIZE];
+    if (!is_many) return tag_sets[prng_below(prng, 3)];
+    if (!is_wanted) return tags_of_bits((unsigned)(prng_below(prng, 256) | prng_below(prng, 256)), text);
+    return tags_of_bits(1u << prng_below(prng, 8) | 1u << prng_below(prng, 3) |
+                            1u << prng_below(prng, prng_happens(prng, 1, 4) ? 8 : 1),
+                        text);
+}
+
+void copy_id(char out[24], struct bytes id) {
+    snprintf(out, 24, "%.*s", (int)id.size, (const char *)id.data);
 }

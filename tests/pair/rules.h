@@ -17,6 +17,13 @@ struct put {
     struct usage usage;
 };
 
+/* Tags of a session, or those that an acquire asks for (is_wanted): of a few, or where there are many of eight bits. A
+ * session has most of them, and one, two or three are asked for. They stay until the next ones. */
+struct bytes tags_draw(struct prng *prng, bool is_many, bool is_wanted);
+
+/* The id as text, of 23 characters at most. */
+void copy_id(char out[24], struct bytes id);
+
 /* One drawn at random, without ids. */
 struct put put_draw(struct prng *prng, struct bytes tags);
 
