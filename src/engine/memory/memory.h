@@ -20,6 +20,7 @@
 
 #include "base/buf.h"
 #include "engine/memory/compact.h"
+#include "engine/memory/counter.h"
 #include "engine/memory/event.h"
 #include "engine/memory/group.h"
 #include "engine/memory/limit.h"
@@ -189,10 +190,6 @@ struct context {
     int64_t now_ms;
     const struct pool_policy *pool_policy; /* what a rule is told of the pool that its draft may enter; NULL: none */
 };
-
-static inline void counter_add(_Atomic uint64_t *counter, uint64_t amount) {
-    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount, memory_order_relaxed);
-}
 
 static inline uint64_t shard_number(const struct memory_engine *engine, uint64_t hash) {
     return engine->shard_bits ? hash >> (64 - engine->shard_bits) : 0;

@@ -1,5 +1,6 @@
 /* Reclamation; see reclaim.h. */
 #include "engine/memory/reclaim.h"
+#include "engine/memory/counter.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -77,10 +78,6 @@ bool reclaim_init(struct reclaim *reclaim, unsigned reader_count, reclaim_free f
 
 /* ---- notes */
 
-static void figure_add(_Atomic uint64_t *figure, uint64_t change) {
-    atomic_store_explicit(figure, atomic_load_explicit(figure, memory_order_relaxed) + change, memory_order_relaxed);
-}
-
 static struct chunk *chunk_take(struct reclaim_reader *reader) {
     struct chunk *chunk = reader->spare;
     if (chunk) {
@@ -88,7 +85,7 @@ static struct chunk *chunk_take(struct reclaim_reader *reader) {
         reader->spare_count--;
     } else {
         chunk = malloc(sizeof *chunk);
-        if (chunk) figure_add(&reader->note_bytes, sizeof *chunk);
+        if (chunk) counter_add(&reader->note_bytes, sizeof *chunk);
     }
     return chunk;
 }
@@ -96,7 +93,7 @@ static struct chunk *chunk_take(struct reclaim_reader *reader) {
 static void chunk_give(struct reclaim_reader *reader, struct chunk *chunk) {
     if (reader->spare_count >= SPARE_CHUNKS_MAX) {
         free(chunk);
-        figure_add(&reader->note_bytes, -sizeof *chunk);
+        counter_add(&reader->note_bytes, -sizeof *chunk);
         return;
     }
     chunk->next = reader->spare;
@@ -115,7 +112,7 @@ static void batch_append(struct batch *batch, struct chunk *first, struct chunk 
 void reclaim_retire(struct reclaim *reclaim, unsigned index, void *pointer, size_t size, unsigned kind) {
     struct reclaim_reader *reader = &reclaim->readers[index];
     assert(index < reclaim->reader_count && size >> SIZE_BITS == 0 && kind < 256);
-    figure_add(&reader->bytes_waiting, size);
+    counter_add(&reader->bytes_waiting, size);
     struct batch *filling = filling_of(reader);
     struct chunk *chunk = filling->last;
     if (!chunk || chunk->count == CHUNK_NOTES) {
@@ -131,7 +128,7 @@ void reclaim_retire(struct reclaim *reclaim, unsigned index, void *pointer, size
 static void chunk_free_notes(struct reclaim *reclaim, struct reclaim_reader *reader, struct chunk *chunk) {
     for (size_t i = 0; i < chunk->count; i++) {
         uint64_t size = chunk->notes[i].size_and_kind & ((UINT64_C(1) << SIZE_BITS) - 1);
-        figure_add(&reader->bytes_waiting, -size);
+        counter_add(&reader->bytes_waiting, -size);
         reclaim->free(reclaim->context, (unsigned)(reader - reclaim->readers), chunk->notes[i].pointer, size,
                       (unsigned)(chunk->notes[i].size_and_kind >> SIZE_BITS));
     }

@@ -1,5 +1,6 @@
 /* A loop's stock of free blocks; see stock.h. */
 #include "engine/memory/stock.h"
+#include "engine/memory/counter.h"
 #include "engine/memory/slab_chunk.h"
 
 #include <assert.h>
@@ -18,13 +19,8 @@ static struct stock_lane *lane_of(struct stock *stock, size_t bytes) {
     return &stock->lanes[bytes / 8 % STOCK_LANES];
 }
 
-static void figure_add(_Atomic uint64_t *figure, int64_t bytes) {
-    uint64_t now = atomic_load_explicit(figure, memory_order_relaxed);
-    atomic_store_explicit(figure, now + (uint64_t)bytes, memory_order_relaxed);
-}
-
 static void bytes_count(struct stock *stock, int64_t bytes) {
-    figure_add(&stock->bytes, bytes);
+    counter_add(&stock->bytes, (uint64_t)bytes);
 }
 
 /* Whoever takes a block writes all of it. */
@@ -44,7 +40,7 @@ static bool lane_grow(struct stock *stock, struct stock_lane *lane) {
     uint32_t room = lane->room ? 2 * lane->room : ROOM_MIN;
     void **blocks = realloc(lane->blocks, room * sizeof *blocks);
     if (!blocks) return false;
-    figure_add(&stock->array_bytes, (int64_t)((room - lane->room) * sizeof *blocks));
+    counter_add(&stock->array_bytes, (room - lane->room) * sizeof *blocks);
     lane->blocks = blocks;
     lane->room = room;
     return true;
@@ -106,7 +102,7 @@ static void lane_end_turn(struct stock_lane *lane) {
 }
 
 static void lane_end(struct stock *stock, struct stock_lane *lane) {
-    figure_add(&stock->array_bytes, -(int64_t)(lane->room * sizeof *lane->blocks));
+    counter_add(&stock->array_bytes, -(lane->room * sizeof *lane->blocks));
     free(lane->blocks);
     *lane = (struct stock_lane){0};
     stock->active &= ~(1u << (lane - stock->lanes));
