@@ -235,6 +235,11 @@ static void visit_serve_all(struct visit *visit) {
     if (!visit->pool->is_dropped && pool_is_current(visit->pool, visit->context->now_ms)) visit_serve(visit);
 }
 
+/* The same where a visit begins, which has just found out whether it is. */
+static void visit_serve_first(struct visit *visit) {
+    if (!visit->pool->is_dropped && !visit->is_behind) visit_serve(visit);
+}
+
 /* Takes a record out whose retention is over since its session was retired. */
 static void record_forget(struct context *context, struct namespace *namespace, struct pool_table *table,
                           const struct group_key *key, const struct visit_note *note) {
@@ -299,7 +304,7 @@ bool visit_begin(struct visit *visit, struct context *context, struct namespace 
     visit_init(visit, context, table, pool);
     visit->is_lacking = is_lacking;
     if (pool)
-        visit_serve_all(visit);
+        visit_serve_first(visit);
     else
         lock_release(&table->lock);
     return pool != NULL;
@@ -308,7 +313,7 @@ bool visit_begin(struct visit *visit, struct context *context, struct namespace 
 void visit_begin_at(struct visit *visit, struct context *context, struct pool_table *table, struct pool *pool) {
     pool_table_take(context, table);
     visit_init(visit, context, table, pool);
-    visit_serve_all(visit);
+    visit_serve_first(visit);
 }
 
 bool visit_begin_whole(struct visit *visit, struct context *context, struct namespace *namespace, struct bytes name,
